@@ -1,0 +1,111 @@
+"""The way of one request through its route: query, body, handler, reply.
+
+Promises handlers a body no longer than the route takes and of a type it takes. Judges nothing that
+is in the body: that is the handler's, by `validate`.
+"""
+
+import asyncio
+from collections.abc import Sequence
+
+from starlette.datastructures import Headers
+from starlette.requests import ClientDisconnect
+from starlette.types import Receive, Scope, Send
+
+from scheduler_svc.api import query
+from scheduler_svc.api.context import Call, Deps
+from scheduler_svc.api.middleware import REQUEST_ID, ROUTE
+from scheduler_svc.api.problems import TooLarge, UnsupportedMediaType
+from scheduler_svc.api.replies import send_reply
+from scheduler_svc.api.route import JSON, Body, Route
+from scheduler_svc.domain.errors import Malformed, NotFound
+
+BODY_SECONDS = 30.0
+
+
+class Endpoint:
+    """All operations of one path."""
+
+    def __init__(self, routes: Sequence[Route], deps: Deps) -> None:
+        self.by_method = {route.method: route for route in routes}
+        self.deps = deps
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        head = scope["method"] == "HEAD"
+        route = self.by_method["GET" if head else scope["method"]]
+        scope[ROUTE] = route.path
+        call = await read_call(route, self.deps, scope, receive)
+        await send_reply(await route.handler(call), send, head=head)
+
+
+async def read_call(route: Route, deps: Deps, scope: Scope, receive: Receive) -> Call:
+    """Make a request a value; raise Refused where the route does not take it."""
+    headers = Headers(scope=scope)
+    path = {name: str(text) for name, text in scope["path_params"].items()}
+    if any("\0" in text for text in path.values()):
+        raise NotFound("There is nothing of that name.")
+    values = query.parse(scope["query_string"], route.params)
+    return Call(
+        deps=deps,
+        request_id=scope[REQUEST_ID],
+        namespace=deps.namespace,
+        method=route.method,
+        url_path=scope["path"],
+        path=path,
+        query=values,
+        query_string=scope["query_string"].decode("ascii", "replace"),
+        headers=headers,
+        body=b"" if route.body is None else await read_body(route.body, headers, receive),
+    )
+
+
+async def read_body(body: Body, headers: Headers, receive: Receive) -> bytes:
+    """Read a body of a type and length the route takes."""
+    coding = headers.get("content-encoding", "identity").strip().lower()
+    if coding != "identity":
+        raise UnsupportedMediaType("Content-Encoding is not supported; send the body as it is.")
+    if int(headers.get("content-length", "0")) > body.length_max:
+        raise _too_large(body)
+    try:
+        async with asyncio.timeout(BODY_SECONDS):
+            raw = await _gather(body, receive)
+    except TimeoutError:
+        raise Malformed(f"The body did not arrive within {BODY_SECONDS:g} s.") from None
+    _check_media_type(body, headers.get("content-type"), empty=not raw)
+    return raw
+
+
+async def _gather(body: Body, receive: Receive) -> bytes:
+    parts: list[bytes] = []
+    length, more = 0, True
+    while more:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            raise ClientDisconnect
+        part = message.get("body", b"")
+        length += len(part)
+        if length > body.length_max:
+            raise _too_large(body)
+        parts.append(part)
+        more = message.get("more_body", False)
+    return b"".join(parts)
+
+
+def _check_media_type(body: Body, given: str | None, *, empty: bool) -> None:
+    if given is None and not empty:
+        raise UnsupportedMediaType(f"Content-Type is missing; send {_listed(body)}.")
+    if given is None or (empty and not body.required):
+        return
+    name, _, parameters = given.partition(";")
+    if name.strip().lower() not in body.media_types:
+        raise UnsupportedMediaType(f"Content-Type is '{given[:100]}'; send {_listed(body)}.")
+    charset = parameters.strip().lower()
+    if charset.startswith("charset=") and charset[8:].strip('" ') not in {"utf-8", "utf8"}:
+        raise UnsupportedMediaType(f"The body must be UTF-8; send {JSON} without a charset.")
+
+
+def _listed(body: Body) -> str:
+    return " or ".join(body.media_types)
+
+
+def _too_large(body: Body) -> TooLarge:
+    return TooLarge(f"The body is longer than {body.length_max // 1024**2} MiB.")

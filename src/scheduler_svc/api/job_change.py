@@ -1,0 +1,109 @@
+"""What every change of a job has in common: one transaction under the lock of its timer.
+
+What replicas hold of the job, claimed ahead and not sent, is taken back: the timer returns to it, so
+that the new revision decides it anew. `handover` waits, after the commit, until it was given up.
+"""
+
+from datetime import datetime
+
+from msgspec import Struct, structs
+
+from scheduler_svc.api.context import Call
+from scheduler_svc.api.job_find import find_id, no_job
+from scheduler_svc.api.job_view import planned
+from scheduler_svc.domain.decide import Decision, NewRun, PlannedJob
+from scheduler_svc.domain.ids import instant_at
+from scheduler_svc.domain.jobs import Definition, Job
+from scheduler_svc.domain.occurrences import fire_at
+from scheduler_svc.store import jobs, notices, timers
+from scheduler_svc.store.jobs import TimerState, Unsent
+from scheduler_svc.store.pool import Connection
+from scheduler_svc.store.timers import NIL
+
+
+class LockedJob(Struct, frozen=True, kw_only=True):
+    """A job whose timer this transaction holds; `unsent` is what replicas have claimed ahead."""
+
+    job: Job
+    plan: PlannedJob
+    timer: TimerState
+    unsent: Unsent | None
+    now_ms: int
+
+    @property
+    def now(self) -> datetime:
+        """Return the instant of the change."""
+        return instant_at(self.now_ms)
+
+    @property
+    def runs_made(self) -> int:
+        """Count the runs that were sent: what is taken back is not among them."""
+        return self.timer.runs_made - (0 if self.unsent is None else self.unsent.occurrences)
+
+
+async def lock_job(conn: Connection, call: Call, key: str) -> LockedJob:
+    """Lock the job of that id or name against the claim and other changes; raise NotFound."""
+    job_id = await find_id(conn, call.namespace, key)
+    timer = None if job_id is None else await jobs.lock_timer(conn, job_id)
+    job = None if job_id is None else await jobs.get_job(conn, call.namespace, job_id)
+    if job is None or timer is None:
+        raise no_job(key)
+    now_ms = call.deps.now_ms()
+    unsent = await jobs.unsent_occurrences(conn, job.id, now_ms=now_ms)
+    return LockedJob(job=job, plan=planned(job), timer=timer, unsent=unsent, now_ms=now_ms)
+
+
+async def write_change(
+    conn: Connection, locked: LockedJob, after: Job, move: Decision | None = None
+) -> Job:
+    """Write a changed job and where its timer goes; None leaves it (G7), bar what is taken back."""
+    await jobs.update_job(conn, after, None)
+    await take_back(conn, locked, move)
+    written = await jobs.get_job(conn, after.namespace, after.id)
+    if written is None:
+        raise RuntimeError("a job vanished under the lock of its timer")
+    return written
+
+
+async def take_back(conn: Connection, locked: LockedJob, move: Decision | None = None) -> None:
+    """Take unsent occurrences out of every hand, and put the timer where it belongs."""
+    job_id = locked.job.id
+    await jobs.forget_unsent(conn, job_id, now_ms=locked.now_ms)
+    decision = move or _returned(locked)
+    if decision is not None:
+        await timers.write_decisions(conn, [decision], replica=NIL, now_ms=locked.now_ms)
+        await tell(conn, decision, now_ms=locked.now_ms)
+    await notices.edited(conn, job_id)
+
+
+async def tell(conn: Connection, decision: Decision, *, now_ms: int) -> None:
+    """Wake the replicas for what a decision made due, now or at its next instant."""
+    if any(run.status == "due" for run in decision.runs):
+        await notices.wake(conn, now_ms)
+    elif decision.fire_ms is not None:
+        await notices.wake(conn, decision.fire_ms)
+
+
+def revised(locked: LockedJob, definition: Definition) -> Job:
+    """Return the job under a new definition: one revision on, changed now."""
+    return structs.replace(
+        locked.job,
+        definition=definition,
+        revision=locked.job.revision + 1,
+        updated_at=locked.now,
+    )
+
+
+def moved(
+    plan: PlannedJob, scheduled_ms: int | None, runs_made: int, runs: list[NewRun] | None = None
+) -> Decision:
+    """Put a timer to an occurrence, or to rest; with the rows that the ledger gets."""
+    fire_ms = None if scheduled_ms is None else fire_at(plan.timetable, scheduled_ms)
+    return Decision(plan, scheduled_ms, fire_ms, runs_made, runs or [])
+
+
+def _returned(locked: LockedJob) -> Decision | None:
+    """Put the timer back to the first occurrence that was claimed ahead."""
+    if locked.unsent is None or locked.job.state == "paused":
+        return None
+    return moved(locked.plan, locked.unsent.first_ms, locked.runs_made)

@@ -1,0 +1,49 @@
+"""The dry run of a change: occurrences before and after, side by side."""
+
+from msgspec import structs
+
+from scheduler_svc.api.job_view import coming, planned, shown_occurrences
+from scheduler_svc.api.wire_jobs import JobComparison, Occurrence, PerDay
+from scheduler_svc.domain.jobs import Definition, Job
+from scheduler_svc.domain.occurrences import count_between
+
+SHOWN = 20
+DAYS = 28
+DAY_MS = 86_400_000
+COUNT_MAX = 50_000_000
+
+
+def comparison(before: Job | None, after: Job, *, now_ms: int) -> JobComparison:
+    """Compare a job as it is, or none, with the job as it would be."""
+    return JobComparison(
+        before=[] if before is None else _next(before, now_ms),
+        after=_next(after, now_ms),
+        per_day=PerDay(
+            before=0.0 if before is None else _per_day(before, now_ms),
+            after=_per_day(after, now_ms),
+        ),
+    )
+
+
+def would_be(job: Job, definition: Definition) -> Job:
+    """Return a job as an edit would leave it, as far as its occurrences go."""
+    if job.definition.schedule == definition.schedule:
+        return structs.replace(job, definition=definition)
+    state = "paused" if job.state == "paused" else "active"
+    return structs.replace(job, definition=definition, scheduled_for=None, state=state)
+
+
+def _next(job: Job, now_ms: int) -> list[Occurrence]:
+    plan = planned(job)
+    return shown_occurrences(plan.timetable, coming(job, plan, now_ms=now_ms, count=SHOWN))
+
+
+def _per_day(job: Job, now_ms: int) -> float:
+    """Average over four weeks, so that weekly schedules show too."""
+    if job.state == "completed":
+        return 0.0
+    plan = planned(job)
+    count, _, _ = count_between(plan.timetable, now_ms, now_ms + DAYS * DAY_MS, COUNT_MAX)
+    limit = job.definition.schedule.max_runs
+    left = count if limit is None else min(count, max(0, limit - job.runs_made))
+    return round(left / DAYS, 4)

@@ -1,0 +1,76 @@
+"""Making a job: its definition, its timer and what its past instants become, in one transaction."""
+
+from msgspec import structs
+
+from scheduler_svc.api.check_definition import Bench, read_definition
+from scheduler_svc.api.context import Call
+from scheduler_svc.api.job_change import moved, tell
+from scheduler_svc.api.job_view import planned
+from scheduler_svc.domain.arming import Armed, arm, past_instants
+from scheduler_svc.domain.decide import NewRun
+from scheduler_svc.domain.errors import NameTaken
+from scheduler_svc.domain.ids import RANDOM_BYTES, instant_at
+from scheduler_svc.domain.ids import job_id as new_job_id
+from scheduler_svc.domain.jobs import Job
+from scheduler_svc.store import jobs, timers
+from scheduler_svc.store.jobs import TimerState
+from scheduler_svc.store.pool import Connection
+from scheduler_svc.store.timers import NIL
+
+
+def draft(call: Call, now_ms: int) -> Job:
+    """Read the request as a new job, active and not yet armed; raise Malformed, Invalid."""
+    now = instant_at(now_ms)
+    job_id = new_job_id(now_ms, call.deps.random_bytes(RANDOM_BYTES))
+    bench = Bench(now_ms=now_ms, job_id=job_id, created_at=now, egress=call.deps.egress)
+    definition = read_definition(call.body, bench)
+    return Job(
+        id=job_id,
+        namespace=call.namespace,
+        definition=definition,
+        state="active",
+        pause=None,
+        revision=1,
+        created_at=now,
+        updated_at=now,
+        next_fire_at=None,
+    )
+
+
+def armed(job: Job, now_ms: int) -> tuple[Job, Armed | None, list[NewRun]]:
+    """Arm a new job: its state, its next occurrence, and what becomes of past instants."""
+    plan = planned(job)
+    past = past_instants(plan, frozenset(), now_ms=now_ms, busy=False)
+    made = _sent(past)
+    following = arm(plan, after_ms=now_ms, runs_made=made)
+    if following is None:
+        return structs.replace(job, state="completed", runs_made=made), None, past
+    ready = structs.replace(
+        job,
+        scheduled_for=instant_at(following.scheduled_ms),
+        next_fire_at=instant_at(following.fire_ms),
+        runs_made=made,
+    )
+    return ready, following, past
+
+
+async def insert(conn: Connection, new: Job, now_ms: int) -> Job:
+    """Write a new job and wake the replicas; raise NameTaken."""
+    job, following, past = armed(new, now_ms)
+    plan = planned(job)
+    decision = moved(plan, following.scheduled_ms if following else None, _sent(past), past)
+    await jobs.insert_job(conn, job, TimerState(job.scheduled_for, job.next_fire_at))
+    if past:
+        await timers.write_decisions(conn, [decision], replica=NIL, now_ms=now_ms)
+    await tell(conn, decision, now_ms=now_ms)
+    return job
+
+
+async def check_name(conn: Connection, namespace: str, name: str | None) -> None:
+    """Raise NameTaken where a job of that name exists, for a dry run."""
+    if name is not None and await jobs.find_id(conn, namespace, name) is not None:
+        raise NameTaken(f"A job named '{name}' exists already.")
+
+
+def _sent(runs: list[NewRun]) -> int:
+    return sum(run.status != "skipped" for run in runs)

@@ -1,0 +1,153 @@
+"""Giving a job a new definition: what PUT and PATCH have in common.
+
+An edit of anything but the schedule leaves the timer where it is. A new schedule counts from now on:
+what the old one had due is decided by the old one first.
+"""
+
+from typing import Literal
+from uuid import UUID
+
+from msgspec import Struct, json, structs
+
+from scheduler_svc.api.check_definition import Bench
+from scheduler_svc.api.context import Call
+from scheduler_svc.api.job_change import LockedJob, moved, revised, write_change
+from scheduler_svc.api.job_open import cancel_open, open_runs
+from scheduler_svc.api.job_view import planned
+from scheduler_svc.domain.arming import instants_of, past_instants, passed_while_paused, rearm
+from scheduler_svc.domain.decide import Deferred, NewRun, PlannedJob, Timer, decide
+from scheduler_svc.domain.ids import epoch_ms
+from scheduler_svc.domain.jobs import Definition, Job, Pause
+from scheduler_svc.domain.overlap import OpenRun
+from scheduler_svc.store.pool import Connection
+from scheduler_svc.store.run_lists import occurrences_since
+
+
+class Edit(Struct, frozen=True):
+    """A job after an edit, and whether that changed it."""
+
+    job: Job
+    changed: bool
+
+
+def bench(call: Call, locked: LockedJob) -> Bench:
+    """Return what a new definition of a job is judged against."""
+    return Bench(
+        now_ms=locked.now_ms,
+        job_id=locked.job.id,
+        created_at=locked.job.created_at,
+        egress=call.deps.egress,
+        stored=locked.job.definition,
+    )
+
+
+async def edit(conn: Connection, locked: LockedJob, definition: Definition) -> Edit:
+    """Give a locked job another definition; the same one again changes nothing."""
+    old = locked.job.definition
+    if json.encode(old) == json.encode(definition):
+        return Edit(locked.job, changed=False)
+    if old.schedule == definition.schedule:
+        job = await write_change(conn, locked, revised(locked, definition))
+    elif locked.job.state == "paused":
+        job = await _reschedule_paused(conn, locked, definition)
+    else:
+        job = await _reschedule(conn, locked, definition)
+    return Edit(job, changed=True)
+
+
+async def recorded_until(conn: Connection, locked: LockedJob) -> tuple[int, int]:
+    """Return up to where the ledger holds a paused job's occurrences, and how many were sent.
+
+    A run that left while its job was being paused lies beyond what the pause says.
+    """
+    pause = locked.job.pause
+    if pause is None:
+        return locked.now_ms, 0
+    known = pause.recorded_until
+    after_ms = epoch_ms(pause.since) - locked.plan.spread_ms if known is None else epoch_ms(known)
+    return await occurrences_since(
+        conn, locked.job.id, after_ms=after_ms, until_ms=locked.now_ms
+    )
+
+
+async def _reschedule_paused(
+    conn: Connection, locked: LockedJob, definition: Definition
+) -> Job:
+    """Write what the old schedule missed to the ledger: the pause counts on by the new one."""
+    after_ms, sent = await recorded_until(conn, locked)
+    made = locked.runs_made + sent
+    missed = passed_while_paused(
+        locked.plan,
+        "skip",
+        after_ms=after_ms,
+        now_ms=locked.now_ms,
+        runs_made=made,
+        busy=False,
+    )
+    pause = locked.job.pause or Pause(reason=None, since=locked.now)
+    after = structs.replace(
+        revised(locked, definition), pause=structs.replace(pause, recorded_until=locked.now)
+    )
+    past = _new_past(locked, planned(after), busy=False)
+    made += sum(run.status != "skipped" for run in past)
+    move = moved(planned(after), None, made, [*missed, *past])
+    return await write_change(conn, locked, after, move)
+
+
+async def _reschedule(conn: Connection, locked: LockedJob, definition: Definition) -> Job:
+    """Put the timer to the first occurrence of the new schedule after now."""
+    after = revised(locked, definition)
+    plan = planned(after)
+    standing = await open_runs(conn, locked)
+    due, made, cancelled = _overdue(locked, standing)
+    await cancel_open(conn, cancelled, now_ms=locked.now_ms)
+    past = _new_past(locked, plan, busy=bool(standing or due))
+    made += sum(run.status != "skipped" for run in past)
+    following = rearm(plan, pending_ms=_pending(locked), now_ms=locked.now_ms, runs_made=made)
+    state: Literal["active", "completed"] = "completed" if following is None else "active"
+    move = moved(plan, following.scheduled_ms if following else None, made, [*due, *past])
+    return await write_change(conn, locked, structs.replace(after, state=state), move)
+
+
+def _pending(locked: LockedJob) -> int | None:
+    """Return the occurrence of the old schedule that is next, taken back or not yet claimed."""
+    if locked.unsent is not None:
+        return locked.unsent.first_ms
+    scheduled_for = locked.timer.scheduled_for
+    return None if scheduled_for is None else epoch_ms(scheduled_for)
+
+
+def _overdue(
+    locked: LockedJob, standing: list[OpenRun]
+) -> tuple[list[NewRun], int, list[UUID]]:
+    """Decide by the old schedule what was due before the edit and nobody had claimed.
+
+    Returns the rows, the runs made by then, and the runs that make way.
+    """
+    timer = locked.timer
+    fire_at, scheduled_for = timer.fire_at, timer.scheduled_for
+    if fire_at is None or scheduled_for is None or epoch_ms(fire_at) > locked.now_ms:
+        return [], locked.runs_made, []
+    due = Timer(
+        locked.job.id,
+        epoch_ms(scheduled_for),
+        epoch_ms(fire_at),
+        locked.job.revision,
+        timer.runs_made,
+    )
+    verdict = decide(locked.plan, due, standing, now_ms=locked.now_ms)
+    if isinstance(verdict, Deferred):
+        return [], locked.runs_made, []
+    return _waiting(verdict.runs), verdict.runs_made, verdict.cancel
+
+
+def _waiting(runs: list[NewRun]) -> list[NewRun]:
+    """Make what the tick would send at once wait for a replica to claim it."""
+    return [
+        structs.replace(run, status="due") if run.status == "running" else run for run in runs
+    ]
+
+
+def _new_past(locked: LockedJob, plan: PlannedJob, *, busy: bool) -> list[NewRun]:
+    """Judge the past instants of an `at` that are new in this edit."""
+    return past_instants(plan, instants_of(locked.plan), now_ms=locked.now_ms, busy=busy)

@@ -1,0 +1,26 @@
+"""The unfinished runs of a locked job, and their end where a newer run takes their place."""
+
+from collections.abc import Sequence
+from uuid import UUID
+
+from scheduler_svc.api.job_change import LockedJob
+from scheduler_svc.domain.ids import scheduled_ms_of
+from scheduler_svc.domain.overlap import OpenRun
+from scheduler_svc.store import notices, settlements, timers
+from scheduler_svc.store.pool import Connection
+
+
+async def open_runs(conn: Connection, locked: LockedJob) -> list[OpenRun]:
+    """Return the unfinished runs of a job."""
+    found = await timers.open_runs(conn, [locked.job.id])
+    return found.get(locked.job.id, [])
+
+
+async def cancel_open(conn: Connection, run_ids: Sequence[UUID], *, now_ms: int) -> None:
+    """End waiting runs that make way, and ask the holders of running ones to end theirs."""
+    if not run_ids:
+        return
+    keys = [(run_id, scheduled_ms_of(run_id)) for run_id in run_ids]
+    running = await settlements.cancel_runs(conn, keys, reason="overlap", now_ms=now_ms)
+    for run_id in running:
+        await notices.cancel(conn, run_id)

@@ -1,0 +1,134 @@
+"""PUT /jobs/{name}: create or replace a job by its name; by an id only replace."""
+
+from msgspec import structs
+
+from scheduler_svc.api import etag, handover, job_create
+from scheduler_svc.api.check_definition import read_definition
+from scheduler_svc.api.context import Call, Reply
+from scheduler_svc.api.job_change import LockedJob, lock_job
+from scheduler_svc.api.job_compare import comparison, would_be
+from scheduler_svc.api.job_edit import bench, edit
+from scheduler_svc.api.job_examples import EXAMPLES
+from scheduler_svc.api.job_find import is_name, no_job
+from scheduler_svc.api.job_view import put_view
+from scheduler_svc.api.route import (
+    IF_MATCH,
+    IF_NONE_MATCH,
+    Answer,
+    Body,
+    QueryParam,
+    Route,
+)
+from scheduler_svc.api.wire_jobs import JobComparison, JobPut
+from scheduler_svc.domain.errors import Fault, Invalid, NameTaken, NotFound
+from scheduler_svc.domain.ids import looks_like_id
+from scheduler_svc.domain.jobs import NAME_PATTERN, Definition
+from scheduler_svc.store.pool import Connection, transaction
+
+
+async def put_job(call: Call) -> Reply:
+    """Create or replace; a name that another request takes meanwhile is replaced after all."""
+    try:
+        return await _put(call)
+    except NameTaken:
+        if looks_like_id(call.path["id"]):
+            raise
+    return await _put(call)
+
+
+async def _put(call: Call) -> Reply:
+    key = call.path["id"]
+    async with transaction(call.deps.pool) as conn:
+        try:
+            locked = await lock_job(conn, call, key)
+        except NotFound:
+            locked = None
+        if locked is None:
+            return await _create(conn, call, key)
+        reply, changed = await _replace(conn, call, locked)
+    if changed:
+        await handover.given_up(call, locked.job.id)
+    return reply
+
+
+async def _create(conn: Connection, call: Call, name: str) -> Reply:
+    if looks_like_id(name):
+        raise no_job(name)
+    if not is_name(name):
+        raise Invalid([Fault("", f"is no name: it must match {NAME_PATTERN}", parameter="id")])
+    etag.check(call.headers, None)
+    now_ms = call.deps.now_ms()
+    new = job_create.draft(call, now_ms)
+    new = structs.replace(new, definition=_named(new.definition, name))
+    if call.query["dry_run"]:
+        shown = job_create.armed(new, now_ms)[0]
+        return Reply(body=comparison(None, shown, now_ms=now_ms))
+    job = await job_create.insert(conn, new, now_ms)
+    return Reply(
+        status=201,
+        body=put_view(job, now_ms=now_ms, changed=True),
+        headers={"Location": f"/jobs/{job.id}", "ETag": etag.of(job.revision)},
+    )
+
+
+async def _replace(conn: Connection, call: Call, locked: LockedJob) -> tuple[Reply, bool]:
+    etag.check(call.headers, etag.of(locked.job.revision))
+    definition = read_definition(call.body, bench(call, locked))
+    if not looks_like_id(call.path["id"]):
+        definition = _named(definition, call.path["id"])
+    if call.query["dry_run"]:
+        after = would_be(locked.job, definition)
+        return Reply(body=comparison(locked.job, after, now_ms=locked.now_ms)), False
+    done = await edit(conn, locked, definition)
+    reply = Reply(
+        body=put_view(done.job, now_ms=locked.now_ms, changed=done.changed),
+        headers={"ETag": etag.of(done.job.revision)},
+    )
+    return reply, done.changed
+
+
+def _named(definition: Definition, name: str) -> Definition:
+    """Give a definition the name of the path; raise Invalid where it has another."""
+    if definition.name not in {None, name}:
+        detail = f"differs from the name in the path, '{name}'; leave it out, or address the id"
+        raise Invalid([Fault("/name", detail)])
+    return structs.replace(definition, name=name)
+
+
+ROUTES = (
+    Route(
+        method="PUT",
+        path="/jobs/{id}",
+        handler=put_job,
+        operation_id="put_job",
+        summary="Create or replace a job",
+        description=(
+            "By name it creates or replaces; by id it replaces, and may rename."
+            " A paused job stays paused. `If-None-Match: *` only creates."
+        ),
+        tag="jobs",
+        params=(
+            QueryParam(
+                name="dry_run",
+                type=bool,
+                default=False,
+                description="Show the next 20 occurrences before and after, without saving.",
+            ),
+        ),
+        headers=(IF_MATCH, IF_NONE_MATCH),
+        body=Body(type=Definition, examples=EXAMPLES),
+        answers={
+            200: Answer(
+                description="The job, replaced or as it was; or, with `dry_run`, a comparison.",
+                type=JobPut | JobComparison,
+                headers={"ETag": "The job's revision."},
+            ),
+            201: Answer(
+                description="The job, created.",
+                type=JobPut,
+                headers={"Location": "The job's path.", "ETag": "The job's revision."},
+            ),
+        },
+        problems=(404, 409, 412),
+    ),
+)

@@ -1,0 +1,117 @@
+"""POST /jobs/{id}/trigger: a run now, beside the cadence and without moving it.
+
+Works on paused and completed jobs. Overlap is judged under the lock of the job's timer, by the
+unfinished runs that have left: what is only claimed ahead is taken back first.
+"""
+
+from typing import Literal
+
+from msgspec import UNSET, structs
+
+from scheduler_svc.api import handover
+from scheduler_svc.api.check_headers import header_faults, size_faults
+from scheduler_svc.api.check_target import body_size_fault
+from scheduler_svc.api.context import Call, Reply
+from scheduler_svc.api.job_change import LockedJob, lock_job, take_back
+from scheduler_svc.api.job_open import cancel_open, open_runs
+from scheduler_svc.api.route import Answer, Body, Route
+from scheduler_svc.api.validate import decode
+from scheduler_svc.api.wire_jobs import UNSAID, JobTriggerRequest
+from scheduler_svc.api.wire_runs import Run, run_view
+from scheduler_svc.domain import overlap, runs
+from scheduler_svc.domain.errors import Invalid, Overlapping
+from scheduler_svc.domain.ids import RANDOM_BYTES, random_run_id
+from scheduler_svc.domain.overlap import OpenRun
+from scheduler_svc.domain.runs import Overrides
+from scheduler_svc.store import notices
+from scheduler_svc.store.pool import Connection, transaction
+from scheduler_svc.store.runs import ExtraRun, get_run, insert_run
+
+EMPTY = b"{}"
+
+
+async def trigger_job(call: Call) -> Reply:
+    """Make a run that is due now."""
+    asked = _read(call.body)
+    async with transaction(call.deps.pool) as conn:
+        locked = await lock_job(conn, call, call.path["id"])
+        _check_merged(asked, locked)
+        policy = asked.overlap or locked.job.definition.overlap
+        taken = locked.unsent is not None and policy != "allow"
+        verdict = await _judge(conn, locked, policy, taken=taken)
+        run = await _insert(conn, call, locked, asked, queued=verdict == "queue")
+    if taken:
+        await handover.given_up(call, locked.job.id)
+    return Reply(status=202, body=run_view(run), headers={"Location": f"/runs/{run.id}"})
+
+
+def _read(raw: bytes) -> JobTriggerRequest:
+    asked = decode(raw or EMPTY, JobTriggerRequest)
+    faults = [
+        *header_faults(asked.headers, "/headers"),
+        *body_size_fault(len(bytes(asked.body)), "/body"),
+    ]
+    if faults:
+        raise Invalid(faults)
+    return asked
+
+
+def _check_merged(asked: JobTriggerRequest, locked: LockedJob) -> None:
+    """Judge the headers as they will be sent: the job's with those of the trigger over them."""
+    given = {name.lower() for name in asked.headers}
+    stored = locked.job.definition.target.headers
+    kept = {name: value for name, value in stored.items() if name.lower() not in given}
+    if faults := list(size_faults({**kept, **asked.headers}, "/headers")):
+        raise Invalid(faults)
+
+
+async def _judge(
+    conn: Connection, locked: LockedJob, policy: overlap.Overlap, *, taken: bool
+) -> Literal["send", "queue"]:
+    """Apply the overlap policy; raise Overlapping where it is `skip` and a run is unfinished."""
+    if taken:
+        await take_back(conn, locked)
+    standing = [run for run in await open_runs(conn, locked) if not _is_unsent(run, locked)]
+    verdict = overlap.judge(policy, standing)
+    if verdict.then == "skip":
+        raise Overlapping(_refusal(policy, standing))
+    await cancel_open(conn, verdict.cancel, now_ms=locked.now_ms)
+    return verdict.then
+
+
+def _refusal(policy: overlap.Overlap, standing: list[OpenRun]) -> str:
+    if policy == "queue":
+        return "A run of the job waits behind another already; `queue` holds one."
+    return f'Run {standing[0].id} is unfinished; say {{"overlap": "allow"}} to run beside it.'
+
+
+async def _insert(
+    conn: Connection, call: Call, locked: LockedJob, asked: JobTriggerRequest, *, queued: bool
+) -> runs.Run:
+    job, now_ms = locked.job, locked.now_ms
+    extra = ExtraRun(
+        id=random_run_id(now_ms, call.deps.random_bytes(RANDOM_BYTES)),
+        scheduled_ms=now_ms,
+        job_id=job.id,
+        job_name=job.definition.name,
+        namespace=job.namespace,
+        trigger="manual",
+        priority=job.definition.priority,
+        due_ms=now_ms,
+        queued=queued,
+        overrides=_overrides(asked),
+    )
+    await insert_run(conn, extra)
+    if not queued:
+        await notices.wake(conn, now_ms)
+    found = await get_run(conn, job.namespace, extra.id)
+    if found is None:
+        raise RuntimeError("a run that was just written is not there")
+    return found[0]
+
+
+def _overrides(asked: JobTriggerRequest) -> Overrides | None:
+    body = None if bytes(asked.body) == bytes(UNSAID) else bytes(asked.body).decode()
+    if body is None and not asked.headers:
+        return None
+    return Overrides(headers=asked.headers or None, body=body)

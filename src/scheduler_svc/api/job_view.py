@@ -1,0 +1,128 @@
+"""A job as an answer: what is stored, and what its schedule says about the time ahead."""
+
+from collections.abc import Iterable
+
+from scheduler_svc.api.wire import stamp, stamp_ms, stamp_or_none
+from scheduler_svc.api.wire_jobs import (
+    Job,
+    JobLastRun,
+    JobPause,
+    JobPut,
+    JobWarning,
+    Occurrence,
+)
+from scheduler_svc.domain import clock_changes, jobs
+from scheduler_svc.domain.clock_changes import ScheduleWarning
+from scheduler_svc.domain.decide import PlannedJob, plan_job
+from scheduler_svc.domain.ids import epoch_ms
+from scheduler_svc.domain.occurrences import Timetable, take
+
+UPCOMING = 5
+UNSIGNED = JobWarning(
+    code="unsigned",
+    detail="The target asks for signed requests, but there is no signing secret: they go unsigned.",
+)
+
+
+def job_view(job: jobs.Job, *, now_ms: int, upcoming: int = UPCOMING, dry: bool = False) -> Job:
+    """Write a job for the answer; a dry one has no id, for it was not made."""
+    definition = job.definition
+    plan = planned(job)
+    return Job(
+        id=None if dry else job.id,
+        namespace=job.namespace,
+        name=definition.name,
+        description=definition.description,
+        labels=definition.labels,
+        schedule=definition.schedule,
+        target=definition.target,
+        retry=definition.retry,
+        misfire=definition.misfire,
+        overlap=definition.overlap,
+        priority=definition.priority,
+        alerts=definition.alerts,
+        auto_pause_after=definition.auto_pause_after,
+        delete_after_completion=definition.delete_after_completion,
+        state=job.state,
+        pause=_pause(job.pause),
+        next_fire_at=stamp_or_none(job.next_fire_at),
+        upcoming=[stamp_ms(at) for at in coming(job, plan, now_ms=now_ms, count=upcoming)],
+        last_run=_last_run(job.last_run),
+        warnings=[] if job.state == "completed" else warnings(definition, plan, now_ms),
+        revision=job.revision,
+        created_at=stamp(job.created_at),
+        updated_at=stamp(job.updated_at),
+    )
+
+
+def put_view(job: jobs.Job, *, now_ms: int, changed: bool) -> JobPut:
+    """Write a job for the answer to a PUT."""
+    view = job_view(job, now_ms=now_ms)
+    fields = {name: getattr(view, name) for name in view.__struct_fields__}
+    return JobPut(**fields, changed=changed)
+
+
+def planned(job: jobs.Job) -> PlannedJob:
+    """Compile a stored job; equal schedules share the result."""
+    return plan_job(job.id, job.namespace, job.revision, job.definition, job.created_at)
+
+
+def coming(job: jobs.Job, plan: PlannedJob, *, now_ms: int, count: int) -> list[int]:
+    """List the next occurrences of a job: where it is paused, those that its schedule goes on naming.
+
+    An occurrence that waits for its spread is still to come.
+    """
+    if job.state == "completed":
+        return []
+    after_ms = now_ms
+    if job.scheduled_for is not None:
+        after_ms = max(epoch_ms(job.scheduled_for) - 1, now_ms - plan.spread_ms)
+    return within_max_runs(job, take(plan.timetable, after_ms, count))
+
+
+def within_max_runs(job: jobs.Job, occurrences: list[int]) -> list[int]:
+    """Leave out what comes after the last run that `max_runs` allows."""
+    limit = job.definition.schedule.max_runs
+    return occurrences if limit is None else occurrences[: max(0, limit - job.runs_made)]
+
+
+def warnings(definition: jobs.Definition, plan: PlannedJob, now_ms: int) -> list[JobWarning]:
+    """Name what may surprise about a definition."""
+    unsigned = [UNSIGNED] if definition.target.sign else []
+    return [*shown_warnings(clock_changes.warnings(plan.timetable, now_ms)), *unsigned]
+
+
+def shown_warnings(found: Iterable[ScheduleWarning]) -> list[JobWarning]:
+    """Write the warnings of a schedule for the answer."""
+    return [JobWarning(code=one.code, detail=one.detail, at=stamp(one.at)) for one in found]
+
+
+def shown_occurrences(timetable: Timetable, instants: Iterable[int]) -> list[Occurrence]:
+    """Write occurrences with their local time and what is odd about it."""
+    return [
+        Occurrence(
+            scheduled_for=stamp_ms(at),
+            local=clock_changes.local(timetable, at),
+            note=clock_changes.note(timetable, at),
+        )
+        for at in instants
+    ]
+
+
+def _pause(pause: jobs.Pause | None) -> JobPause | None:
+    if pause is None:
+        return None
+    return JobPause(
+        reason=pause.reason, since=stamp(pause.since), until=stamp_or_none(pause.until)
+    )
+
+
+def _last_run(run: jobs.LastRun | None) -> JobLastRun | None:
+    if run is None:
+        return None
+    return JobLastRun(
+        id=run.id,
+        status=run.status,
+        scheduled_for=stamp(run.scheduled_for),
+        finished_at=stamp_or_none(run.finished_at),
+    )

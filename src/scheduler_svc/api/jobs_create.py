@@ -1,0 +1,62 @@
+"""POST /jobs: create a job, or only look at what would be created."""
+
+from scheduler_svc.api import etag, job_create
+from scheduler_svc.api.context import Call, Reply
+from scheduler_svc.api.job_examples import EXAMPLES, JOB
+from scheduler_svc.api.job_view import job_view
+from scheduler_svc.api.route import Answer, Body, QueryParam, Route
+from scheduler_svc.api.wire_jobs import Job
+from scheduler_svc.domain.jobs import Definition
+from scheduler_svc.store.pool import connection, transaction
+
+DRY_UPCOMING = 20
+
+
+async def create_job(call: Call) -> Reply:
+    """Create a job; with `dry_run` validate, and show what it would be."""
+    now_ms = call.deps.now_ms()
+    new = job_create.draft(call, now_ms)
+    if call.query["dry_run"]:
+        async with connection(call.deps.pool) as conn:
+            await job_create.check_name(conn, call.namespace, new.definition.name)
+        shown = job_create.armed(new, now_ms)[0]
+        return Reply(body=job_view(shown, now_ms=now_ms, upcoming=DRY_UPCOMING, dry=True))
+    async with transaction(call.deps.pool) as conn:
+        job = await job_create.insert(conn, new, now_ms)
+    return Reply(
+        status=201,
+        body=job_view(job, now_ms=now_ms),
+        headers={"Location": f"/jobs/{job.id}", "ETag": etag.of(job.revision)},
+    )
+
+
+ROUTES = (
+    Route(
+        method="POST",
+        path="/jobs",
+        handler=create_job,
+        operation_id="create_job",
+        summary="Create a job",
+        description="Only `schedule` and `target` are needed; everything else has a default.",
+        tag="jobs",
+        params=(
+            QueryParam(
+                name="dry_run",
+                type=bool,
+                default=False,
+                description="Validate and show the next 20 occurrences, without saving.",
+            ),
+        ),
+        body=Body(type=Definition, examples=EXAMPLES),
+        answers={
+            201: Answer(
+                description="The job.",
+                type=Job,
+                headers={"Location": "The job's path.", "ETag": "The job's revision."},
+                example=JOB,
+            ),
+            200: Answer(description="What would be created (`dry_run`).", type=Job),
+        },
+        problems=(409,),
+    ),
+)

@@ -1,0 +1,153 @@
+"""What happens to every request, whatever its route: one list, outermost first.
+
+Frame    an id for the request, the headers of every answer, errors made problems, one record each
+Host     in development, only requests made to a loopback name are answered (DNS rebinding)
+"""
+
+import re
+from http import HTTPStatus
+from ipaddress import ip_address
+from time import perf_counter
+
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.middleware import Middleware
+from starlette.requests import ClientDisconnect
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from scheduler_svc.api import problems
+from scheduler_svc.api.context import Access, Deps, Failure, Reply
+from scheduler_svc.api.replies import send_reply
+from scheduler_svc.domain import ids
+from scheduler_svc.domain.errors import Refused
+from scheduler_svc.store.pool import is_database_away
+
+REQUEST_ID = "scheduler.request_id"
+ROUTE = "scheduler.route"
+CLIENT_LEFT = 499
+_KEPT_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
+_PORT = re.compile(r":[0-9]{0,5}$")
+ALWAYS = {
+    "Cache-Control": "no-store",
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+    "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
+}
+
+
+def middleware(deps: Deps) -> list[Middleware]:
+    """Return the list, outermost first."""
+    return [Middleware(Frame, deps=deps), Middleware(HostGuard, deps=deps)]
+
+
+class Frame:
+    """Gives each request its id, each answer its headers; makes problems of what was raised."""
+
+    def __init__(self, app: ASGIApp, deps: Deps) -> None:
+        self.app = app
+        self.deps = deps
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        began = perf_counter()
+        scope[REQUEST_ID] = request_id = self._request_id(scope)
+        answer = _Answer(send, request_id)
+        try:
+            await self.app(scope, receive, answer)
+        except ClientDisconnect:
+            answer.status = CLIENT_LEFT
+        except Exception as error:
+            reply = self._reply_to(error, scope)
+            if answer.started:
+                raise
+            await send_reply(reply, answer, head=scope["method"] == "HEAD")
+        finally:
+            self.deps.on_request(_access(scope, answer.status, perf_counter() - began))
+
+    def _request_id(self, scope: Scope) -> str:
+        given = Headers(scope=scope).get("x-request-id", "")
+        if _KEPT_ID.fullmatch(given):
+            return given
+        return str(ids.job_id(self.deps.now_ms(), self.deps.random_bytes(ids.RANDOM_BYTES)))
+
+    def _reply_to(self, error: Exception, scope: Scope) -> Reply:
+        request_id = scope[REQUEST_ID]
+        if isinstance(error, Refused):
+            return problems.refusal(error, request_id)
+        away = is_database_away(error)
+        self.deps.on_failure(
+            Failure(
+                request_id=request_id,
+                method=scope["method"],
+                path=scope["path"],
+                error=error,
+                unavailable=away,
+            )
+        )
+        return problems.unavailable(request_id) if away else problems.internal(request_id)
+
+
+class HostGuard:
+    """Answers only requests whose Host is a loopback name, where the profile asks for it."""
+
+    def __init__(self, app: ASGIApp, deps: Deps) -> None:
+        self.app = app
+        self.active = deps.loopback_only
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if self.active and scope["type"] == "http":
+            hosts = Headers(scope=scope).getlist("host")
+            if not hosts or not all(map(is_loopback, hosts)):
+                raise problems.Misdirected(
+                    "The development profile answers only requests to localhost or a loopback"
+                    " address; use http://127.0.0.1, or the production profile."
+                )
+        await self.app(scope, receive, send)
+
+
+def is_loopback(host: str) -> bool:
+    """Tell whether a Host header names this machine: localhost, 127.0.0.0/8 or [::1]."""
+    name = _PORT.sub("", host) if not host.endswith("]") else host
+    if name.lower() == "localhost":
+        return True
+    bracketed = name.startswith("[") and name.endswith("]")
+    try:
+        address = ip_address(name[1:-1] if bracketed else name)
+    except ValueError:
+        return False
+    return address.is_loopback and bracketed == (address.version == 6)  # noqa: PLR2004
+
+
+class _Answer:
+    """Passes an answer on with the headers that every answer has, and remembers its status."""
+
+    def __init__(self, send: Send, request_id: str) -> None:
+        self._send = send
+        self._request_id = request_id
+        self.started = False
+        self.status = int(HTTPStatus.INTERNAL_SERVER_ERROR)
+
+    async def __call__(self, message: Message) -> None:
+        if message["type"] == "http.response.start":
+            self.started = True
+            self.status = message["status"]
+            headers = MutableHeaders(raw=list(message.get("headers", ())))
+            headers["X-Request-ID"] = self._request_id
+            for name, text in ALWAYS.items():
+                headers.setdefault(name, text)
+            message = {**message, "headers": headers.raw}
+        await self._send(message)
+
+
+def _access(scope: Scope, status: int, seconds: float) -> Access:
+    peer = scope.get("client")
+    return Access(
+        request_id=scope[REQUEST_ID],
+        method=scope["method"],
+        path=scope["path"],
+        route=scope.get(ROUTE),
+        status=status,
+        duration_ms=round(seconds * 1000, 3),
+        peer=peer[0] if peer else None,
+    )

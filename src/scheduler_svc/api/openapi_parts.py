@@ -1,0 +1,57 @@
+"""The words of the OpenAPI document that belong to no route."""
+
+from typing import Any
+
+Json = dict[str, Any]
+
+INFO: Json = {
+    "title": "scheduler-svc",
+    "summary": "Calls HTTP targets on a schedule, durably.",
+    "description": (
+        "A *job* says what to call and when. Each instant its schedule names is an *occurrence*,"
+        " and each occurrence ends as one *run*, with one or more *attempts*.\n\n"
+        "Durations are strings like `30s` or `1h30m`; instants are RFC 3339, any offset in, UTC"
+        " out. Unknown fields and parameters are refused. Errors are RFC 9457 problem documents"
+        " that list all faults at once. Every answer carries `X-Request-ID`."
+    ),
+    "license": {"name": "Apache License 2.0", "identifier": "Apache-2.0"},
+}
+TAGS = (
+    ("jobs", "What to call, and when."),
+    ("runs", "What became of each occurrence."),
+    ("schedules", "Try a schedule without saving it."),
+    ("replicas", "The processes of this service."),
+    ("service", "Health, readiness, this document."),
+    ("pages", "For people."),
+)
+_UUID: Json = {"type": "string", "format": "uuid"}
+PATH_PARAMETERS: dict[str, Json] = {
+    "/jobs/{": {
+        "description": "The id or the name of a job.",
+        "schema": {"type": "string", "minLength": 1, "maxLength": 128},
+        "example": "nightly-report",
+    },
+    "/runs/{": {
+        "description": "The id of a run.",
+        "schema": _UUID,
+        "example": "019b8f3a-1c00-8a4e-9d3b-6f2c1e7a5b40",
+    },
+}
+HEADERS: Json = {
+    "RequestId": {
+        "description": "The caller's X-Request-ID where it has the form of one, else a new one.",
+        "schema": {"type": "string", "pattern": "^[A-Za-z0-9._-]{1,128}$"},
+    },
+    "RetryAfter": {
+        "description": "Seconds to wait before trying again.",
+        "schema": {"type": "string", "pattern": "^[0-9]+$"},
+    },
+}
+RESPONSE_HEADERS: Json = {"X-Request-ID": {"$ref": "#/components/headers/RequestId"}}
+SECURITY_SCHEMES: Json = {
+    "key": {
+        "type": "http",
+        "scheme": "bearer",
+        "description": "Not asked for in this version.",
+    }
+}

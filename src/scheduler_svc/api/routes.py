@@ -1,0 +1,36 @@
+"""Every route of the API, in the order of the documentation."""
+
+from functools import lru_cache
+
+import msgspec
+
+from scheduler_svc.api import docs, health, openapi
+from scheduler_svc.api.context import Call, Reply
+from scheduler_svc.api.route import Answer, Route
+
+
+async def get_openapi(call: Call) -> Reply:
+    """Answer with the document of the very routes below."""
+    return Reply(body=_document(call.deps.version, call.deps.public_url))
+
+
+@lru_cache(maxsize=1)
+def _document(version: str, public_url: str | None) -> bytes:
+    return msgspec.json.encode(openapi.document(ROUTES, version=version, public_url=public_url))
+
+
+OPENAPI = Route(
+    method="GET",
+    path="/openapi.json",
+    handler=get_openapi,
+    operation_id="get_openapi",
+    summary="This document.",
+    tag="service",
+    answers={200: Answer(description="An OpenAPI 3.1 document.", type=dict[str, msgspec.Raw])},
+)
+
+ROUTES: tuple[Route, ...] = (
+    *health.ROUTES,
+    OPENAPI,
+    *docs.ROUTES,
+)

@@ -1,0 +1,103 @@
+"""How a run looks from outside (DESIGN, "The run")."""
+
+from uuid import UUID
+
+from msgspec import Struct
+
+from scheduler_svc.api.wire import NextCursor, Stamp, stamp, stamp_or_none
+from scheduler_svc.domain import runs
+from scheduler_svc.domain.runs import (
+    AttemptOutcome,
+    CapturedResponse,
+    RunStatus,
+    Timing,
+    Trigger,
+)
+
+
+class Attempt(Struct, frozen=True, kw_only=True):
+    """One HTTP exchange within a run, numbered from 1."""
+
+    number: int
+    started_at: Stamp
+    duration_ms: float
+    outcome: AttemptOutcome
+    status_code: int | None
+    error: str | None
+    response: CapturedResponse | None
+    timing: Timing | None
+    replica: UUID | None
+
+
+class Run(Struct, frozen=True, kw_only=True):
+    """The handling of one occurrence, of a trigger or of a replay; or a row of skipped ones."""
+
+    id: UUID
+    job_id: UUID
+    job_name: str | None
+    namespace: str
+    trigger: Trigger
+    scheduled_for: Stamp
+    occurrences: int
+    scheduled_until: Stamp | None
+    status: RunStatus
+    reason: str | None
+    attempt_count: int
+    replay_of: UUID | None
+    backfill_id: UUID | None
+    claimed_at: Stamp | None
+    started_at: Stamp | None
+    finished_at: Stamp | None
+    lateness_ms: int | None
+    duration_ms: int | None
+    next_attempt_at: Stamp | None
+    replica: UUID | None
+    attempts: list[Attempt]
+
+
+class RunList(Struct, frozen=True, kw_only=True):
+    """A page of runs, newest first."""
+
+    items: list[Run]
+    next_cursor: NextCursor
+
+
+def run_view(run: runs.Run) -> Run:
+    """Write a run for the answer."""
+    return Run(
+        id=run.id,
+        job_id=run.job_id,
+        job_name=run.job_name,
+        namespace=run.namespace,
+        trigger=run.trigger,
+        scheduled_for=stamp(run.scheduled_for),
+        occurrences=run.occurrences,
+        scheduled_until=stamp_or_none(run.scheduled_until),
+        status=run.status,
+        reason=run.reason,
+        attempt_count=run.attempt_count,
+        replay_of=run.replay_of,
+        backfill_id=run.backfill_id,
+        claimed_at=stamp_or_none(run.claimed_at),
+        started_at=stamp_or_none(run.started_at),
+        finished_at=stamp_or_none(run.finished_at),
+        lateness_ms=run.lateness_ms,
+        duration_ms=run.duration_ms,
+        next_attempt_at=stamp_or_none(run.next_attempt_at),
+        replica=run.replica,
+        attempts=[_attempt(one) for one in run.attempts],
+    )
+
+
+def _attempt(attempt: runs.Attempt) -> Attempt:
+    return Attempt(
+        number=attempt.number,
+        started_at=stamp(attempt.started_at),
+        duration_ms=attempt.duration_ms,
+        outcome=attempt.outcome,
+        status_code=attempt.status_code,
+        error=attempt.error,
+        response=attempt.response,
+        timing=attempt.timing,
+        replica=attempt.replica,
+    )

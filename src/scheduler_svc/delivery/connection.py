@@ -1,0 +1,251 @@
+"""One connection to a target: it writes a request, reads the response, keeps the time limits.
+
+At most one call at a time, never pipelined, and nothing is ever written twice: a connection that
+ends under a call ends the call. One timer serves all phases; it is moved only when it must come
+earlier, so a call on a warm connection usually touches no timer at all.
+"""
+
+import asyncio
+import re
+import select
+from time import perf_counter
+from typing import TYPE_CHECKING, Final, cast
+
+from scheduler_svc.delivery.exchange import Exchange, ExchangeOutcome, HttpRequest, Timing
+from scheduler_svc.delivery.response import ResponseReader
+
+if TYPE_CHECKING:
+    from scheduler_svc.delivery.origin import Origin
+
+# Servers that send no Keep-Alive header close idle connections after 2 s (gunicorn), 5 s (uvicorn)
+# or a minute (nginx), and schedules like round numbers: reuse stays clear of those instants.
+UNHINTED_IDLE_SECONDS: Final = 1.5
+HINT_MARGIN_SECONDS: Final = 1.0
+# Younger than this, an idle connection is not asked whether it is still there.
+FRESH_SECONDS: Final = 0.05
+HINT = re.compile(rb"timeout\s*=\s*(\d{1,6})", re.IGNORECASE)
+
+
+class Call:
+    """One request on its way from `send` to its Exchange; `future` brings that, or word to dial."""
+
+    __slots__ = (
+        "body_cap",
+        "connection",
+        "deadline",
+        "dial_timing",
+        "first_byte_timeout",
+        "future",
+        "head_only",
+        "payload",
+        "started",
+        "timer",
+        "written",
+    )
+
+    def __init__(
+        self,
+        request: HttpRequest,
+        payload: bytes,
+        deadline: float | None,
+        loop: asyncio.AbstractEventLoop,
+    ) -> None:
+        self.payload = payload
+        self.head_only = request.method == "HEAD"
+        self.body_cap = request.capture_max
+        self.first_byte_timeout = request.first_byte_timeout
+        # Of the whole call, by the loop's clock; redirects share that of the first.
+        self.deadline = loop.time() + request.total_timeout if deadline is None else deadline
+        self.started = self.written = perf_counter()
+        self.dial_timing: Timing | None = None
+        self.connection: Connection | None = None
+        self.timer: asyncio.TimerHandle | None = None
+        self.future: asyncio.Future[Exchange | None] = loop.create_future()
+
+    def failed(self, outcome: ExchangeOutcome, error: str) -> Exchange:
+        return Exchange(
+            outcome,
+            error=error,
+            timing=self.dial_timing or Timing(),
+            duration_ms=(perf_counter() - self.started) * 1000,
+        )
+
+
+class Connection(asyncio.Protocol):
+    """A transport, its reader and the call it serves now."""
+
+    __slots__ = (
+        "_deadline",
+        "_descriptor",
+        "_first_byte",
+        "_idle_since",
+        "_loop",
+        "_reader",
+        "_served",
+        "_timer",
+        "_timer_at",
+        "_transport",
+        "call",
+        "origin",
+    )
+
+    def __init__(
+        self, loop: asyncio.AbstractEventLoop, origin: "Origin", head_bytes_max: int
+    ) -> None:
+        self._loop = loop
+        self.origin = origin
+        self.call: Call | None = None
+        self._reader = ResponseReader(head_bytes_max)
+        self._transport: asyncio.Transport | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        self._timer_at = self._deadline = self._idle_since = self._first_byte = 0.0
+        self._descriptor = -1
+        self._served = 0
+
+    # The life of a call.
+
+    def start(self, call: Call) -> None:
+        """Write the request; its future gets the Exchange."""
+        transport = self._transport
+        self._reader.begin(head_only=call.head_only, capture_max=call.body_cap)
+        if transport is None or transport.is_closing():  # the peer was quick to go
+            self._reader.end_of_stream(clean=True)
+            call.future.set_result(self._exchange(call, self._reader))
+            self.origin.ended(self, reusable=False)
+            return
+        self.call = call
+        call.connection = self
+        self._watch(min(self._loop.time() + call.first_byte_timeout, call.deadline))
+        call.written = perf_counter()
+        transport.write(call.payload)
+
+    def abandon(self, call: Call) -> None:
+        """End the connection under a call that was cancelled."""
+        if self.call is call:
+            self.call = None
+            self.close(polite=False)
+            self.origin.ended(self, reusable=False)
+
+    def _finish(self) -> None:
+        call, reader, transport = self.call, self._reader, self._transport
+        if call is None or transport is None:
+            return
+        self.call = None
+        if not call.future.done():
+            call.future.set_result(self._exchange(call, reader))
+        self._served += 1
+        # An answer that came before the request was all written leaves the rest in the way.
+        done = reader.outcome == "ok" and not transport.get_write_buffer_size()
+        reusable = done and reader.exact and not transport.is_closing()
+        if not reusable:
+            self.close(polite=done and not reader.truncated)
+        self.origin.ended(self, reusable=reusable)
+
+    def _exchange(self, call: Call, reader: ResponseReader) -> Exchange:
+        now = perf_counter()
+        dialled = call.dial_timing
+        first_byte_ms = None if reader.untouched else (self._first_byte - call.written) * 1000
+        return Exchange(
+            reader.outcome or "protocol_error",
+            reader.status,
+            reader.headers(),
+            reader.body(),
+            reader.truncated,
+            reader.error,
+            Timing(None, None, None, first_byte_ms)
+            if dialled is None
+            else Timing(dialled.dns_ms, dialled.connect_ms, dialled.tls_ms, first_byte_ms),
+            (now - call.started) * 1000,
+            self._served > 0,
+        )
+
+    # The life between calls.
+
+    def park(self, idle_seconds_max: float) -> bool:
+        """Wait for another call; False when that is pointless, for the target closes too soon."""
+        hint = self._reader.keep_alive_hint
+        seconds = min(idle_seconds_max, _hinted_seconds(hint) if hint else UNHINTED_IDLE_SECONDS)
+        if seconds <= 0:
+            return False
+        self._idle_since = self._loop.time()
+        self._watch(self._idle_since + seconds)
+        return True
+
+    def is_fit(self) -> bool:
+        """Tell whether a parked connection may carry a call: not expired, not closed, silent."""
+        transport, now = self._transport, self._loop.time()
+        if transport is None or transport.is_closing() or now >= self._deadline:
+            return False
+        return now - self._idle_since < FRESH_SECONDS or not _has_something(self._descriptor)
+
+    def close(self, *, polite: bool = True) -> None:
+        """Give the connection up; `polite` lets TLS say goodbye, else it is cut."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        if self._transport is not None:
+            if polite:
+                self._transport.close()
+            else:
+                self._transport.abort()
+
+    # What the loop calls.
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast("asyncio.Transport", transport)  # uvloop's is none by class
+        self._descriptor = transport.get_extra_info("socket").fileno()
+
+    def data_received(self, data: bytes) -> None:
+        call, reader = self.call, self._reader
+        if call is None:  # nobody asked
+            self.close(polite=False)
+            return
+        if reader.untouched:
+            self._first_byte = perf_counter()
+            self._deadline = call.deadline
+        reader.feed(data)
+        if reader.outcome is not None:
+            self._finish()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        if self.call is not None:
+            self._reader.end_of_stream(clean=exc is None)
+            self._finish()
+        else:
+            self.origin.lost(self)
+        self.close()
+        self._transport = None
+        self._reader.release()
+        self.origin.closed(self)
+
+    def _watch(self, deadline: float) -> None:
+        """Set the instant at which `_on_timer` acts; an earlier timer is re-armed when it rings."""
+        self._deadline = deadline
+        if self._timer is None or deadline < self._timer_at:
+            if self._timer is not None:
+                self._timer.cancel()
+            self._timer_at = deadline
+            self._timer = self._loop.call_at(deadline, self._on_timer)
+
+    def _on_timer(self) -> None:
+        self._timer = None
+        if self._loop.time() < self._deadline:
+            self._watch(self._deadline)
+        elif self.call is None:
+            self.close()
+        else:
+            self._reader.time_out()
+            self._finish()
+
+
+def _hinted_seconds(hint: bytes) -> float:
+    """Read `Keep-Alive: timeout=n`, less a margin for the way there."""
+    found = HINT.search(hint)
+    return UNHINTED_IDLE_SECONDS if found is None else int(found[1]) - HINT_MARGIN_SECONDS
+
+
+def _has_something(descriptor: int) -> bool:
+    """Ask the socket itself: what a quiet connection has to say is that it was closed."""
+    poll = select.poll()
+    poll.register(descriptor, select.POLLIN)
+    return bool(poll.poll(0))

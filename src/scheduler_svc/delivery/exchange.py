@@ -1,0 +1,70 @@
+"""The sender's whole vocabulary: the request it is given and the exchange it answers with.
+
+Plain frozen values. Nothing here knows of jobs or runs, and no status is judged: a complete
+response is `ok` whatever it says, and what it means for a run is decided above.
+"""
+
+import ssl
+from typing import Literal
+
+import msgspec
+
+from scheduler_svc.domain.url import Url
+
+# The sender's part of the attempt outcomes; the others are decided above.
+ExchangeOutcome = Literal[
+    "ok",
+    "protocol_error",
+    "timeout",
+    "connect_error",
+    "tls_error",
+    "blocked",
+    "too_large",
+]
+
+CAPTURE_MAX = 8192
+REDIRECTS_MAX = 5
+
+
+class HttpRequest(msgspec.Struct, frozen=True, kw_only=True):
+    """One HTTP call; time limits in seconds, all counted from `send` but `first_byte_timeout`.
+
+    `headers` are the application's: Host, Content-Length and Accept-Encoding are the sender's.
+    """
+
+    method: str
+    url: Url
+    headers: list[tuple[bytes, bytes]]
+    body: bytes = b""
+    connect_timeout: float  # wait for a connection slot excluded: name look-up, TCP and TLS
+    first_byte_timeout: float  # from the request written to the first byte of any answer
+    total_timeout: float
+    capture_max: int = CAPTURE_MAX
+    redirects: int = 0
+    # Connections are shared only between requests of one partition (a namespace, say).
+    partition: str = ""
+    # A target's own trust or client certificate; None is the sender's context.
+    tls: ssl.SSLContext | None = None
+
+
+class Timing(msgspec.Struct, frozen=True):
+    """How long each phase took, in milliseconds; None where it did not happen."""
+
+    dns_ms: float | None = None
+    connect_ms: float | None = None
+    tls_ms: float | None = None
+    first_byte_ms: float | None = None
+
+
+class Exchange(msgspec.Struct, frozen=True):
+    """What came of one call; `error` is short, stable and free of anything secret."""
+
+    outcome: ExchangeOutcome
+    status_code: int | None = None
+    headers: list[tuple[str, str]] = []
+    body: bytes = b""
+    truncated: bool = False
+    error: str | None = None
+    timing: Timing = Timing()
+    duration_ms: float = 0.0
+    reused: bool = False

@@ -1,0 +1,169 @@
+"""The HTTP sender: one request in, one Exchange out, and no exception for what a network does.
+
+It keeps connections, dials through the egress guard, holds every phase to its limit and follows
+redirects where asked. It never sends a request twice on its own, reads no proxy from the
+environment, decompresses nothing and does not judge statuses.
+"""
+
+import asyncio
+import ssl
+from collections.abc import Coroutine
+from time import perf_counter
+from typing import Any
+
+import msgspec
+
+from scheduler_svc.delivery import egress, tls
+from scheduler_svc.delivery.connection import Call, Connection
+from scheduler_svc.delivery.exchange import REDIRECTS_MAX, Exchange, HttpRequest, Timing
+from scheduler_svc.delivery.origin import Origin, Pool
+from scheduler_svc.delivery.redirect import next_hop
+from scheduler_svc.delivery.resolve import Directory, Resolver, system_resolver
+from scheduler_svc.delivery.wire import serialise
+from scheduler_svc.domain.egress import EgressRules
+from scheduler_svc.domain.url import UrlRefused
+
+TLS_GOODBYE_SECONDS = 1.0
+
+
+class Sender:
+    """All outgoing calls of a process; to be used by one event loop."""
+
+    def __init__(
+        self,
+        *,
+        egress: EgressRules,
+        connections_per_origin: int = 64,
+        keepalive_seconds: float = 30,
+        idle_max: int = 1000,
+        head_bytes_max: int = 65536,
+        ca_file: str | None = None,
+        resolver: Resolver = system_resolver,
+    ) -> None:
+        self._pool = Pool(
+            connections_per_origin=connections_per_origin,
+            keepalive_seconds=keepalive_seconds,
+            idle_max=idle_max,
+        )
+        self._dialler = _dialler(egress, resolver)
+        self._head_bytes_max = head_bytes_max
+        self._tls = tls.client_context(ca_file)
+
+    def send(self, request: HttpRequest) -> Coroutine[Any, Any, Exchange]:
+        """Make the call; a cancelled one closes its connection and raises CancelledError."""
+        if request.redirects:
+            return self._follow(request)
+        return self._exchange(request, None)
+
+    async def close(self) -> None:
+        """End all connections at once, also those in a call, and wait until they are gone."""
+        self._pool.close()
+        await self._pool.emptied.wait()
+
+    async def _follow(self, request: HttpRequest) -> Exchange:
+        """Make the call and those it leads to, all within the first one's total time."""
+        began = perf_counter()
+        deadline = asyncio.get_running_loop().time() + request.total_timeout
+        exchange = await self._exchange(request, deadline)
+        for _ in range(min(request.redirects, REDIRECTS_MAX)):
+            try:
+                following = next_hop(request, exchange)
+            except UrlRefused as refused:
+                exchange = Exchange("blocked", error=f"redirect refused: it {refused.reason}")
+                break
+            if following is None:
+                break
+            request = following
+            exchange = await self._exchange(request, deadline)
+        return msgspec.structs.replace(exchange, duration_ms=(perf_counter() - began) * 1000)
+
+    async def _exchange(self, request: HttpRequest, deadline: float | None) -> Exchange:
+        loop = asyncio.get_running_loop()
+        payload = serialise(request)
+        call = Call(request, payload or b"", deadline, loop)
+        if payload is None:
+            return call.failed("blocked", "the method or a header can not be sent as it is")
+        if self._pool.closed:
+            return call.failed("connect_error", "the sender is closed")
+        origin = self._pool.origin((request.url.origin, request.partition, request.tls), loop)
+        must_dial = origin.submit(call)
+        while True:
+            if must_dial:
+                failure = await self._dial(origin, request, call, loop)
+                if failure is not None:
+                    return failure
+            try:
+                exchange = await call.future
+            except asyncio.CancelledError:
+                _withdraw(call, origin)
+                raise
+            if exchange is not None:
+                return exchange
+            call.future = loop.create_future()
+            must_dial = True
+
+    async def _dial(
+        self, origin: Origin, request: HttpRequest, call: Call, loop: asyncio.AbstractEventLoop
+    ) -> Exchange | None:
+        """Open a connection in the slot that the call holds and start there, or say what failed."""
+        limit = min(loop.time() + request.connect_timeout, call.deadline)
+        try:
+            async with asyncio.timeout_at(limit):
+                connection = await self._connect(origin, request, call, loop)
+        except egress.Undialled as fault:
+            failure = call.failed(fault.outcome, fault.error)
+        except TimeoutError:
+            failure = call.failed("timeout", "time limit reached before the connection was made")
+        except ssl.SSLError as fault:
+            failure = call.failed("tls_error", tls.reason(fault))
+        except OSError as fault:
+            failure = call.failed("connect_error", egress.reason(fault))
+        except BaseException:
+            origin.release()
+            raise
+        else:
+            connection.start(call)
+            return None
+        origin.release()
+        return failure
+
+    async def _connect(
+        self, origin: Origin, request: HttpRequest, call: Call, loop: asyncio.AbstractEventLoop
+    ) -> Connection:
+        url = request.url
+        dialled = await self._dialler.dial(url)
+        call.dial_timing = Timing(dns_ms=dialled.dns_ms, connect_ms=dialled.connect_ms)
+        connection = Connection(loop, origin, self._head_bytes_max)
+        began = perf_counter()
+        secured = url.scheme == "https"
+        try:
+            await loop.create_connection(
+                lambda: connection,
+                sock=dialled.socket,
+                ssl=(request.tls or self._tls) if secured else None,
+                server_hostname=url.host if secured else None,
+                ssl_handshake_timeout=request.connect_timeout if secured else None,
+                ssl_shutdown_timeout=TLS_GOODBYE_SECONDS if secured else None,
+            )
+        except BaseException:
+            dialled.socket.close()
+            raise
+        self._pool.add(connection)
+        if secured:
+            tls_ms = (perf_counter() - began) * 1000
+            call.dial_timing = msgspec.structs.replace(call.dial_timing, tls_ms=tls_ms)
+        return connection
+
+
+def _dialler(rules: EgressRules, resolver: Resolver) -> egress.Dialler:
+    return egress.Dialler(rules, Directory(resolver))
+
+
+def _withdraw(call: Call, origin: Origin) -> None:
+    """Leave nothing of a cancelled call: no connection, no slot, no place in the line."""
+    if call.timer is not None:
+        call.timer.cancel()
+    if call.connection is not None:
+        call.connection.abandon(call)
+    elif call.future.done() and not call.future.cancelled() and call.future.result() is None:
+        origin.release()  # the slot had just come

@@ -1,0 +1,206 @@
+"""What a claimed timer becomes: runs to send, queue or skip, and where the timer moves next.
+
+The heart of the tick, pure: a job, its timer, its unfinished runs and `now` in; a decision out.
+The timer always moves by the schedule alone, whatever else happens to the job (G7).
+"""
+
+from datetime import datetime
+from typing import Literal
+from uuid import UUID
+
+from msgspec import Struct, field
+
+from scheduler_svc.domain import misfire, overlap
+from scheduler_svc.domain.ids import run_id
+from scheduler_svc.domain.jobs import Definition
+from scheduler_svc.domain.occurrences import Timetable, compile_schedule, next_after, spread_ms
+from scheduler_svc.domain.overlap import OpenRun
+from scheduler_svc.domain.runs import Trigger
+
+
+class PlannedJob(Struct, frozen=True):
+    """A job as the engine holds it: decoded and compiled once per revision."""
+
+    id: UUID
+    namespace: str
+    revision: int
+    definition: Definition
+    timetable: Timetable
+    spread_ms: int
+
+
+class Timer(Struct, frozen=True):
+    """When a job is next due; `scheduled_ms` is None where only its completion is left."""
+
+    job_id: UUID
+    scheduled_ms: int | None
+    fire_ms: int
+    revision: int
+    runs_made: int
+
+
+class NewRun(Struct, frozen=True):
+    """A run to write: `running` goes to this replica's lease, the rest to the ledger."""
+
+    id: UUID
+    scheduled_ms: int
+    fire_ms: int
+    trigger: Trigger
+    status: Literal["running", "due", "skipped"]
+    reason: str | None = None
+    queued: bool = False
+    occurrences: int = 1
+    until_ms: int | None = None
+
+
+class Decision(Struct, frozen=True):
+    """The end of one timer's turn."""
+
+    job: PlannedJob
+    scheduled_ms: int | None
+    fire_ms: int | None
+    runs_made: int
+    runs: list[NewRun] = field(default_factory=list)
+    cancel: list[UUID] = field(default_factory=list)
+    completed: bool = False
+
+
+class Deferred(Struct, frozen=True):
+    """Not to be claimed ahead: look again when its instant has come."""
+
+    fire_ms: int
+
+
+def plan_job(
+    job_id: UUID, namespace: str, revision: int, definition: Definition, created_at: datetime
+) -> PlannedJob:
+    """Compile what deciding needs of a job."""
+    timetable = compile_schedule(definition.schedule, job_id=job_id, created_at=created_at)
+    return PlannedJob(job_id, namespace, revision, definition, timetable, spread_ms(timetable))
+
+
+def decide(
+    job: PlannedJob, timer: Timer, open_runs: list[OpenRun], *, now_ms: int
+) -> Decision | Deferred:
+    """Decide one timer whose `fire_ms` is due, or due within the lookahead."""
+    if timer.scheduled_ms is None:
+        return Decision(job, None, None, timer.runs_made, completed=True)
+    if timer.fire_ms > now_ms:
+        if open_runs and job.definition.overlap != "allow":
+            return Deferred(timer.fire_ms)
+        run = _sent(job, timer.scheduled_ms, "schedule")
+        if any(other.id == run.id for other in open_runs):
+            return Deferred(timer.fire_ms)
+        following = next_after(job.timetable, timer.scheduled_ms)
+        return _move(job, timer, following, [run], [], last_ms=timer.scheduled_ms, now_ms=now_ms)
+    return _decide_due(job, timer, timer.scheduled_ms, open_runs, now_ms)
+
+
+def _decide_due(
+    job: PlannedJob, timer: Timer, first_ms: int, open_runs: list[OpenRun], now_ms: int
+) -> Decision:
+    due = misfire.judge(
+        job.timetable,
+        job.definition.misfire,
+        first_ms=first_ms,
+        spread_ms=job.spread_ms,
+        now_ms=now_ms,
+    )
+    runs = [_ledger(job, skipped) for skipped in due.skipped]
+    cancel: list[UUID] = []
+    standing = list(open_runs)
+    left = _runs_left(job, timer)
+    last_ms = first_ms
+    for at, trigger in _to_send(due):
+        if left is not None and left <= 0:
+            break
+        last_ms = max(last_ms, at)
+        made, stopped = _place(job, at, trigger, standing)
+        runs.append(made)
+        cancel += stopped
+        if made.status != "skipped":
+            left = None if left is None else left - 1
+    return _move(job, timer, due.next_ms, runs, cancel, last_ms=last_ms, now_ms=now_ms)
+
+
+def _to_send(due: misfire.Due) -> list[tuple[int, Trigger]]:
+    """On-time work first, then what is caught up, oldest first."""
+    on_time: list[tuple[int, Trigger]] = [(at, "schedule") for at in due.on_time]
+    return on_time + [(at, "catch_up") for at in due.catch_up]
+
+
+def _place(
+    job: PlannedJob, at: int, trigger: Trigger, standing: list[OpenRun]
+) -> tuple[NewRun, list[UUID]]:
+    """Put one occurrence among the unfinished runs of its job, by the overlap policy."""
+    run = _sent(job, at, trigger)
+    if any(other.id == run.id for other in standing):
+        return run, []
+    verdict = overlap.judge(job.definition.overlap, standing)
+    match verdict.then:
+        case "skip":
+            return _with(run, status="skipped", reason="overlap"), []
+        case "queue":
+            run = _with(run, status="due", queued=True)
+        case "send":
+            pass
+    cancelled = list(verdict.cancel)
+    standing[:] = [other for other in standing if other.id not in cancelled]
+    standing.append(OpenRun(run.id, run.queued))
+    return run, cancelled
+
+
+def _move(
+    job: PlannedJob,
+    timer: Timer,
+    following: int | None,
+    runs: list[NewRun],
+    cancel: list[UUID],
+    *,
+    last_ms: int,
+    now_ms: int,
+) -> Decision:
+    """Move the timer on; where nothing is left, complete the job once its last instant has come."""
+    made = timer.runs_made + sum(run.status != "skipped" for run in runs)
+    limit = job.definition.schedule.max_runs
+    if following is None or (limit is not None and made >= limit):
+        end_ms = last_ms + job.spread_ms
+        if end_ms <= now_ms:
+            return Decision(job, None, None, made, runs, cancel, completed=True)
+        return Decision(job, None, end_ms, made, runs, cancel)
+    return Decision(job, following, following + job.spread_ms, made, runs, cancel)
+
+
+def _runs_left(job: PlannedJob, timer: Timer) -> int | None:
+    limit = job.definition.schedule.max_runs
+    return None if limit is None else limit - timer.runs_made
+
+
+def _sent(job: PlannedJob, at: int, trigger: Trigger) -> NewRun:
+    return NewRun(run_id(job.id, at), at, at + job.spread_ms, trigger, "running")
+
+
+def _ledger(job: PlannedJob, skipped: misfire.Skipped) -> NewRun:
+    """One compact row for a range; its id is that of its first occurrence."""
+    return NewRun(
+        run_id(job.id, skipped.first_ms),
+        skipped.first_ms,
+        skipped.first_ms + job.spread_ms,
+        "schedule",
+        "skipped",
+        reason=skipped.reason,
+        occurrences=skipped.count,
+        until_ms=None if skipped.count == 1 else skipped.last_ms,
+    )
+
+
+def _with(
+    run: NewRun,
+    *,
+    status: Literal["running", "due", "skipped"],
+    reason: str | None = None,
+    queued: bool = False,
+) -> NewRun:
+    return NewRun(
+        run.id, run.scheduled_ms, run.fire_ms, run.trigger, status, reason=reason, queued=queued
+    )

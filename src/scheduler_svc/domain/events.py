@@ -1,0 +1,54 @@
+"""The closed list of what this service says has happened: names, and the shape of one who listens.
+
+Promises one name for each transition, the same in logs, in metrics and in the event stream.
+Says nothing itself: the engine and the API are given a listener, and the edges decide what
+becomes of it.
+"""
+
+from enum import StrEnum
+from typing import Protocol
+
+
+class EventName(StrEnum):
+    """A noun of the vocabulary and what became of it; a new one is described in telemetry."""
+
+    JOB_CREATED = "job.created"
+    JOB_UPDATED = "job.updated"
+    JOB_PAUSED = "job.paused"
+    JOB_RESUMED = "job.resumed"
+    JOB_COMPLETED = "job.completed"
+    JOB_DELETED = "job.deleted"
+    JOB_PARKED = "job.parked"
+    RUN_STARTED = "run.started"
+    RUN_SUCCEEDED = "run.succeeded"
+    RUN_FAILED = "run.failed"
+    RUN_RETRYING = "run.retrying"
+    RUN_SKIPPED = "run.skipped"
+    RUN_CANCELLED = "run.cancelled"
+    RUN_RESCUED = "run.rescued"
+    REPLICA_STARTED = "replica.started"
+    REPLICA_DRAINING = "replica.draining"
+    REPLICA_STOPPED = "replica.stopped"
+    LEASE_LOST = "lease.lost"
+    SETTLE_SUPERSEDED = "settle.superseded"
+    TICK_FAILED = "tick.failed"
+    CLOCK_STEPPED = "clock.stepped"
+    DATABASE_AWAY = "database.away"
+    DATABASE_BACK = "database.back"
+    PARTITIONS_MADE = "partitions.made"
+    PARTITIONS_DROPPED = "partitions.dropped"
+    API_REQUEST = "api.request"
+    API_FAILED = "api.failed"
+    SERVICE_STARTED = "service.started"
+    SERVICE_STOPPED = "service.stopped"
+    LIBRARY_LOG = "library.log"
+
+
+class OnEvent(Protocol):
+    """Takes one event; must be quick, must not raise, and must not keep the fields."""
+
+    def __call__(self, name: EventName, /, **fields: object) -> None: ...
+
+
+def ignore(_name: EventName, /, **_fields: object) -> None:
+    """Listen to nothing: for tests and tools that care only about what is stored."""

@@ -1,0 +1,84 @@
+"""What a schedule leaves out: windows of time, and cron expressions read on the wall clock.
+
+Promises to say, for a blocked instant, how far the block reaches, so that a long one is passed in
+few steps. An expression of five fields blocks whole minutes, one with seconds whole seconds; both
+passes of a repeated hour are blocked alike. Instants are epoch milliseconds.
+"""
+
+from bisect import bisect_right
+from collections.abc import Iterable, Sequence
+
+from scheduler_svc.domain.cron_pattern import Pattern
+from scheduler_svc.domain.zones import Zone
+
+Span = tuple[int, int]
+"""A stretch of time [low, high)."""
+
+
+class Exclusion:
+    """Everything that a schedule excludes."""
+
+    __slots__ = ("_starts", "patterns", "windows", "zone")
+
+    def __init__(self, windows: Iterable[Span], patterns: Sequence[Pattern], zone: Zone) -> None:
+        self.windows = _merged(windows)
+        self._starts = [low for low, _ in self.windows]
+        self.patterns = tuple(patterns)
+        self.zone = zone
+
+    def __bool__(self) -> bool:
+        return bool(self.windows or self.patterns)
+
+    def block_around(self, instant: int) -> Span | None:
+        """Return a blocked span that holds an instant, or None when the instant is free."""
+        index = bisect_right(self._starts, instant) - 1
+        spans = []
+        if index >= 0 and instant < self.windows[index][1]:
+            spans.append(self.windows[index])
+        if self.patterns:
+            spans += self._pattern_blocks(instant // 1000)
+        if not spans:
+            return None
+        return min(low for low, _ in spans), max(high for _, high in spans)
+
+    def next_block(self, instant: int) -> int | None:
+        """Return a bound, after a free instant, up to which nothing is blocked; None: for ever."""
+        index = bisect_right(self._starts, instant)
+        bounds = self._starts[index : index + 1]
+        if self.patterns:
+            piece = self.zone.piece_at(instant // 1000)
+            local = instant // 1000 + piece.offset
+            each = (pattern.next_from(local) for pattern in self.patterns)
+            bounds += [(found - piece.offset) * 1000 for found in each if found is not None]
+            bounds.append(piece.end * 1000)
+        return min(bounds, default=None)
+
+    def free_spans(self, low: int, high: int) -> Iterable[Span]:
+        """Yield what the windows leave of [low, high)."""
+        for start, end in self.windows:
+            if low < start < high:
+                yield low, start
+            low = max(low, end)
+            if low >= high:
+                return
+        yield low, high
+
+    def _pattern_blocks(self, second: int) -> Iterable[Span]:
+        piece = self.zone.piece_at(second)
+        local = second + piece.offset
+        for pattern in self.patterns:
+            if pattern.matches(local):
+                low, high = pattern.run_around(local)
+                start = max(piece.start, low - piece.offset)
+                yield start * 1000, min(piece.end, high - piece.offset) * 1000
+
+
+def _merged(windows: Iterable[Span]) -> list[Span]:
+    """Put windows in order and join those that touch."""
+    merged: list[Span] = []
+    for low, high in sorted(windows):
+        if merged and low <= merged[-1][1]:
+            merged[-1] = (merged[-1][0], max(high, merged[-1][1]))
+        else:
+            merged.append((low, high))
+    return merged

@@ -1,0 +1,105 @@
+"""What a run is: its states, the moves allowed between them, and its record.
+
+    due -> running     claim: a replica takes the lease, the attempt number is raised
+    running -> due     retry, rescue, give back
+    running, due -> succeeded, failed, skipped, cancelled: final, nothing leaves them
+
+The database repeats the rule that final states are final: every write names the state it expects.
+"""
+
+from datetime import datetime
+from typing import Literal
+from uuid import UUID
+
+from msgspec import Struct
+
+RunStatus = Literal["due", "running", "succeeded", "failed", "skipped", "cancelled"]
+Trigger = Literal["schedule", "manual", "backfill", "catch_up", "replay"]
+AttemptOutcome = Literal[
+    "ok",
+    "http_error",
+    "protocol_error",
+    "timeout",
+    "connect_error",
+    "tls_error",
+    "blocked",
+    "too_large",
+    "lost",
+    "superseded",
+    "cancelled",
+]
+UNFINISHED: frozenset[str] = frozenset({"due", "running"})
+MOVES: dict[str, frozenset[str]] = {
+    "due": frozenset({"running", "failed", "skipped", "cancelled"}),
+    "running": frozenset({"due", "succeeded", "failed", "cancelled"}),
+    "succeeded": frozenset(),
+    "failed": frozenset(),
+    "skipped": frozenset(),
+    "cancelled": frozenset(),
+}
+
+
+class Timing(Struct, frozen=True, kw_only=True):
+    """Milliseconds that each phase of an attempt took; null where it did not happen."""
+
+    dns_ms: float | None = None
+    connect_ms: float | None = None
+    tls_ms: float | None = None
+    first_byte_ms: float | None = None
+
+
+class CapturedResponse(Struct, frozen=True, kw_only=True):
+    """What is kept of a response: a body that is not UTF-8 is in `body_base64`."""
+
+    headers: dict[str, str]
+    body: str | None = None
+    body_base64: str | None = None
+    truncated: bool = False
+
+
+class Attempt(Struct, frozen=True, kw_only=True):
+    """One HTTP exchange within a run, numbered from 1."""
+
+    number: int
+    started_at: datetime
+    duration_ms: float
+    outcome: AttemptOutcome
+    status_code: int | None = None
+    error: str | None = None
+    response: CapturedResponse | None = None
+    timing: Timing | None = None
+    replica: UUID | None = None
+
+
+class Overrides(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What a trigger changes for its run alone: headers merge, the body replaces."""
+
+    headers: dict[str, str] | None = None
+    body: str | None = None
+    """The replacing body as JSON text; null keeps the job's."""
+
+
+class Run(Struct, frozen=True, kw_only=True):
+    """The record of one run (DESIGN, "The run")."""
+
+    id: UUID
+    job_id: UUID
+    job_name: str | None
+    namespace: str
+    trigger: Trigger
+    scheduled_for: datetime
+    occurrences: int
+    scheduled_until: datetime | None
+    status: RunStatus
+    reason: str | None
+    attempt_count: int
+    replay_of: UUID | None
+    backfill_id: UUID | None
+    claimed_at: datetime | None
+    started_at: datetime | None
+    finished_at: datetime | None
+    lateness_ms: int | None
+    duration_ms: int | None
+    next_attempt_at: datetime | None
+    replica: UUID | None
+    attempts: list[Attempt]

@@ -1,0 +1,1 @@
+"""The tick loop: claim, dispatch, settle and upkeep of one replica."""

@@ -1,0 +1,78 @@
+"""The database's clock, as this replica knows it between two heartbeats.
+
+Promises never to run ahead of the database (G3): of each exchange only the lower bound of the
+offset is used, so an occurrence may go out a round trip late but never early. Replica wall clocks
+do not count; they are only compared, for the metric.
+"""
+
+import time
+from collections import deque
+from datetime import datetime
+from typing import Protocol
+
+SAMPLES = 10
+
+
+class Clock(Protocol):
+    """What the engine asks of time; tests move one by hand."""
+
+    def now_ms(self) -> int:
+        """Return the database's time in epoch milliseconds, never ahead of it."""
+        ...
+
+    def monotonic(self) -> float:
+        """Return seconds on a clock that no one sets."""
+        ...
+
+    def seconds_until(self, at_ms: int) -> float:
+        """Return how long to sleep until an instant; zero or less where it has come."""
+        ...
+
+
+class DatabaseClock:
+    """The offset between this process's monotonic clock and the database's clock."""
+
+    def __init__(self) -> None:
+        self._lows: deque[float] = deque(maxlen=SAMPLES)
+        self._offset: float | None = None
+
+    def observe(self, *, sent: float, received: float, now: datetime) -> float:
+        """Take one reading, made between two monotonic instants; return how far it stepped back.
+
+        The true offset lies between `now - received` and `now - sent`. A best lower bound above
+        the new upper one means that the database's clock was set back: the past counts no more.
+        """
+        at = now.timestamp()
+        low, high = at - received, at - sent
+        stepped = 0.0
+        if self._offset is not None and self._offset > high:
+            stepped = self._offset - high
+            self._lows.clear()
+        self._lows.append(low)
+        self._offset = max(self._lows)
+        return stepped
+
+    @property
+    def known(self) -> bool:
+        """Tell whether the database has been heard at all."""
+        return self._offset is not None
+
+    def monotonic(self) -> float:
+        """Return seconds on the clock of the event loop's timers."""
+        return time.monotonic()
+
+    def now_ms(self) -> int:
+        """Return the database's time, at most a round trip behind it."""
+        if self._offset is None:
+            raise RuntimeError("the database's clock has not been read yet")
+        return int((time.monotonic() + self._offset) * 1000)
+
+    def seconds_until(self, at_ms: int) -> float:
+        """Return the seconds from now to an instant."""
+        if self._offset is None:
+            raise RuntimeError("the database's clock has not been read yet")
+        return at_ms / 1000 - self._offset - time.monotonic()
+
+    def wall_offset_ms(self) -> float:
+        """Return how far this host's wall clock is ahead of the database's, in milliseconds."""
+        return time.time() * 1000 - self.now_ms()

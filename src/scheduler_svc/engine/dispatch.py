@@ -1,0 +1,130 @@
+"""Sending: held runs go out at their instant, no transaction open, the lease checked before each.
+
+One attempt is one task of the engine's group. Nothing escapes it: a fault of the network is an
+outcome, and a fault of ours settles the attempt like one, so that the run is retried or ends.
+"""
+
+import asyncio
+from functools import partial
+from uuid import UUID
+
+from scheduler_svc.delivery.exchange import Exchange
+from scheduler_svc.delivery.request import Sending, record, request
+from scheduler_svc.domain.events import EventName
+from scheduler_svc.domain.ids import instant_at
+from scheduler_svc.domain.outcome import Retryable, Succeeded, classify
+from scheduler_svc.domain.runs import AttemptOutcome
+from scheduler_svc.engine.hand import HeldRun
+from scheduler_svc.engine.parts import Parts
+from scheduler_svc.engine.settle import Ended, Outbox
+
+TRACE_BYTES = 24
+
+
+async def run(parts: Parts, outbox: Outbox, tasks: asyncio.TaskGroup) -> None:
+    """Start what is due, then sleep until the next instant; for ever."""
+    while True:
+        parts.to_send.clear()
+        for held in parts.hand.pop_due(parts.clock.now_ms()):
+            if not parts.lease.held:
+                # Upkeep gives it back once the database is heard again.
+                outbox.unsendable(held)
+                continue
+            held.task = tasks.create_task(attempt(parts, outbox, held))
+            held.task.add_done_callback(partial(_unstarted, parts, outbox, held))
+        next_ms = parts.hand.next_fire_ms
+        await parts.to_send.wait(None if next_ms is None else parts.clock.seconds_until(next_ms))
+
+
+async def attempt(parts: Parts, outbox: Outbox, held: HeldRun) -> None:
+    """Make one attempt and hand its end to the outbox."""
+    started_ms = parts.clock.now_ms()
+    claim = held.claim
+    parts.on_event(
+        EventName.RUN_STARTED,
+        run_id=claim.id,
+        job_id=claim.job_id,
+        attempt=claim.attempt,
+        scheduled_for=instant_at(claim.scheduled_ms),
+    )
+    try:
+        exchange = await _send(parts, held, started_ms)
+    except asyncio.CancelledError:
+        if not held.cancelled:
+            raise
+        exchange = Exchange("connect_error", error="cancelled on request")
+    except Exception as error:  # noqa: BLE001 - the one broad catch around a dispatch
+        parts.on_event(EventName.TICK_FAILED, run_id=claim.id, error=repr(error))
+        exchange = Exchange("protocol_error", error="an internal fault of the scheduler")
+    outbox.put(_ended(parts, held, exchange, started_ms))
+
+
+def _unstarted(parts: Parts, outbox: Outbox, held: HeldRun, task: asyncio.Task[None]) -> None:
+    """Settle a run that was cancelled before its task took its first step."""
+    if task.cancelled() and held.cancelled:
+        now_ms = parts.clock.now_ms()
+        outbox.put(Ended(held=held, verdict=Retryable(), started_ms=now_ms, ended_ms=now_ms))
+
+
+def cancel(parts: Parts, outbox: Outbox, run_id: UUID) -> None:
+    """End a held run that someone asked to cancel: cut it off, or never send it."""
+    held = parts.hand.get(run_id)
+    if held is None or held.cancelled:
+        return
+    held.cancelled = True
+    if held.task is not None:
+        held.task.cancel()
+    elif not held.sending:
+        parts.hand.withdraw([held])
+        now_ms = parts.clock.now_ms()
+        outbox.put(Ended(held=held, verdict=Retryable(), started_ms=now_ms, ended_ms=now_ms))
+
+
+async def _send(parts: Parts, held: HeldRun, started_ms: int) -> Exchange:
+    claim, job = held.claim, held.job
+    sending = Sending(
+        run_id=claim.id,
+        job_id=claim.job_id,
+        job_name=job.plan.definition.name,
+        scheduled_ms=claim.scheduled_ms,
+        attempt=claim.attempt,
+        trigger=claim.trigger,
+        now_ms=started_ms,
+        trace=parts.random_bytes(TRACE_BYTES),
+    )
+    return await parts.sender.send(
+        request(job.prepared, sending, claim.overrides, capture_max=parts.limits.capture_max)
+    )
+
+
+def _ended(parts: Parts, held: HeldRun, exchange: Exchange, started_ms: int) -> Ended:
+    """Judge an exchange; what follows from the verdict is decided when it is settled."""
+    target = held.job.plan.definition.target
+    now_ms = parts.clock.now_ms()
+    verdict = classify(
+        exchange.outcome,
+        exchange.status_code,
+        {name.lower(): value for name, value in exchange.headers},
+        success=tuple(target.success_status),
+        retry_on=tuple(held.job.plan.definition.retry.on),
+        now=instant_at(now_ms),
+    )
+    outcome: AttemptOutcome = exchange.outcome
+    if held.cancelled:
+        outcome = "cancelled"
+    elif exchange.outcome == "ok" and not isinstance(verdict, Succeeded):
+        outcome = "http_error"
+    return Ended(
+        held=held,
+        verdict=verdict,
+        record=record(
+            exchange,
+            outcome,
+            number=held.claim.attempt,
+            started_at=instant_at(started_ms),
+            replica=parts.replica,
+            redact=held.job.prepared.redact,
+        ),
+        started_ms=started_ms,
+        ended_ms=now_ms,
+    )

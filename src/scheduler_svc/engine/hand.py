@@ -1,0 +1,111 @@
+"""What this replica holds: runs claimed and waiting for their instant, and runs being sent.
+
+Bounded by the slots: the claim asks only for what is free here. A run leaves the hand only when
+its end is settled or given back, so finished outcomes wait in bounded memory while the database is
+away.
+"""
+
+import asyncio
+import heapq
+from uuid import UUID
+
+import msgspec
+
+from scheduler_svc.engine.jobs import KnownJob
+from scheduler_svc.store.claims import ClaimedRun
+from scheduler_svc.store.settlements import Held
+
+
+class HeldRun(msgspec.Struct, eq=False):
+    """One run in this replica's hand; `sending` from the moment it may have left."""
+
+    claim: ClaimedRun
+    job: KnownJob
+    sending: bool = False
+    cancelled: bool = False
+    task: asyncio.Task[None] | None = None
+
+    @property
+    def first(self) -> bool:
+        """Tell whether nothing of this run was ever sent."""
+        return self.claim.attempt == 1
+
+    @property
+    def key(self) -> Held:
+        """Return the run's identity and fencing token."""
+        return Held(self.claim.id, self.claim.scheduled_ms, self.claim.attempt)
+
+
+class Hand:
+    """Runs by id, and a heap of those whose instant is still to come."""
+
+    def __init__(self, slots: int) -> None:
+        self.slots = slots
+        self._runs: dict[UUID, HeldRun] = {}
+        self._heap: list[tuple[int, int, UUID]] = []
+
+    def __len__(self) -> int:
+        return len(self._runs)
+
+    def __contains__(self, run_id: UUID) -> bool:
+        return run_id in self._runs
+
+    @property
+    def free(self) -> int:
+        """Return how many more runs may be claimed."""
+        return max(0, self.slots - len(self._runs))
+
+    @property
+    def next_fire_ms(self) -> int | None:
+        """Return the earliest instant at which something is to be sent."""
+        while self._heap:
+            fire_ms, _, run_id = self._heap[0]
+            held = self._runs.get(run_id)
+            if held is not None and not held.sending:
+                return fire_ms
+            heapq.heappop(self._heap)
+        return None
+
+    def add(self, claim: ClaimedRun, job: KnownJob) -> None:
+        """Hold a claimed run until its instant; of one instant the higher priority goes first."""
+        self._runs[claim.id] = HeldRun(claim, job)
+        heapq.heappush(self._heap, (claim.fire_ms, -job.plan.definition.priority, claim.id))
+
+    def pop_due(self, now_ms: int) -> list[HeldRun]:
+        """Take what is to be sent now, marked as being sent."""
+        due = []
+        while (fire_ms := self.next_fire_ms) is not None and fire_ms <= now_ms:
+            _, _, run_id = heapq.heappop(self._heap)
+            held = self._runs[run_id]
+            held.sending = True
+            due.append(held)
+        return due
+
+    def get(self, run_id: UUID) -> HeldRun | None:
+        """Return a held run."""
+        return self._runs.get(run_id)
+
+    def ids(self) -> set[UUID]:
+        """Return the ids of all that is held."""
+        return set(self._runs)
+
+    def drop(self, run_id: UUID) -> None:
+        """Let go of a run whose end is known to the database."""
+        self._runs.pop(run_id, None)
+
+    def unsent(self, job_id: UUID | None = None) -> list[HeldRun]:
+        """Return what waits for its instant, of one job or of all."""
+        return [
+            held
+            for held in self._runs.values()
+            if not held.sending and (job_id is None or held.claim.job_id == job_id)
+        ]
+
+    def withdraw(self, runs: list[HeldRun]) -> None:
+        """Take unsent runs out of sending for good; they stay counted until given back."""
+        for held in runs:
+            held.sending = True
+
+    def sending(self) -> list[HeldRun]:
+        """Return the runs that have left, or are about to."""
+        return [held for held in self._runs.values() if held.task is not None]

@@ -1,0 +1,46 @@
+"""What a notice makes this replica do. Without notices the poll does the same, later."""
+
+import asyncio
+from collections.abc import Callable
+from uuid import UUID
+
+from scheduler_svc.engine import dispatch, upkeep
+from scheduler_svc.engine.hand import HeldRun
+from scheduler_svc.engine.pace import Pace
+from scheduler_svc.engine.parts import Parts
+from scheduler_svc.engine.settle import Outbox
+from scheduler_svc.store.pool import is_database_away
+
+
+def hearer(
+    parts: Parts, pace: Pace, outbox: Outbox, tasks: asyncio.TaskGroup
+) -> Callable[[str, str], None]:
+    """Return the handler of notices."""
+
+    def hear(word: str, argument: str) -> None:
+        match word:
+            case "wake":
+                pace.notice(int(argument))
+                parts.to_claim.ring()
+            case "cancel":
+                dispatch.cancel(parts, outbox, UUID(argument))
+            case "forget" | "release":
+                unsent = parts.hand.unsent(UUID(argument))
+                if unsent:
+                    parts.hand.withdraw(unsent)
+                    tasks.create_task(_give_up(parts, outbox, unsent, forget=word == "forget"))
+            case _:
+                pass  # a word of a newer version
+
+    return hear
+
+
+async def _give_up(parts: Parts, outbox: Outbox, runs: list[HeldRun], *, forget: bool) -> None:
+    """Give up what an edit took back; what the database can not be told now waits."""
+    try:
+        await upkeep.give_up(parts, runs, forget=forget)
+    except Exception as error:
+        if not is_database_away(error):
+            raise
+        for held in runs:
+            outbox.unsendable(held, forget=forget)

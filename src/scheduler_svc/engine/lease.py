@@ -1,0 +1,31 @@
+"""The right to work, by this replica's own monotonic clock.
+
+The database keeps the lease for others to see; this one ends a margin earlier, counted from before
+the heartbeat was sent, so that a slow success can not stretch it (G6).
+"""
+
+from scheduler_svc.engine.clock import Clock
+
+MARGIN_SECONDS = 1.0
+
+
+class Lease:
+    """Held from one heartbeat for the length of the lease less the margin."""
+
+    def __init__(self, clock: Clock, *, seconds: float) -> None:
+        self._clock = clock
+        self.seconds = seconds
+        self._until = float("-inf")
+
+    def renewed(self, sent: float) -> None:
+        """Count a heartbeat that succeeded, from the monotonic instant before it was sent."""
+        self._until = max(self._until, sent + self.seconds - MARGIN_SECONDS)
+
+    def ended(self) -> None:
+        """Give the lease up."""
+        self._until = float("-inf")
+
+    @property
+    def held(self) -> bool:
+        """Tell whether this replica may start sending."""
+        return self._clock.monotonic() < self._until

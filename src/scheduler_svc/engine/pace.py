@@ -1,0 +1,128 @@
+"""When to look for work: the pace of the passes, and nothing of what a pass does.
+
+The loop sleeps until the earliest known instant less the lookahead, at most the poll. A notice
+wakes it earlier. The wake flag is cleared before looking, not after, so that no notice is lost.
+"""
+
+import msgspec
+
+from scheduler_svc.domain.events import EventName
+from scheduler_svc.engine import tick
+from scheduler_svc.engine.parts import Parts
+from scheduler_svc.store.claims import NextInstants, next_instants
+from scheduler_svc.store.pool import connection, is_database_away
+from scheduler_svc.store.timers import Mark
+
+GATHER_SHARE = 5
+"""At a steady load a pass comes a fifth of the lookahead after the last, and so gathers a batch."""
+FULL_SCAN_SECONDS = 15.0
+MARK_MARGIN_MS = 10_000
+"""How far the low-water mark stays behind: longer than a frozen claim may hold its locks."""
+FIRST_WAIT_SECONDS = 0.1
+BACKOFF_SECONDS_MAX = 5.0
+FAILURES_MAX = 20
+"""Passes that fail in a row for a reason of our own before the process ends: a supervisor starts
+it anew, and a loop that can not do its work must not look alive."""
+
+
+class Pace(msgspec.Struct):
+    """What the loop remembers from pass to pass."""
+
+    low: Mark = Mark()
+    full_scan_at: float = float("-inf")
+    last_tick: float = float("-inf")
+    failures: int = 0
+    away: bool = False
+    stopped: bool = False
+
+    def notice(self, at_ms: int) -> None:
+        """Look from this instant on, where that is earlier than the mark."""
+        if at_ms <= self.low.fire_ms:
+            self.low = Mark(at_ms - 1)
+
+
+async def run(parts: Parts, pace: Pace) -> None:
+    """Pass and sleep until told to stop."""
+    while not pace.stopped:
+        parts.to_claim.clear()
+        await parts.to_claim.wait(await _pass(parts, pace))
+
+
+async def _pass(parts: Parts, pace: Pace) -> float | None:
+    """Make one pass, come what may; return how long to sleep after it."""
+    try:
+        seconds = await one_pass(parts, pace)
+    except Exception as error:
+        # The one broad catch around a pass: without the database there is nothing to do but wait.
+        away = is_database_away(error)
+        pace.failures += 1
+        if not (away and pace.away):
+            name = EventName.DATABASE_AWAY if away else EventName.TICK_FAILED
+            parts.on_event(name, error=repr(error))
+        pace.away = pace.away or away
+        if not away and pace.failures >= FAILURES_MAX:
+            raise
+        wait = min(BACKOFF_SECONDS_MAX, FIRST_WAIT_SECONDS * 2.0 ** min(pace.failures, 10))
+        return wait * (0.5 + parts.rand())
+    if pace.away:
+        parts.on_event(EventName.DATABASE_BACK)
+    pace.failures, pace.away = 0, False
+    pace.last_tick = parts.clock.monotonic()
+    return seconds
+
+
+async def one_pass(parts: Parts, pace: Pace) -> float | None:
+    """Claim all there is room for; return the seconds until the next look, None: wait for room."""
+    if not parts.lease.held:
+        return min(BACKOFF_SECONDS_MAX, parts.limits.poll_ms / 1000)
+    started_ms = parts.clock.now_ms()
+    deferred_ms = await _claim_timers(parts, pace, started_ms)
+    await tick.claim_waiting(parts)
+    if parts.hand.free == 0:
+        return None
+    horizon_ms = started_ms + parts.limits.lookahead_ms
+    async with connection(parts.pool, seconds=parts.limits.database_seconds) as conn:
+        following = await next_instants(conn, after_ms=horizon_ms)
+    return _sleep(parts, started_ms, following, deferred_ms)
+
+
+async def _claim_timers(parts: Parts, pace: Pace, started_ms: int) -> int | None:
+    """Scan from the mark, batch by batch; return the earliest instant that was deferred."""
+    monotonic = parts.clock.monotonic()
+    if monotonic >= pace.full_scan_at:
+        pace.low, pace.full_scan_at = Mark(), monotonic + FULL_SCAN_SECONDS
+    after = pace.low
+    deferred_ms: int | None = None
+    while parts.hand.free:
+        scan = await tick.claim_timers(parts, after)
+        after = scan.mark
+        if scan.deferred_ms is not None:
+            deferred_ms = min(scan.deferred_ms, deferred_ms or scan.deferred_ms)
+        if not scan.full:
+            _raise_mark(pace, started_ms, deferred_ms)
+            break
+    return deferred_ms
+
+
+def _raise_mark(pace: Pace, started_ms: int, deferred_ms: int | None) -> None:
+    """After a scan to the end nothing lies behind but what others hold, or will move."""
+    seen_ms = min(started_ms, deferred_ms or started_ms) - MARK_MARGIN_MS
+    if seen_ms > pace.low.fire_ms:
+        pace.low = Mark(seen_ms)
+
+
+def _sleep(
+    parts: Parts, started_ms: int, following: NextInstants, deferred_ms: int | None
+) -> float:
+    """Return the seconds until the next pass is worth its cost."""
+    limits = parts.limits
+    known = [at for at in (following.timer_ms, following.run_ms) if at is not None]
+    gather_ms = limits.lookahead_ms // GATHER_SHARE
+    wake_ms = started_ms + limits.poll_ms
+    if known:
+        ahead_ms = min(known) - limits.lookahead_ms
+        # Spread over the interval, so that replicas do not all come at once.
+        wake_ms = min(wake_ms, max(ahead_ms, started_ms) + int(gather_ms * (0.5 + parts.rand())))
+    if deferred_ms is not None:
+        wake_ms = min(wake_ms, deferred_ms)
+    return max(0.0, parts.clock.seconds_until(wake_ms))

@@ -1,0 +1,44 @@
+"""What the engine's loops share: built once by the wiring, passed down as one value."""
+
+from collections.abc import Callable
+from uuid import UUID
+
+import msgspec
+
+from scheduler_svc.delivery.sender import Sender
+from scheduler_svc.domain.events import OnEvent
+from scheduler_svc.engine.alarm import Alarm
+from scheduler_svc.engine.clock import Clock
+from scheduler_svc.engine.hand import Hand
+from scheduler_svc.engine.jobs import KnownJobs
+from scheduler_svc.engine.lease import Lease
+from scheduler_svc.store.pool import Pool
+
+
+class Limits(msgspec.Struct, frozen=True, kw_only=True):
+    """The engine's settings, in milliseconds and counts."""
+
+    lookahead_ms: int = 1000
+    poll_ms: int = 5000
+    batch: int = 500
+    capture_max: int = 8192
+    database_seconds: float = 5.0
+
+
+class Parts(msgspec.Struct, frozen=True, kw_only=True):
+    """The engine's tools; `rand` gives numbers in [0, 1), `random_bytes` so many bytes."""
+
+    replica: UUID
+    pool: Pool
+    clock: Clock
+    lease: Lease
+    hand: Hand
+    jobs: KnownJobs
+    sender: Sender
+    limits: Limits
+    on_event: OnEvent
+    rand: Callable[[], float]
+    random_bytes: Callable[[int], bytes]
+    to_claim: Alarm
+    to_send: Alarm
+    to_settle: Alarm

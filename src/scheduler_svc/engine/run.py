@@ -1,0 +1,130 @@
+"""The life of one engine: its loops in one task group, and the sequence of its end.
+
+Drain: stop claiming; give unsent runs back; let running attempts end within the grace time; settle;
+hand over what is left; leave. A loop that raises ends the engine, and the service with it.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+import msgspec
+
+from scheduler_svc.domain.events import EventName
+from scheduler_svc.engine import dispatch, hear, pace, settle, upkeep
+from scheduler_svc.engine.clock import DatabaseClock
+from scheduler_svc.engine.pace import Pace
+from scheduler_svc.engine.parts import Parts
+from scheduler_svc.engine.settle import Outbox
+from scheduler_svc.engine.upkeep import Heart
+from scheduler_svc.store import replicas
+from scheduler_svc.store.pool import connection, is_database_away
+
+SETTLE_SECONDS = 5.0
+"""Of the grace time, what is kept for settling after the last attempt was let go."""
+FLUSH_PAUSE_SECONDS = 0.05
+
+Listener = Callable[[Callable[[str, str], None]], Awaitable[None]]
+
+
+class Engine(msgspec.Struct, frozen=True, kw_only=True):
+    """An engine that is ready to run."""
+
+    parts: Parts
+    clock: DatabaseClock
+    heart: Heart
+    pace: Pace
+    listener: Listener | None
+    claims: bool
+    """False in a replica of the role `api`: it beats and keeps the clock, and claims nothing."""
+    partitions_ahead: int
+    retention_days: int
+    grace_seconds: float
+
+
+async def run(engine: Engine, stop: asyncio.Event) -> None:
+    """Work until told to stop, then drain; the group of loops owns every task."""
+    parts = engine.parts
+    outbox = Outbox(parts)
+    async with asyncio.TaskGroup() as tasks:
+        beats = upkeep.heartbeats(parts, engine.heart, engine.clock, outbox)
+        loops = {"heartbeats": tasks.create_task(beats, name="heartbeats")}
+        if engine.claims:
+            loops |= _working(engine, outbox, tasks)
+        parts.on_event(EventName.REPLICA_STARTED, replica=parts.replica)
+        await stop.wait()
+        parts.on_event(EventName.REPLICA_DRAINING, held=len(parts.hand))
+        await _drain(engine, outbox, loops.get("pace"))
+        for loop in loops.values():
+            loop.cancel()
+    parts.on_event(EventName.REPLICA_STOPPED, replica=parts.replica)
+
+
+def _working(
+    engine: Engine, outbox: Outbox, tasks: asyncio.TaskGroup
+) -> dict[str, asyncio.Task[None]]:
+    parts = engine.parts
+    heard = hear.hearer(parts, engine.pace, outbox, tasks)
+    work = {
+        "pace": pace.run(parts, engine.pace),
+        "dispatch": dispatch.run(parts, outbox, tasks),
+        "settle": settle.run(parts, outbox),
+        "rescues": upkeep.rescues(parts, engine.heart, outbox),
+        "days": upkeep.days(
+            parts, ahead=engine.partitions_ahead, retention_days=engine.retention_days
+        ),
+    }
+    if engine.listener is not None:
+        work["listen"] = _listen(engine.listener, heard)
+    return {name: tasks.create_task(loop, name=name) for name, loop in work.items()}
+
+
+async def _listen(listener: Listener, heard: Callable[[str, str], None]) -> None:
+    await listener(heard)
+
+
+async def _drain(engine: Engine, outbox: Outbox, pacing: asyncio.Task[None] | None) -> None:
+    """End in order; the grace time bounds the whole."""
+    parts = engine.parts
+    loop = asyncio.get_running_loop()
+    deadline = loop.time() + engine.grace_seconds
+    engine.pace.stopped = True
+    parts.to_claim.ring()
+    if pacing is not None:
+        # A pass under way still holds what it claims; only then is the hand complete.
+        await asyncio.wait([pacing], timeout=parts.limits.database_seconds * 2)
+    await _best_effort(_release_unsent(parts, outbox))
+    attempts = [held.task for held in parts.hand.sending() if held.task is not None]
+    if attempts:
+        await asyncio.wait(attempts, timeout=max(0.0, deadline - SETTLE_SECONDS - loop.time()))
+    for task in attempts:
+        task.cancel()
+    while outbox.ended and loop.time() < deadline:  # noqa: ASYNC110 - the settle loop empties it
+        await asyncio.sleep(FLUSH_PAUSE_SECONDS)
+    await _best_effort(_leave(engine))
+
+
+async def _release_unsent(parts: Parts, outbox: Outbox) -> None:
+    unsent = parts.hand.unsent()
+    parts.hand.withdraw(unsent)
+    await upkeep.give_up(parts, unsent, forget=False)
+    await upkeep.give_back_lapsed(parts, outbox)
+
+
+async def _leave(engine: Engine) -> None:
+    """End the lease at once, so that what was cut off is rescued now and not in a lease's time."""
+    parts = engine.parts
+    parts.lease.ended()
+    async with connection(parts.pool, seconds=SETTLE_SECONDS) as conn:
+        await replicas.end_lease(conn, parts.replica, now_ms=parts.clock.now_ms())
+        if len(parts.hand):
+            await replicas.rescue(conn, now_ms=parts.clock.now_ms(), batch=upkeep.RESCUE_BATCH)
+        await replicas.leave(conn, parts.replica)
+
+
+async def _best_effort(step: Awaitable[None]) -> None:
+    """A step of the drain that is harmless if lost: the lease ends by itself."""
+    try:
+        await step
+    except Exception as error:
+        if not is_database_away(error):
+            raise

@@ -1,0 +1,211 @@
+"""The end of attempts: outcomes gather for some milliseconds and are written in one statement.
+
+Fenced: a row that another replica has taken over does not match, which is an event, not an error.
+While the database is away outcomes wait here, bounded by the slots they keep (G8).
+"""
+
+import asyncio
+from typing import assert_never
+from uuid import UUID
+
+import msgspec
+
+from scheduler_svc.domain.events import EventName
+from scheduler_svc.domain.ids import instant_at
+from scheduler_svc.domain.occurrences import next_after
+from scheduler_svc.domain.outcome import Failed, Retryable, Succeeded, Verdict
+from scheduler_svc.domain.retry import GiveUp, TryAgain, next_attempt
+from scheduler_svc.domain.runs import Attempt, RunStatus
+from scheduler_svc.engine.hand import HeldRun
+from scheduler_svc.engine.parts import Parts
+from scheduler_svc.store import settlements
+from scheduler_svc.store.pool import Connection, is_database_away, run_once_more
+from scheduler_svc.store.settlements import Settlement
+
+GATHER_SECONDS = 0.005
+BATCH_MAX = 500
+BACKOFF_SECONDS_MAX = 2.0
+EVENTS: dict[RunStatus, EventName] = {
+    "succeeded": EventName.RUN_SUCCEEDED,
+    "failed": EventName.RUN_FAILED,
+    "cancelled": EventName.RUN_CANCELLED,
+    "due": EventName.RUN_RETRYING,
+}
+
+
+class Ended(msgspec.Struct, frozen=True, kw_only=True):
+    """One attempt that ended, with its verdict and its record; none where nothing was sent."""
+
+    held: HeldRun
+    verdict: Verdict
+    started_ms: int
+    ended_ms: int
+    record: Attempt | None = None
+
+
+class Outbox:
+    """Ends that wait to be settled, and held runs that wait to be given back."""
+
+    def __init__(self, parts: Parts) -> None:
+        self._parts = parts
+        self.ended: list[Ended] = []
+        self.lapsed: list[tuple[HeldRun, bool]] = []
+        """With each, whether its occurrence is to be forgotten."""
+
+    def put(self, ended: Ended) -> None:
+        """Take the end of an attempt."""
+        self.ended.append(ended)
+        self._parts.to_settle.ring()
+
+    def unsendable(self, held: HeldRun, *, forget: bool = False) -> None:
+        """Take a run that may not be sent any more and can not be given back yet."""
+        self.lapsed.append((held, forget))
+
+
+async def run(parts: Parts, outbox: Outbox) -> None:
+    """Settle what gathers, for ever; a database that is away is waited for."""
+    failures = 0
+    while True:
+        parts.to_settle.clear()
+        if not outbox.ended:
+            await parts.to_settle.wait(None)
+        await asyncio.sleep(GATHER_SECONDS)
+        try:
+            await flush(parts, outbox)
+            failures = 0
+        except Exception as error:
+            if not is_database_away(error):
+                raise
+            failures += 1
+            await asyncio.sleep(min(BACKOFF_SECONDS_MAX, 0.05 * 2 ** min(failures, 10)))
+
+
+async def flush(parts: Parts, outbox: Outbox) -> None:
+    """Settle one batch; on failure it stays in the outbox."""
+    batch = outbox.ended[:BATCH_MAX]
+    if not batch:
+        return
+    written = [(ended, _settlement(parts, ended)) for ended in batch]
+    settled = await run_once_more(
+        parts.pool,
+        lambda conn: _write(conn, written, parts.clock.now_ms()),
+        seconds=parts.limits.database_seconds,
+    )
+    del outbox.ended[: len(batch)]
+    was_full = parts.hand.free == 0
+    retry_ms = []
+    for ended, settlement in written:
+        parts.hand.drop(settlement.id)
+        _tell(parts, ended, settlement, settled=settlement.id in settled)
+        if settlement.status == "due":
+            retry_ms.append(settlement.next_attempt_at)
+    if was_full or retry_ms:
+        parts.to_claim.ring()
+    if outbox.ended:
+        parts.to_settle.ring()
+
+
+async def _write(
+    conn: Connection, written: list[tuple[Ended, Settlement]], now_ms: int
+) -> set[UUID]:
+    settled = await settlements.settle(conn, [settlement for _, settlement in written])
+    queues = {
+        ended.held.claim.job_id
+        for ended, settlement in written
+        if settlement.status != "due" and ended.held.job.plan.definition.overlap == "queue"
+    }
+    if queues:
+        await settlements.release_queued(conn, sorted(queues), now_ms=now_ms)
+    gone = {ended.held.claim.job_id for ended, settlement in written if settlement.reason == "gone"}
+    if gone:
+        await settlements.pause_gone(conn, sorted(gone), now_ms=now_ms)
+    return settled
+
+
+def _settlement(parts: Parts, ended: Ended) -> Settlement:
+    """Decide what an end makes of its run: final, or due again."""
+    if ended.held.cancelled:
+        return _final(ended, "cancelled", "cancelled")
+    match ended.verdict:
+        case Succeeded():
+            return _final(ended, "succeeded", None)
+        case Failed(reason):
+            return _final(ended, "failed", reason)
+        case Retryable(retry_after_ms):
+            return _again(ended, _follows(parts, ended, retry_after_ms))
+        case _:
+            assert_never(ended.verdict)
+
+
+def _again(ended: Ended, follows: TryAgain | GiveUp) -> Settlement:
+    match follows:
+        case TryAgain(at_ms):
+            again = _final(ended, "due", None)
+            return msgspec.structs.replace(
+                again, finished_at=None, next_attempt_at=instant_at(at_ms)
+            )
+        case GiveUp(reason):
+            return _final(ended, "failed", reason)
+        case _:
+            assert_never(follows)
+
+
+def _final(ended: Ended, status: RunStatus, reason: str | None) -> Settlement:
+    claim = ended.held.claim
+    sent = ended.record is not None
+    return Settlement(
+        id=claim.id,
+        job_id=claim.job_id,
+        scheduled_ms=claim.scheduled_ms,
+        attempt=claim.attempt,
+        status=status,
+        reason=reason,
+        record=msgspec.json.encode(ended.record).decode() if sent else None,
+        started_at=instant_at(ended.started_ms) if sent else None,
+        finished_at=instant_at(ended.ended_ms),
+        lateness_ms=ended.started_ms - claim.scheduled_ms if sent and claim.attempt == 1 else None,
+        duration_ms=ended.ended_ms - _first_ms(ended),
+    )
+
+
+def _follows(parts: Parts, ended: Ended, retry_after_ms: int | None) -> TryAgain | GiveUp:
+    plan = ended.held.job.plan
+    claim = ended.held.claim
+    bound: int | None = None
+    if claim.trigger in {"schedule", "catch_up"}:
+        after_ms = claim.scheduled_ms
+        if claim.trigger == "catch_up":
+            after_ms = max(after_ms, _first_ms(ended))
+        bound = next_after(plan.timetable, after_ms)
+        bound = None if bound is None else bound + plan.spread_ms
+    return next_attempt(
+        plan.definition.retry,
+        made=claim.attempt - claim.lost,
+        first_ms=_first_ms(ended),
+        now_ms=ended.ended_ms,
+        next_occurrence_ms=bound,
+        retry_after_ms=retry_after_ms,
+        rand=parts.rand(),
+    )
+
+
+def _first_ms(ended: Ended) -> int:
+    """When the first attempt of the run was sent, in epoch milliseconds."""
+    started_at = ended.held.claim.started_at
+    return ended.started_ms if started_at is None else int(started_at.timestamp() * 1000)
+
+
+def _tell(parts: Parts, ended: Ended, settlement: Settlement, *, settled: bool) -> None:
+    name = EVENTS[settlement.status] if settled else EventName.SETTLE_SUPERSEDED
+    sent = ended.record
+    parts.on_event(
+        name,
+        run_id=settlement.id,
+        job_id=settlement.job_id,
+        attempt=settlement.attempt,
+        outcome=None if sent is None else sent.outcome,
+        status_code=None if sent is None else sent.status_code,
+        reason=settlement.reason,
+        duration_ms=None if sent is None else sent.duration_ms,
+        lateness_ms=settlement.lateness_ms,
+    )

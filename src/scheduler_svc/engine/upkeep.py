@@ -1,0 +1,210 @@
+"""Upkeep: the heartbeat, rescue of runs of the dead, and the days of history.
+
+Each duty is bounded and repeats. The heartbeat has a loop of its own, for all that a replica may
+do hangs on it; the rest shares one.
+"""
+
+import asyncio
+from datetime import timedelta
+
+import msgspec
+
+from scheduler_svc.domain.events import EventName
+from scheduler_svc.domain.ids import instant_at
+from scheduler_svc.engine import dispatch
+from scheduler_svc.engine.clock import DatabaseClock
+from scheduler_svc.engine.hand import HeldRun
+from scheduler_svc.engine.parts import Parts
+from scheduler_svc.engine.settle import Outbox
+from scheduler_svc.store import partitions, replicas, settlements
+from scheduler_svc.store.pool import Connection, connection, is_database_away, run_once_more
+from scheduler_svc.store.replicas import Beat, Identity, Rescued
+
+RESCUE_BATCH = 500
+RESCUE_SECONDS = 1.0
+STRAY_SECONDS = 10.0
+STRAY_AGE_MS = 5000
+DAYS_SECONDS = 300.0
+REPLICA_KEPT_MS = 3_600_000
+STEP_SECONDS = 1.0
+
+
+class Heart(msgspec.Struct, kw_only=True):
+    """One replica's heartbeat: who it is, and how the last beats went."""
+
+    who: Identity
+    seconds: float
+    started_ms: int = 0
+    gap_ended: float = float("-inf")
+    """The monotonic instant at which this replica heard the database again after losing it."""
+    missed: bool = False
+
+
+async def beat(parts: Parts, heart: Heart, clock: DatabaseClock, outbox: Outbox) -> None:
+    """Renew the lease once and read the clock; raise what the database raises."""
+    sent = clock.monotonic()
+    now_ms = clock.now_ms()
+    async with connection(parts.pool, seconds=heart.seconds) as conn:
+        asked = clock.monotonic()
+        now = await replicas.heartbeat(
+            conn,
+            heart.who,
+            Beat(
+                started_at=instant_at(heart.started_ms or now_ms),
+                now_ms=now_ms,
+                lease_until_ms=now_ms + int(parts.lease.seconds * 1000),
+                running=len(parts.hand),
+                clock_offset_ms=clock.wall_offset_ms(),
+            ),
+        )
+        received = clock.monotonic()
+        wanted = await replicas.cancel_wanted(conn, heart.who.id)
+    stepped = clock.observe(sent=asked, received=received, now=now)
+    if stepped > STEP_SECONDS:
+        parts.on_event(EventName.CLOCK_STEPPED, seconds=round(stepped, 3))
+    parts.lease.renewed(sent)
+    for run_id in wanted:
+        dispatch.cancel(parts, outbox, run_id)
+
+
+async def heartbeats(parts: Parts, heart: Heart, clock: DatabaseClock, outbox: Outbox) -> None:
+    """Beat for ever; a beat that fails is tried again at once, and then at the usual pace."""
+    while True:
+        try:
+            await beat(parts, heart, clock, outbox)
+        except Exception as error:
+            if not is_database_away(error):
+                raise
+            if not heart.missed and not parts.lease.held:
+                parts.on_event(EventName.LEASE_LOST, error=repr(error))
+            heart.missed = True
+            await asyncio.sleep(min(1.0, heart.seconds / 3))
+            continue
+        if heart.missed:
+            heart.missed, heart.gap_ended = False, clock.monotonic()
+            parts.to_claim.ring()
+            parts.to_settle.ring()
+        await asyncio.sleep(heart.seconds)
+
+
+async def rescues(parts: Parts, heart: Heart, outbox: Outbox) -> None:
+    """Take over from the dead, give back what lapsed, free what is stranded; for ever."""
+    stray_at = float("-inf")
+    while True:
+        await asyncio.sleep(RESCUE_SECONDS * (0.5 + parts.rand()))
+        if not parts.lease.held:
+            continue
+        try:
+            await give_back_lapsed(parts, outbox)
+            if parts.clock.monotonic() > heart.gap_ended + parts.lease.seconds / 2:
+                await rescue(parts)
+            if parts.clock.monotonic() > stray_at:
+                stray_at = parts.clock.monotonic() + STRAY_SECONDS
+                await free_stranded(parts)
+                await give_back_strays(parts)
+        except Exception as error:
+            if not is_database_away(error):
+                raise
+
+
+async def rescue(parts: Parts) -> int:
+    """Return runs of dead replicas to `due`, batch by batch; return how many there were.
+
+    Skipped for a while after this replica itself lost the database: the others lost it too, and
+    have not had the time to say that they live.
+    """
+
+    async def take_over(conn: Connection) -> list[Rescued]:
+        return await replicas.rescue(conn, now_ms=parts.clock.now_ms(), batch=RESCUE_BATCH)
+
+    count = 0
+    while True:
+        found = await run_once_more(parts.pool, take_over, seconds=parts.limits.database_seconds)
+        for run in found:
+            parts.on_event(
+                EventName.RUN_RESCUED, run_id=run.id, job_id=run.job_id, status=run.status
+            )
+        count += len(found)
+        if found:
+            parts.to_claim.ring()
+        if len(found) < RESCUE_BATCH:
+            return count
+
+
+async def give_back_lapsed(parts: Parts, outbox: Outbox) -> None:
+    """Give up what could not be given up when it should have been: it was not sent."""
+    lapsed = list(outbox.lapsed)
+    if lapsed:
+        await give_up(parts, [held for held, forget in lapsed if forget], forget=True)
+        await give_up(parts, [held for held, forget in lapsed if not forget], forget=False)
+        del outbox.lapsed[: len(lapsed)]
+
+
+async def give_up(parts: Parts, runs: list[HeldRun], *, forget: bool) -> None:
+    """Put unsent runs back, or take first attempts of the schedule away where told to forget."""
+    if not runs:
+        return
+    drop = [h.key for h in runs if forget and h.claim.trigger == "schedule" and h.first]
+    back = [h.key for h in runs if h.key not in drop]
+
+    async def write(conn: Connection) -> None:
+        if drop:
+            await settlements.forget_runs(conn, drop, replica=parts.replica)
+        if back:
+            await settlements.release_runs(conn, back, replica=parts.replica)
+
+    await run_once_more(parts.pool, write, seconds=parts.limits.database_seconds)
+    for held in runs:
+        parts.hand.drop(held.claim.id)
+    parts.to_claim.ring()
+
+
+async def free_stranded(parts: Parts) -> None:
+    """Let go runs that wait behind nothing, and forget replicas long dead."""
+    now_ms = parts.clock.now_ms()
+    async with connection(parts.pool, seconds=parts.limits.database_seconds) as conn:
+        if await settlements.release_stranded(conn, now_ms=now_ms):
+            parts.to_claim.ring()
+        await replicas.prune_replicas(conn, before_ms=now_ms - REPLICA_KEPT_MS)
+
+
+async def give_back_strays(parts: Parts) -> int:
+    """Put back runs that are ours by the database and not in our hand; return how many.
+
+    A claim may commit though its answer is lost. Such a run was never sent from here: what is sent
+    stays in the hand until its end is written.
+    """
+    before = parts.hand.ids()
+    now_ms = parts.clock.now_ms()
+    async with connection(parts.pool, seconds=parts.limits.database_seconds) as conn:
+        ours = await settlements.runs_of(conn, parts.replica, before_ms=now_ms - STRAY_AGE_MS)
+        strays = [run for run in ours if run.id not in before and run.id not in parts.hand]
+        if strays:
+            await settlements.release_runs(conn, strays, replica=parts.replica)
+            parts.to_claim.ring()
+    return len(strays)
+
+
+async def days(parts: Parts, *, ahead: int, retention_days: int) -> None:
+    """Make the coming days of history and drop the old ones; for ever."""
+    while True:
+        try:
+            await keep_days(parts, ahead=ahead, retention_days=retention_days)
+        except Exception as error:
+            if not is_database_away(error):
+                raise
+        await asyncio.sleep(DAYS_SECONDS * (0.5 + parts.rand()))
+
+
+async def keep_days(parts: Parts, *, ahead: int, retention_days: int) -> None:
+    """One round of the above."""
+    now = instant_at(parts.clock.now_ms())
+    oldest = now - timedelta(days=retention_days)
+    async with connection(parts.pool, seconds=parts.limits.database_seconds) as conn:
+        made = await partitions.ensure(conn, today=now.date(), ahead=ahead)
+        dropped = await partitions.drop(conn, before=oldest.date())
+        await partitions.prune_default(conn, before_ms=int(oldest.timestamp() * 1000))
+    if made:
+        parts.on_event(EventName.PARTITIONS_MADE, names=made)
+    if dropped:
+        parts.on_event(EventName.PARTITIONS_DROPPED, names=dropped)

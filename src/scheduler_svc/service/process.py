@@ -1,0 +1,187 @@
+"""The process: builds everything, owns the signals, and ends as one.
+
+The engine runs beside the server, not in its lifespan: a loop that dies there leaves a server that
+answers 200 with nothing behind it. Here the end of either ends the other, and the exit code says
+which way. The wiring is `_run`, read from top to bottom.
+"""
+
+import asyncio
+import contextlib
+import os
+import random
+import signal
+import socket
+import sys
+from collections.abc import Iterator
+from importlib.metadata import version
+from pathlib import Path
+
+import uvicorn
+import uvloop
+
+from scheduler_svc.api.app import build_app
+from scheduler_svc.domain.events import EventName
+from scheduler_svc.engine import run as engine_run
+from scheduler_svc.service import assembly
+from scheduler_svc.settings import Settings
+from scheduler_svc.store import embedded
+from scheduler_svc.telemetry import logs
+from scheduler_svc.telemetry.events import emit
+
+OK, FAILED, REFUSED = 0, 1, 2
+SERVER_GRACE_SECONDS = 5
+BACKLOG = 2048
+
+
+def serve(settings: Settings) -> int:
+    """Run one replica until told to stop; return the exit code."""
+    logs.configure(style=settings.log_format, level=settings.log_level)
+    try:
+        with _database(settings) as dsn, _listening(settings) as listening:
+            return uvloop.run(_run(settings, dsn, listening))
+    except (embedded.EmbeddedRefused, assembly.CanNotStart) as refused:
+        print(f"scheduler-svc: {refused}", file=sys.stderr)  # noqa: T201 - before there is a log
+        return REFUSED
+
+
+async def _run(settings: Settings, dsn: str, listening: socket.socket) -> int:
+    stop = asyncio.Event()
+    _on_signals(stop)
+    host, port = listening.getsockname()[:2]
+    async with assembly.assembled(
+        settings, dsn, own=(host, port), on_event=emit, rand=random.random, stop=stop
+    ) as built:
+        if built is None:
+            return OK  # told to stop while the database was awaited
+        server = _Server(_server_config(build_app(built.deps)))
+        print(_greeting(settings, host, port, dsn), flush=True)  # noqa: T201 - the one line
+        emit(EventName.SERVICE_STARTED, host=host, port=port, role=settings.role)
+        fault = await _both(server, built.engine, listening, stop)
+    code = OK if fault is None else FAILED
+    emit(EventName.SERVICE_STOPPED, code=code, error=None if fault is None else repr(fault))
+    return code
+
+
+async def _both(
+    server: uvicorn.Server,
+    engine: engine_run.Engine,
+    listening: socket.socket,
+    stop: asyncio.Event,
+) -> BaseException | None:
+    """Run the server and the engine until one ends or both are told to; return what went wrong."""
+    try:
+        async with asyncio.TaskGroup() as both:
+            both.create_task(_serve(server, listening, stop), name="server")
+            both.create_task(_work(engine, stop), name="engine")
+            both.create_task(_stop_server(server, stop), name="stop")
+    except BaseExceptionGroup as errors:
+        return _first(errors)
+    return None
+
+
+def _first(error: BaseException) -> BaseException:
+    """Return the first leaf of a group of errors."""
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return error
+
+
+async def _serve(server: uvicorn.Server, listening: socket.socket, stop: asyncio.Event) -> None:
+    """Answer requests; the server's end, wanted or not, ends the engine."""
+    try:
+        await server.serve(sockets=[listening])
+    finally:
+        stop.set()
+
+
+async def _work(engine: engine_run.Engine, stop: asyncio.Event) -> None:
+    """Run the engine; its end, wanted or not, ends the server."""
+    try:
+        await engine_run.run(engine, stop)
+    finally:
+        stop.set()
+
+
+async def _stop_server(server: uvicorn.Server, stop: asyncio.Event) -> None:
+    await stop.wait()
+    server.should_exit = True
+
+
+class _Server(uvicorn.Server):
+    """A server that leaves the signals to us.
+
+    Its own handling re-raises them when it returns, which kills the process before the engine has
+    drained.
+    """
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Capture nothing."""
+        yield
+
+
+def _server_config(app: object) -> uvicorn.Config:
+    return uvicorn.Config(
+        app,  # type: ignore[arg-type]  # Starlette's own type is narrower than ASGI's
+        http="httptools",
+        ws="none",
+        lifespan="off",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        timeout_graceful_shutdown=SERVER_GRACE_SECONDS,
+        backlog=BACKLOG,
+    )
+
+
+def _on_signals(stop: asyncio.Event) -> None:
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+
+
+@contextlib.contextmanager
+def _database(settings: Settings) -> Iterator[str]:
+    """Yield the address of the database: the given one, or an embedded server's for our life."""
+    if settings.database_url is not None:
+        yield settings.database_url
+        return
+    server = embedded.start(Path(settings.data_dir) / "postgres")
+    try:
+        yield server.dsn
+    finally:
+        server.stop()
+
+
+@contextlib.contextmanager
+def _listening(settings: Settings) -> Iterator[socket.socket]:
+    """Take the port before anything else starts, so that a port in use is said at once."""
+    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
+    listening = socket.socket(family, socket.SOCK_STREAM)
+    listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    if os.environ.get("SCHEDULER_WORKERS", "1") != "1" and hasattr(socket, "SO_REUSEPORT"):
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+    try:
+        listening.bind((settings.host, settings.port))
+    except OSError as error:
+        listening.close()
+        raise assembly.CanNotStart(
+            f"can not listen on {settings.host}:{settings.port}: {error.strerror}"
+        ) from error
+    with listening:
+        yield listening
+
+
+def _greeting(settings: Settings, host: str, port: int, dsn: str) -> str:
+    """Say in one line where everything is."""
+    shown = f"[{host}]" if ":" in host else host
+    base = f"http://{shown}:{port}"
+    where = (
+        f"data in {Path(settings.data_dir).resolve()}"
+        if settings.database_url is None
+        else f"data in {assembly.masked(dsn)}"
+    )
+    return (
+        f"scheduler-svc {version('scheduler-svc')} ({settings.profile} profile):"
+        f" API {base}/jobs, docs {base}/docs, dashboard {base}/, {where}"
+    )

@@ -1,0 +1,173 @@
+"""The settings as one frozen struct: names, types, bounds, meanings and defaults.
+
+Promises that a secret is not shown by its repr. Knows nothing of the environment.
+"""
+
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal, get_args, get_type_hints
+
+import msgspec
+from msgspec import Meta
+
+from scheduler_svc.domain import duration
+
+MASK = "***"
+SECRETS = frozenset({"database_url", "bootstrap_key", "secret_keys"})
+PREFIX = "SCHEDULER_"
+
+
+def _text(description: str, **limits: Any) -> Meta:
+    return Meta(description=description, **limits)
+
+
+def _number(description: str, least: float, most: float) -> Meta:
+    return Meta(description=description, ge=least, le=most)
+
+
+def _seconds(description: str, least: str, most: str) -> Meta:
+    """Bound a duration that is written like `15s` and held as seconds."""
+    return Meta(
+        description=description,
+        ge=duration.milliseconds(least) / 1000,
+        le=duration.milliseconds(most) / 1000,
+        extra={"duration": True},
+    )
+
+
+class Settings(msgspec.Struct, frozen=True, kw_only=True):
+    """Each field is SCHEDULER_ and its name in capitals, or DATABASE_URL; durations are seconds."""
+
+    database_url: Annotated[
+        str | None,
+        _text("PostgreSQL 15 to 18; without it the development profile starts its own server"),
+    ] = None
+    profile: Annotated[
+        Literal["development", "production"],
+        _text("development: no keys needed, on loopback only; production: everything strict"),
+    ] = "production"
+    host: Annotated[str, _text("address to listen on", min_length=1)] = "0.0.0.0"  # noqa: S104
+    port: Annotated[int, _number("port to listen on", 0, 65535)] = 8080
+    public_url: Annotated[
+        str | None, _text("where callers reach this service, for links and callbacks")
+    ] = None
+    data_dir: Annotated[str, _text("folder of the embedded server and its log", min_length=1)] = (
+        ".data"
+    )
+    log_format: Annotated[
+        Literal["json", "console"], _text("one JSON object a line, or columns")
+    ] = "json"
+    log_level: Annotated[
+        Literal["debug", "info", "warning", "error"], _text("the quietest level that is shown")
+    ] = "info"
+    role: Annotated[
+        Literal["all", "api", "engine"], _text("what this process does: serve, call, or both")
+    ] = "all"
+    workers: Annotated[int, _number("replicas started by one command", 1, 64)] = 1
+    slots: Annotated[int, _number("runs held or open at once by a replica", 1, 100_000)] = 2000
+    claim_batch: Annotated[int, _number("occurrences claimed in one transaction", 1, 10_000)] = 500
+    lookahead: Annotated[float, _seconds("how far ahead work is claimed", "0s", "1m")] = 1.0
+    poll: Annotated[float, _seconds("longest sleep between two looks", "100ms", "1m")] = 5.0
+    lease: Annotated[float, _seconds("how long work stays with a silent replica", "2s", "10m")] = (
+        15.0
+    )
+    heartbeat: Annotated[float, _seconds("how often a replica says it is alive", "200ms", "2m")] = (
+        3.0
+    )
+    grace_time: Annotated[float, _seconds("what running attempts get at shutdown", "0s", "1h")] = (
+        25.0
+    )
+    pool_size: Annotated[int, _number("connections to the database, at most", 2, 200)] = 10
+    statement_cache: Annotated[
+        int, _number("prepared statements kept by a connection; 0 behind a pooler", 0, 10_000)
+    ] = 200
+    listen: Annotated[
+        bool, _text("use LISTEN to wake at once; off behind a transaction pooler")
+    ] = True
+    retention: Annotated[float, _seconds("how long history is kept", "1d", "3650d")] = 30 * 86_400.0
+    partitions_ahead: Annotated[int, _number("days of history made ahead", 1, 60)] = 3
+    capture_bytes: Annotated[int, _number("bytes of a response body kept", 0, 1_048_576)] = 8192
+    connections_per_target: Annotated[
+        int, _number("open connections to one target's origin", 1, 10_000)
+    ] = 64
+    egress_allow: Annotated[
+        tuple[str, ...], _text("denied addresses and names that may be called: CIDRs and hosts")
+    ] = ()
+    ca_file: Annotated[str | None, _text("certificates trusted besides the system's")] = None
+    bootstrap_key: Annotated[
+        str | None, _text("first API key, with all rights, until others are made")
+    ] = None
+    secret_keys: Annotated[
+        tuple[str, ...], _text("key ring for secrets at rest, newest first")
+    ] = ()
+    request_body_max: Annotated[int, _number("bytes of a request body", 1024, 33_554_432)] = (
+        1_048_576
+    )
+    migrate_on_start: Annotated[bool, _text("bring the schema up to date before serving")] = False
+
+    def __repr__(self) -> str:
+        """Show every field but the values of secrets."""
+        shown = ", ".join(f"{name}={value!r}" for name, value in self.shown().items())
+        return f"Settings({shown})"
+
+    def shown(self) -> dict[str, object]:
+        """Give the fields for people to read, secrets masked."""
+        values = {name: getattr(self, name) for name in self.__struct_fields__}
+        return {
+            name: MASK if name in SECRETS and value else value for name, value in values.items()
+        }
+
+
+DEVELOPMENT: Mapping[str, object] = {
+    "host": "127.0.0.1",
+    "log_format": "console",
+    "egress_allow": ("localhost", "127.0.0.0/8", "::1/128"),
+    "migrate_on_start": True,
+}
+HINTS = get_type_hints(Settings, include_extras=True)
+DEFAULTS: Mapping[str, object] = {
+    field.name: field.default for field in msgspec.structs.fields(Settings)
+}
+
+
+def variable(field: str) -> str:
+    """Name the environment variable of a field."""
+    return "DATABASE_URL" if field == "database_url" else PREFIX + field.upper()
+
+
+def meta_of(field: str) -> Meta:
+    meta: Meta = HINTS[field].__metadata__[0]
+    return meta
+
+
+def is_duration(field: str) -> bool:
+    return bool((meta_of(field).extra or {}).get("duration"))
+
+
+def bounds(field: str) -> tuple[str, str] | None:
+    """Give the least and the greatest value as one would write them, None where there are none."""
+    meta = meta_of(field)
+    return None if meta.ge is None else (plain(field, meta.ge), plain(field, meta.le))
+
+
+def wanted(field: str) -> str | None:
+    """Say what a field takes, where its type says it: a range, a choice, yes or no."""
+    if limits := bounds(field):
+        noun = "a duration like 15s" if is_duration(field) else "a whole number"
+        return f"{noun} from {limits[0]} to {limits[1]}"
+    if choices := get_args(get_args(HINTS[field])[0]):
+        named = [choice for choice in choices if isinstance(choice, str)]
+        return f"one of {', '.join(named)}" if named else None
+    return "true or false" if isinstance(DEFAULTS[field], bool) else None
+
+
+def plain(field: str, value: object) -> str:
+    """Write a value as the environment would have it."""
+    match value:
+        case bool():
+            return str(value).lower()
+        case tuple():
+            return ",".join(str(part) for part in value)
+        case int() | float() if is_duration(field):
+            return duration.text_of(round(value * 1000))
+        case _:
+            return str(value)

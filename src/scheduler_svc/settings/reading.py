@@ -1,0 +1,153 @@
+"""Reads the settings from an environment that is handed in.
+
+Promises all faults at once, a near miss for every misspelt name, and never a secret in a message.
+Will not fall back silently: a value that cannot be used is a fault.
+"""
+
+import re
+from collections.abc import Iterator, Mapping
+from difflib import get_close_matches
+from ipaddress import ip_address
+from typing import Any, NamedTuple
+from urllib.parse import urlsplit
+
+import msgspec
+
+from scheduler_svc.domain import duration
+from scheduler_svc.settings.fields import (
+    DEFAULTS,
+    DEVELOPMENT,
+    HINTS,
+    PREFIX,
+    SECRETS,
+    Settings,
+    is_duration,
+    variable,
+    wanted,
+)
+
+# Kubernetes sets such names in every pod for a Service called scheduler or scheduler-svc.
+_SERVICE_LINK = re.compile(r"^SCHEDULER_(SVC_.*|SERVICE_HOST|SERVICE_PORT.*|PORT_\d+_.*)$")
+_LINK_HINT = " (Kubernetes sets this for a Service called scheduler: enableServiceLinks: false)"
+BOOTSTRAP_KEY_MIN = 16
+_WORDS = {"yes": "true", "on": "true", "no": "false", "off": "false"}
+
+
+class SettingFault(NamedTuple):
+    name: str
+    detail: str
+
+
+class SettingsRefused(Exception):
+    """The environment cannot be used; carries every fault, each with the variable's name."""
+
+    def __init__(self, faults: list[SettingFault]) -> None:
+        self.faults = tuple(faults)
+        lines = "\n".join(f"  {fault.name}: {fault.detail}" for fault in faults)
+        super().__init__(f"{len(faults)} setting(s) cannot be used:\n{lines}")
+
+
+def load(environ: Mapping[str, str], *, terminal: bool = False) -> Settings:
+    """Read the settings; `terminal` says whether people read the log, which they may in columns.
+
+    Raises SettingsRefused with all faults: unknown names, bad values, values at odds.
+    """
+    faults = list(_unknown(environ))
+    given: dict[str, Any] = {}
+    for field in DEFAULTS:
+        # An empty value is an unset one: compose files and shells write both.
+        if text := environ.get(variable(field), "").strip():
+            try:
+                given[field] = _value(field, text)
+            except ValueError as error:
+                faults.append(SettingFault(variable(field), str(error)))
+    profile: dict[str, Any] = dict(DEVELOPMENT) if given.get("profile") == "development" else {}
+    if not terminal:
+        profile.pop("log_format", None)
+    settings = Settings(**(profile | given))
+    if not faults:  # else defaults stand in for bad values and would be blamed for them
+        faults.extend(_at_odds(settings))
+    if faults:
+        raise SettingsRefused(faults)
+    return settings
+
+
+def _unknown(environ: Mapping[str, str]) -> Iterator[SettingFault]:
+    known = {variable(field) for field in DEFAULTS}
+    for name in sorted(environ):
+        if name.startswith(PREFIX) and name not in known and not _SERVICE_LINK.match(name):
+            near = get_close_matches(name, known, n=1)
+            hint = f"; did you mean {near[0]}?" if near else ""
+            yield SettingFault(name, f"there is no such setting{hint}")
+
+
+def _value(field: str, text: str) -> object:
+    """Read one text as its field's type; raises ValueError without repeating a secret."""
+    hint = HINTS[field]
+    try:
+        return msgspec.convert(_raw(field, text), hint, strict=False)
+    except (msgspec.ValidationError, ValueError) as error:
+        if field in SECRETS:
+            raise ValueError("the value is not of the form that is asked for") from None
+        link = _LINK_HINT if field == "port" and "://" in text else ""
+        reason = wanted(field) or str(error)
+        raise ValueError(f"{text!r} is not {reason}{link}") from None
+
+
+def _raw(field: str, text: str) -> object:
+    """Undo what an environment cannot say: durations, lists, and the words for yes and no."""
+    if is_duration(field):
+        return duration.milliseconds(text) / 1000
+    match DEFAULTS[field]:
+        case bool():
+            return _WORDS.get(text.lower(), text)
+        case tuple():
+            return tuple(part.strip() for part in text.split(",") if part.strip())
+        case _:
+            return text
+
+
+def _at_odds(settings: Settings) -> Iterator[SettingFault]:
+    """Find values that are good alone and wrong together."""
+    if settings.database_url is not None and not _is_postgres(settings.database_url):
+        yield SettingFault("DATABASE_URL", "must be like postgresql://user:password@host:5432/name")
+    if settings.database_url is None and settings.profile == "production":
+        yield SettingFault("DATABASE_URL", "must be set in the production profile")
+    if settings.profile == "development" and not _is_loopback(settings.host):
+        yield SettingFault(
+            variable("host"), "the development profile asks for no keys, so it serves loopback only"
+        )
+    if settings.bootstrap_key is not None and len(settings.bootstrap_key) < BOOTSTRAP_KEY_MIN:
+        yield SettingFault(
+            variable("bootstrap_key"), f"must have at least {BOOTSTRAP_KEY_MIN} characters"
+        )
+    if settings.heartbeat * 3 > settings.lease:
+        yield SettingFault(
+            variable("heartbeat"), "must be at most a third of the lease, so that two may be missed"
+        )
+    if settings.public_url is not None and not _is_http(settings.public_url):
+        yield SettingFault(variable("public_url"), "must begin with http:// or https:// and a host")
+
+
+def _is_postgres(address: str) -> bool:
+    try:
+        parts = urlsplit(address)
+        _ = parts.port
+    except ValueError:
+        return False
+    return parts.scheme in {"postgres", "postgresql"}
+
+
+def _is_http(address: str) -> bool:
+    try:
+        parts = urlsplit(address)
+    except ValueError:
+        return False
+    return parts.scheme in {"http", "https"} and bool(parts.hostname)
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"

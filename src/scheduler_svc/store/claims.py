@@ -1,0 +1,66 @@
+"""The second source of work: runs that are due already, and when the loop must look again."""
+
+from datetime import datetime
+from uuid import UUID
+
+import msgspec
+
+from scheduler_svc.domain.ids import epoch_ms, instant_at
+from scheduler_svc.domain.runs import Overrides
+from scheduler_svc.store.pool import Connection
+from scheduler_svc.store.queries import statement
+
+OVERRIDES = msgspec.json.Decoder(Overrides)
+
+
+class ClaimedRun(msgspec.Struct, frozen=True):
+    """A run under this replica's lease; `attempt` is its fencing token."""
+
+    id: UUID
+    job_id: UUID
+    scheduled_ms: int
+    fire_ms: int
+    trigger: str
+    attempt: int
+    lost: int = 0
+    started_at: datetime | None = None
+    overrides: Overrides | None = None
+
+
+class NextInstants(msgspec.Struct, frozen=True):
+    """The earliest timer and the earliest waiting run beyond an instant, in epoch milliseconds."""
+
+    timer_ms: int | None
+    run_ms: int | None
+
+
+async def claim_due_runs(
+    conn: Connection, *, horizon_ms: int, batch: int, replica: UUID, now_ms: int
+) -> list[ClaimedRun]:
+    """Take retries, triggers, backfill and overflow due by the horizon under this lease."""
+    rows = await conn.fetch(
+        statement("claim_due_runs"), instant_at(horizon_ms), batch, replica, instant_at(now_ms)
+    )
+    return [
+        ClaimedRun(
+            id=row["id"],
+            job_id=row["job_id"],
+            scheduled_ms=epoch_ms(row["scheduled_for"]),
+            fire_ms=epoch_ms(row["next_attempt_at"]),
+            trigger=row["trigger"],
+            attempt=row["attempt_count"],
+            lost=row["lost_count"],
+            started_at=row["started_at"],
+            overrides=None if row["overrides"] is None else OVERRIDES.decode(row["overrides"]),
+        )
+        for row in rows
+    ]
+
+
+async def next_instants(conn: Connection, *, after_ms: int) -> NextInstants:
+    """Tell when the next timer and the next waiting run come due after an instant."""
+    row = await conn.fetchrow(statement("next_instants"), instant_at(after_ms))
+    timer, run = row if row is not None else (None, None)
+    return NextInstants(
+        None if timer is None else epoch_ms(timer), None if run is None else epoch_ms(run)
+    )

@@ -1,0 +1,82 @@
+"""Notices between replicas: LISTEN and NOTIFY, an accelerator only.
+
+With it cut everything still holds, a poll later. A payload is a word and its argument.
+
+    wake MS       work is due at this epoch millisecond, perhaps earlier than you think
+    cancel RUN    end this run, whoever works on it
+    forget JOB    drop what you hold of this job and have not sent: its occurrences are decided anew
+    release JOB   put back what you hold of this job and have not sent: it goes out as now defined
+"""
+
+import asyncio
+from collections.abc import Callable
+from uuid import UUID
+
+import asyncpg
+
+from scheduler_svc.store.pool import Connection
+from scheduler_svc.store.queries import statement
+
+CHANNEL = "scheduler"
+ALIVE_SECONDS = 10.0
+RECONNECT_SECONDS = 1.0
+CONNECT_TIMEOUT = 5.0
+
+Handler = Callable[[str, str], None]
+
+
+async def wake(conn: Connection, at_ms: int) -> None:
+    """Tell every replica, at commit, that work is due at an instant."""
+    await conn.execute(statement("notify"), f"wake {at_ms}")
+
+
+async def cancel(conn: Connection, run_id: UUID) -> None:
+    """Tell the holder of a run, at commit, to end it."""
+    await conn.execute(statement("notify"), f"cancel {run_id}")
+
+
+async def edited(conn: Connection, job_id: UUID, *, timer_moved: bool) -> None:
+    """Tell the holders of a job's unsent runs, at commit, to give them up.
+
+    `timer_moved`: the change set the timer anew from now (schedule edited, paused, deleted), so a
+    held occurrence is the new timer's to name. Else the timer stands beyond it, and it goes back to
+    `due` to be sent under the new definition.
+    """
+    word = "forget" if timer_moved else "release"
+    await conn.execute(statement("notify"), f"{word} {job_id}")
+
+
+async def listen(dsn: str, on_notice: Handler, *, application_name: str) -> None:
+    """Listen for ever on a connection of its own, opening it anew whenever it is lost.
+
+    After each opening the handler is told `wake 0`: what was missed meanwhile is looked for.
+    """
+    while True:
+        try:
+            conn = await asyncpg.connect(
+                dsn,
+                timeout=CONNECT_TIMEOUT,
+                command_timeout=CONNECT_TIMEOUT,
+                server_settings={"application_name": application_name},
+            )
+        except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, TimeoutError):
+            await asyncio.sleep(RECONNECT_SECONDS)
+            continue
+        try:
+            await _hear(conn, on_notice)
+        except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, TimeoutError):
+            await asyncio.sleep(RECONNECT_SECONDS)
+        finally:
+            conn.terminate()
+
+
+async def _hear(conn: "asyncpg.Connection[asyncpg.Record]", on_notice: Handler) -> None:
+    def heard(_conn: object, _pid: int, _channel: str, payload: object) -> None:
+        word, _, argument = str(payload).partition(" ")
+        on_notice(word, argument)
+
+    await conn.add_listener(CHANNEL, heard)
+    on_notice("wake", "0")
+    while not conn.is_closed():
+        await asyncio.sleep(ALIVE_SECONDS)
+        await conn.execute("SELECT 1")

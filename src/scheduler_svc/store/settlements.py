@@ -1,0 +1,119 @@
+"""The end of attempts: settled in batches, fenced; and held runs given back unsent."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from uuid import UUID
+
+import msgspec
+
+from scheduler_svc.domain.ids import epoch_ms, instant_at
+from scheduler_svc.domain.jobs import Pause
+from scheduler_svc.domain.runs import RunStatus
+from scheduler_svc.store.pool import Connection
+from scheduler_svc.store.queries import statement
+
+
+class Settlement(msgspec.Struct, frozen=True, kw_only=True):
+    """What one attempt made of its run; `record` is the attempt as JSON, null where none was."""
+
+    id: UUID
+    job_id: UUID
+    scheduled_ms: int
+    attempt: int
+    status: RunStatus
+    reason: str | None = None
+    record: str | None = None
+    started_at: datetime | None = None
+    finished_at: datetime | None = None
+    next_attempt_at: datetime | None = None
+    lateness_ms: int | None = None
+    duration_ms: int | None = None
+
+
+class Held(msgspec.Struct, frozen=True):
+    """A run this replica holds: its identity and its fencing token."""
+
+    id: UUID
+    scheduled_ms: int
+    attempt: int
+
+
+async def settle(conn: Connection, batch: Sequence[Settlement]) -> set[UUID]:
+    """Write outcomes in one statement; the ids missing from the answer had lost their lease."""
+    days = [instant_at(s.scheduled_ms) for s in batch]
+    rows = await conn.fetch(
+        statement("settle_runs"),
+        [s.id for s in batch],
+        days,
+        [s.attempt for s in batch],
+        [s.status for s in batch],
+        [s.reason for s in batch],
+        [s.record for s in batch],
+        [s.started_at for s in batch],
+        [s.finished_at for s in batch],
+        [s.next_attempt_at for s in batch],
+        [s.lateness_ms for s in batch],
+        [s.duration_ms for s in batch],
+    )
+    return {row[0] for row in rows}
+
+
+async def release_queued(conn: Connection, job_ids: Sequence[UUID], *, now_ms: int) -> list[UUID]:
+    """Let the run that waited behind another go, where its job has none left."""
+    rows = await conn.fetch(statement("release_queued"), job_ids, instant_at(now_ms))
+    return [row[0] for row in rows]
+
+
+async def release_stranded(conn: Connection, *, now_ms: int) -> list[UUID]:
+    """Let go waiting runs whose predecessor ended without telling."""
+    rows = await conn.fetch(statement("release_stranded"), instant_at(now_ms))
+    return [row[0] for row in rows]
+
+
+async def pause_gone(conn: Connection, job_ids: Sequence[UUID], *, now_ms: int) -> list[UUID]:
+    """Pause jobs whose target answered 410."""
+    now = instant_at(now_ms)
+    pause = msgspec.json.encode(Pause(reason="the target answered 410 Gone", since=now)).decode()
+    rows = await conn.fetch(statement("pause_gone_jobs"), job_ids, pause, now)
+    return [row[0] for row in rows]
+
+
+async def release_runs(conn: Connection, held: Sequence[Held], *, replica: UUID) -> set[UUID]:
+    """Give held runs back to `due`, their unmade attempt uncounted."""
+    rows = await conn.fetch(statement("release_runs"), *_keys(held), replica)
+    return {row[0] for row in rows}
+
+
+async def forget_runs(conn: Connection, held: Sequence[Held], *, replica: UUID) -> set[UUID]:
+    """Remove held first attempts whose occurrence an edit decides anew."""
+    rows = await conn.fetch(statement("forget_runs"), *_keys(held), replica)
+    return {row[0] for row in rows}
+
+
+async def runs_of(conn: Connection, replica: UUID, *, before_ms: int) -> list[Held]:
+    """Return what a replica holds, by the database, of what was claimed before an instant."""
+    rows = await conn.fetch(statement("my_runs"), replica, instant_at(before_ms))
+    return [Held(run_id, epoch_ms(day), attempt) for run_id, day, attempt in rows]
+
+
+async def cancel_runs(
+    conn: Connection,
+    runs: Sequence[tuple[UUID, int]],
+    *,
+    reason: str,
+    now_ms: int,
+) -> list[UUID]:
+    """End waiting runs, ask for the end of running ones; return the ids of the latter."""
+    ids = [run for run, _ in runs]
+    days = [instant_at(ms) for _, ms in runs]
+    await conn.fetch(statement("cancel_runs"), ids, days, reason, instant_at(now_ms))
+    rows = await conn.fetch(statement("ask_cancel"), ids, days)
+    return [row[0] for row in rows]
+
+
+def _keys(held: Sequence[Held]) -> tuple[list[UUID], list[datetime], list[int]]:
+    return (
+        [run.id for run in held],
+        [instant_at(run.scheduled_ms) for run in held],
+        [run.attempt for run in held],
+    )

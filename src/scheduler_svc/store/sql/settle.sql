@@ -1,0 +1,88 @@
+-- settle_runs(ids, scheduled_fors, attempts, statuses, reasons, records, started_ats, finished_ats, next_attempt_ats, lateness, durations)
+-- Many outcomes in one statement, each fenced by (id, attempt, running): a row that another replica
+-- has taken over meanwhile does not match, and is missing from the answer.
+-- `one_row`, here and in other statements: two comparisons that always hold and that the planner
+-- takes for rare. It then expects one row of the batch and looks each up by key. Without them it
+-- starts, on a new day's partition that has no statistics, from the table instead, and compares
+-- each of its rows with each of the batch: 500 times slower for a batch of 500. For the same reason
+-- the status is compared in a form that no partial index serves: the key does, and is enough.
+UPDATE runs AS r
+SET status = s.status,
+    reason = s.reason,
+    attempts = CASE WHEN s.record IS NULL THEN r.attempts ELSE r.attempts || s.record END,
+    started_at = coalesce(r.started_at, s.started_at),
+    finished_at = s.finished_at,
+    next_attempt_at = s.next_attempt_at,
+    lateness_ms = coalesce(r.lateness_ms, s.lateness),
+    duration_ms = s.duration
+FROM unnest(
+    $1::uuid[], $2::timestamptz[], $3::smallint[], $4::text[], $5::text[], $6::text[],
+    $7::timestamptz[], $8::timestamptz[], $9::timestamptz[], $10::bigint[], $11::bigint[]
+) AS s (
+    id, scheduled_for, attempt, status, reason, record, started_at, finished_at, next_attempt_at,
+    lateness, duration
+)
+WHERE s.id::text || '' = s.id::text AND s.status || '' = s.status -- one_row
+    AND r.scheduled_for = s.scheduled_for AND r.id = s.id AND r.attempt_count = s.attempt
+    AND r.status || '' = 'running'
+RETURNING r.id;
+
+-- release_queued(job_ids, now)
+-- The run that waited behind another may go once its job has no other unfinished run: the oldest
+-- of each job. Serves overlap: queue.
+WITH freed AS MATERIALIZED (
+    SELECT DISTINCT ON (q.job_id) q.id, q.scheduled_for
+    FROM runs AS q
+    WHERE q.job_id = ANY ($1::uuid[]) AND q.status = 'due' AND q.queued
+        AND NOT EXISTS (
+            SELECT 1 FROM runs AS o
+            WHERE o.job_id = q.job_id AND o.status IN ('due', 'running') AND NOT o.queued
+        )
+    ORDER BY q.job_id, q.scheduled_for
+)
+UPDATE runs AS r
+SET queued = false, next_attempt_at = greatest(r.next_attempt_at, $2)
+FROM freed
+WHERE r.scheduled_for = freed.scheduled_for AND r.id = freed.id
+RETURNING r.id;
+
+-- release_runs(ids, scheduled_fors, attempts, replica)
+-- Held runs that were never sent go back at once: the attempt was not made, so it is not counted.
+UPDATE runs AS r
+SET status = 'due', attempt_count = r.attempt_count - 1, replica = NULL
+FROM unnest($1::uuid[], $2::timestamptz[], $3::smallint[]) AS h (id, scheduled_for, attempt)
+WHERE h.id::text || '' = h.id::text AND h.attempt + 0 = h.attempt -- one_row
+    AND r.scheduled_for = h.scheduled_for AND r.id = h.id AND r.attempt_count = h.attempt
+    AND r.status || '' = 'running' AND r.replica::text = $4::uuid::text
+RETURNING r.id;
+
+-- forget_runs(ids, scheduled_fors, attempts, replica)
+-- Held first attempts of an occurrence that an edit, a pause or a delete took back before its
+-- instant: nothing was sent, and whether the occurrence exists is the new revision's to say.
+WITH gone AS (
+    DELETE FROM runs AS r
+    USING unnest($1::uuid[], $2::timestamptz[], $3::smallint[]) AS h (id, scheduled_for, attempt)
+    WHERE h.id::text || '' = h.id::text AND h.attempt + 0 = h.attempt -- one_row
+        AND r.scheduled_for = h.scheduled_for AND r.id = h.id AND r.attempt_count = h.attempt
+        AND r.status || '' = 'running' AND r.replica::text = $4::uuid::text
+    RETURNING r.id, r.job_id
+),
+uncounted AS (
+    UPDATE job_timers AS t
+    SET runs_made = greatest(0, t.runs_made - g.count)
+    FROM (SELECT job_id, count(*) AS count FROM gone GROUP BY job_id) AS g
+    WHERE t.job_id = g.job_id
+)
+SELECT id FROM gone;
+
+-- pause_gone_jobs(job_ids, pause, now)
+-- The target said 410: the job is paused with that reason until someone resumes it.
+WITH timers AS (
+    UPDATE job_timers
+    SET scheduled_for = NULL, fire_at = NULL, revision = revision + 1
+    WHERE job_id IN (SELECT id FROM jobs WHERE id = ANY ($1::uuid[]) AND state = 'active')
+)
+UPDATE jobs
+SET state = 'paused', pause = $2::json, revision = revision + 1, updated_at = $3
+WHERE id = ANY ($1::uuid[]) AND state = 'active'
+RETURNING id;

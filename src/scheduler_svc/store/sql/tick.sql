@@ -1,0 +1,141 @@
+-- lock_due_timers(after_fire_at, after_job_id, horizon, batch)
+-- The claim. One table, ordered by its one index, so LIMIT locks no more rows than it returns;
+-- joins come after, in statements of their own, so that an edit that commits between this
+-- statement's snapshot and its lock can not pair an old definition with a new timer.
+-- The row comparison starts the scan at the low-water mark: dead entries before it cost nothing.
+SELECT job_id, scheduled_for, fire_at, revision, runs_made
+FROM job_timers
+WHERE (fire_at, job_id) > ($1::timestamptz, $2::uuid) AND fire_at <= $3
+ORDER BY fire_at, job_id
+LIMIT $4
+FOR UPDATE SKIP LOCKED;
+
+-- load_definitions(job_ids)
+-- What the replica has not cached of the jobs whose timers it has just locked.
+SELECT id, namespace, revision, definition, created_at
+FROM jobs
+WHERE id = ANY ($1::uuid[]);
+
+-- open_runs(job_ids)
+-- Overlap is decided by the unfinished runs as they are now, under the timer's lock.
+SELECT id, job_id, queued
+FROM runs
+WHERE job_id = ANY ($1::uuid[]) AND status IN ('due', 'running');
+
+-- write_decisions(job_ids, scheduled_fors, fire_ats, runs_made, run_ids, run_scheduled_fors, run_job_ids, job_names, namespaces, triggers, statuses, reasons, occurrences, untils, priorities, next_attempt_ats, queued, replica, now)
+-- Timers move and runs appear in one statement, so that a crash leaves both or neither. The key
+-- of a run is a function of its occurrence: a second row for it is impossible, and no error.
+WITH moved AS (
+    UPDATE job_timers AS t
+    SET scheduled_for = d.scheduled_for, fire_at = d.fire_at, runs_made = d.runs_made
+    FROM unnest($1::uuid[], $2::timestamptz[], $3::timestamptz[], $4::integer[])
+        AS d (job_id, scheduled_for, fire_at, runs_made)
+    WHERE d.job_id::text || '' = d.job_id::text AND d.runs_made + 0 = d.runs_made -- one_row
+        AND t.job_id = d.job_id
+)
+INSERT INTO runs (
+    id, scheduled_for, job_id, job_name, namespace, trigger, status, reason, occurrences,
+    scheduled_until, priority, next_attempt_at, queued, attempt_count, replica, claimed_at,
+    finished_at
+)
+SELECT
+    n.id, n.scheduled_for, n.job_id, n.job_name, n.namespace, n.trigger, n.status, n.reason,
+    n.occurrences, n.scheduled_until, n.priority, n.next_attempt_at, n.queued,
+    CASE n.status WHEN 'running' THEN 1 ELSE 0 END,
+    CASE n.status WHEN 'running' THEN $18::uuid END,
+    CASE n.status WHEN 'running' THEN $19::timestamptz END,
+    CASE n.status WHEN 'skipped' THEN $19::timestamptz END
+FROM unnest(
+    $5::uuid[], $6::timestamptz[], $7::uuid[], $8::text[], $9::text[], $10::text[], $11::text[],
+    $12::text[], $13::integer[], $14::timestamptz[], $15::smallint[], $16::timestamptz[],
+    $17::boolean[]
+) AS n (
+    id, scheduled_for, job_id, job_name, namespace, trigger, status, reason, occurrences,
+    scheduled_until, priority, next_attempt_at, queued
+)
+ON CONFLICT DO NOTHING
+RETURNING id;
+
+-- complete_jobs(job_ids, now)
+-- No occurrence is left: the state is part of the definition's revision.
+WITH timers AS (
+    UPDATE job_timers SET revision = revision + 1 WHERE job_id = ANY ($1::uuid[])
+)
+UPDATE jobs
+SET state = 'completed', revision = revision + 1, updated_at = $2
+WHERE id = ANY ($1::uuid[]) AND state = 'active'
+RETURNING id;
+
+-- park_job(job_id, pause, now)
+-- The poison guard: a job that can not be decided is set aside, the pass goes on.
+WITH timer AS (
+    UPDATE job_timers
+    SET scheduled_for = NULL, fire_at = NULL, revision = revision + 1
+    WHERE job_id = $1
+)
+UPDATE jobs
+SET state = 'paused', pause = $2::json, revision = revision + 1, updated_at = $3
+WHERE id = $1 AND state = 'active'
+RETURNING id;
+
+-- claim_due_runs(horizon, batch, replica, now)
+-- The second source: retries, triggers, backfill, overflow; higher priority first, then the older.
+-- The levels are found by skipping through the index, so that waiting rows of a high priority do
+-- not hide due ones of a lower. MATERIALIZED: an IN (SELECT ... LIMIT) may be run again by a
+-- nested loop and then claims more than its limit.
+WITH RECURSIVE levels AS (
+    (SELECT priority FROM runs WHERE status = 'due' AND NOT queued ORDER BY priority DESC LIMIT 1)
+    UNION ALL
+    SELECT (
+        SELECT r.priority FROM runs AS r
+        WHERE r.status = 'due' AND NOT r.queued AND r.priority < levels.priority
+        ORDER BY r.priority DESC LIMIT 1
+    )
+    FROM levels WHERE levels.priority IS NOT NULL
+),
+due AS MATERIALIZED (
+    SELECT d.id, d.scheduled_for
+    FROM levels
+    CROSS JOIN LATERAL (
+        SELECT r.id, r.scheduled_for FROM runs AS r
+        WHERE r.status = 'due' AND NOT r.queued AND r.priority = levels.priority
+            AND r.next_attempt_at <= $1
+        ORDER BY r.next_attempt_at LIMIT $2
+        FOR UPDATE SKIP LOCKED
+    ) AS d
+    LIMIT $2
+)
+UPDATE runs AS r
+SET status = 'running', attempt_count = r.attempt_count + 1, replica = $3, claimed_at = $4
+FROM due
+WHERE due.id::text || '' = due.id::text -- one_row, see settle_runs
+    AND due.scheduled_for::text || '' = due.scheduled_for::text
+    AND r.scheduled_for = due.scheduled_for AND r.id = due.id
+RETURNING
+    r.id, r.scheduled_for, r.job_id, r.trigger, r.attempt_count, r.lost_count, r.next_attempt_at,
+    r.started_at, r.overrides;
+
+-- next_instants(after)
+-- When the loop must look again: the earliest timer and the earliest waiting run beyond an instant.
+WITH RECURSIVE levels AS (
+    (SELECT priority FROM runs WHERE status = 'due' AND NOT queued ORDER BY priority DESC LIMIT 1)
+    UNION ALL
+    SELECT (
+        SELECT r.priority FROM runs AS r
+        WHERE r.status = 'due' AND NOT r.queued AND r.priority < levels.priority
+        ORDER BY r.priority DESC LIMIT 1
+    )
+    FROM levels WHERE levels.priority IS NOT NULL
+)
+SELECT
+    (SELECT fire_at FROM job_timers WHERE fire_at > $1 ORDER BY fire_at LIMIT 1) AS timer,
+    (
+        SELECT min(d.next_attempt_at)
+        FROM levels
+        CROSS JOIN LATERAL (
+            SELECT r.next_attempt_at FROM runs AS r
+            WHERE r.status = 'due' AND NOT r.queued AND r.priority = levels.priority
+                AND r.next_attempt_at > $1
+            ORDER BY r.next_attempt_at LIMIT 1
+        ) AS d
+    ) AS run;

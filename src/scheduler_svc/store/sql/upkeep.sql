@@ -1,0 +1,115 @@
+-- database_now()
+-- The one clock that decides.
+SELECT clock_timestamp();
+
+-- heartbeat(replica, host, pid, version, tzdata, role, started_at, now, lease_until, running, slots, clock_offset_ms)
+-- One row a replica renews the lease on all it holds. The answer is the database's clock.
+INSERT INTO replicas AS r (
+    id, host, pid, version, tzdata, role, started_at, heartbeat_at, lease_until, running, slots,
+    clock_offset_ms
+)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)
+ON CONFLICT (id) DO UPDATE
+SET heartbeat_at = excluded.heartbeat_at,
+    lease_until = excluded.lease_until,
+    running = excluded.running,
+    slots = excluded.slots,
+    clock_offset_ms = excluded.clock_offset_ms
+RETURNING clock_timestamp();
+
+-- rescue_runs(now, batch)
+-- Runs of replicas whose lease has run out go back to due, in bounded batches; the attempt is kept
+-- as lost. A run that has lost too many replicas ends, or it would bring down the next one too.
+WITH lost AS MATERIALIZED (
+    SELECT r.id, r.scheduled_for
+    FROM replicas AS p
+    JOIN runs AS r ON r.replica = p.id AND r.status = 'running'
+    WHERE p.lease_until < $1
+    LIMIT $2
+    FOR UPDATE OF r SKIP LOCKED
+)
+UPDATE runs AS r
+SET status = CASE
+        WHEN r.cancel_requested THEN 'cancelled' WHEN r.lost_count >= 3 THEN 'failed' ELSE 'due'
+    END,
+    reason = CASE
+        WHEN r.cancel_requested THEN 'cancelled' WHEN r.lost_count >= 3 THEN 'attempts'
+    END,
+    finished_at = CASE WHEN r.cancel_requested OR r.lost_count >= 3 THEN $1::timestamptz END,
+    next_attempt_at = CASE
+        WHEN r.cancel_requested OR r.lost_count >= 3 THEN NULL ELSE greatest(r.next_attempt_at, $1)
+    END,
+    lost_count = r.lost_count + 1,
+    attempts = r.attempts || json_build_object(
+        'number', r.attempt_count,
+        'started_at', to_char(r.next_attempt_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"'),
+        'duration_ms', 0,
+        'outcome', 'lost',
+        'error', 'the replica that held this attempt stopped answering',
+        'replica', r.replica
+    )::text,
+    replica = NULL
+FROM lost
+WHERE r.scheduled_for = lost.scheduled_for AND r.id = lost.id
+RETURNING r.id, r.job_id, r.status, r.scheduled_for;
+
+-- cancel_wanted(replica)
+-- The backstop of the cancel notice: which of my runs someone asked to cancel.
+SELECT id FROM runs WHERE replica = $1 AND status = 'running' AND cancel_requested;
+
+-- leave(replica)
+-- A replica that stopped politely holds nothing; its row goes.
+DELETE FROM replicas
+WHERE id = $1 AND NOT EXISTS (SELECT 1 FROM runs WHERE replica = $1 AND status = 'running');
+
+-- prune_replicas(before)
+-- Rows of replicas long dead and rescued.
+DELETE FROM replicas AS p
+WHERE p.lease_until < $1
+    AND NOT EXISTS (SELECT 1 FROM runs WHERE replica = p.id AND status = 'running');
+
+-- list_replicas(now)
+-- Who is alive: those whose lease holds.
+SELECT id, host, pid, version, role, started_at, heartbeat_at, running, slots, clock_offset_ms
+FROM replicas
+WHERE lease_until >= $1
+ORDER BY started_at, id;
+
+-- run_partitions()
+-- The days that have a partition of their own.
+SELECT c.relname AS name
+FROM pg_inherits AS i
+JOIN pg_class AS c ON c.oid = i.inhrelid
+WHERE i.inhparent = 'runs'::regclass AND c.relname <> 'runs_default'
+ORDER BY c.relname;
+
+-- prune_default(before, batch)
+-- What the default partition holds of days no longer kept, in bounded batches.
+DELETE FROM runs_default
+WHERE (scheduled_for, id) IN (
+    SELECT scheduled_for, id FROM runs_default
+    WHERE scheduled_for < $1 AND status NOT IN ('due', 'running')
+    LIMIT $2
+);
+
+-- release_stranded(now)
+-- The backstop of release_queued: a waiting run whose predecessor ended without telling.
+UPDATE runs AS r
+SET queued = false, next_attempt_at = greatest(r.next_attempt_at, $1)
+WHERE r.status = 'due' AND r.queued
+    AND NOT EXISTS (
+        SELECT 1 FROM runs AS o
+        WHERE o.job_id = r.job_id AND o.status IN ('due', 'running')
+            AND (NOT o.queued OR (o.scheduled_for, o.id) < (r.scheduled_for, r.id))
+    )
+RETURNING r.id;
+
+-- end_lease(replica, now)
+-- A replica that leaves gives its lease back: what it still holds is rescued at once.
+UPDATE replicas SET lease_until = $2::timestamptz - interval '1 millisecond' WHERE id = $1;
+
+-- my_runs(replica, before)
+-- What the database says this replica holds since a while: a claim that committed though its answer
+-- was lost is here, and not in its hand.
+SELECT id, scheduled_for, attempt_count FROM runs
+WHERE replica = $1 AND status = 'running' AND claimed_at < $2;

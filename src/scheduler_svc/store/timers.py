@@ -1,0 +1,136 @@
+"""The claim's side of the store: lock timers, read what deciding needs, write what was decided.
+
+Each function is one statement on the caller's connection, inside the caller's short transaction.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+import msgspec
+
+from scheduler_svc.domain.decide import Decision, NewRun, PlannedJob, Timer
+from scheduler_svc.domain.ids import epoch_ms, instant_at
+from scheduler_svc.domain.jobs import Definition, Pause
+from scheduler_svc.domain.overlap import OpenRun
+from scheduler_svc.store.pool import Connection
+from scheduler_svc.store.queries import statement
+
+DEFINITION = msgspec.json.Decoder(Definition)
+NIL = UUID(int=0)
+
+
+class Mark(msgspec.Struct, frozen=True):
+    """Where a scan of the timers starts: everything up to it has been seen."""
+
+    fire_ms: int = 0
+    job_id: UUID = NIL
+
+
+class StoredJob(msgspec.Struct, frozen=True):
+    """The part of a job that deciding needs, as it is stored; the definition is JSON text."""
+
+    id: UUID
+    namespace: str
+    revision: int
+    definition: str
+    created_at: datetime
+
+
+async def lock_due(conn: Connection, after: Mark, *, horizon_ms: int, batch: int) -> list[Timer]:
+    """Lock the earliest timers after the mark up to the horizon, leaving those others hold."""
+    rows = await conn.fetch(
+        statement("lock_due_timers"),
+        instant_at(after.fire_ms),
+        after.job_id,
+        instant_at(horizon_ms),
+        batch,
+    )
+    timers = [
+        Timer(
+            job_id,
+            None if scheduled_for is None else epoch_ms(scheduled_for),
+            epoch_ms(fire_at),
+            revision,
+            runs_made,
+        )
+        for job_id, scheduled_for, fire_at, revision, runs_made in rows
+    ]
+    timers.sort(key=lambda timer: (timer.fire_ms, timer.job_id))
+    return timers
+
+
+async def load_definitions(conn: Connection, job_ids: Sequence[UUID]) -> list[StoredJob]:
+    """Read the definitions of jobs whose timers this transaction holds."""
+    rows = await conn.fetch(statement("load_definitions"), job_ids)
+    return [StoredJob(*row) for row in rows]
+
+
+async def open_runs(conn: Connection, job_ids: Sequence[UUID]) -> dict[UUID, list[OpenRun]]:
+    """Return the unfinished runs of these jobs."""
+    found: dict[UUID, list[OpenRun]] = defaultdict(list)
+    for run_id, job_id, queued in await conn.fetch(statement("open_runs"), job_ids):
+        found[job_id].append(OpenRun(run_id, queued))
+    return found
+
+
+async def write_decisions(
+    conn: Connection, decisions: Sequence[Decision], *, replica: UUID, now_ms: int
+) -> set[UUID]:
+    """Move the timers and write the runs; return the ids of the runs that were new."""
+    moves = [
+        (d.job.id, _instant(d.scheduled_ms), _instant(d.fire_ms), d.runs_made) for d in decisions
+    ]
+    runs = [_run_row(d.job, run) for d in decisions for run in d.runs]
+    rows = await conn.fetch(
+        statement("write_decisions"),
+        *_columns(moves, 4),
+        *_columns(runs, 13),
+        replica,
+        instant_at(now_ms),
+    )
+    return {row[0] for row in rows}
+
+
+async def complete_jobs(conn: Connection, job_ids: Sequence[UUID], *, now_ms: int) -> list[UUID]:
+    """Mark jobs that have no occurrence left."""
+    rows = await conn.fetch(statement("complete_jobs"), job_ids, instant_at(now_ms))
+    return [row[0] for row in rows]
+
+
+async def park_job(conn: Connection, job_id: UUID, *, reason: str, now_ms: int) -> None:
+    """Pause a job that can not be decided, so that it harms no other (DESIGN 6.8)."""
+    now = instant_at(now_ms)
+    pause = msgspec.json.encode(Pause(reason=reason, since=now)).decode()
+    await conn.fetch(statement("park_job"), job_id, pause, now)
+
+
+def _run_row(job: PlannedJob, run: NewRun) -> tuple[Any, ...]:
+    ended = run.status == "skipped"
+    return (
+        run.id,
+        instant_at(run.scheduled_ms),
+        job.id,
+        job.definition.name,
+        job.namespace,
+        run.trigger,
+        run.status,
+        run.reason,
+        run.occurrences,
+        _instant(run.until_ms),
+        job.definition.priority,
+        None if ended else instant_at(run.fire_ms),
+        run.queued,
+    )
+
+
+def _columns(rows: Iterable[tuple[Any, ...]], width: int) -> list[list[Any]]:
+    """Turn rows into one array a column, as `unnest` takes them."""
+    columns = [list(column) for column in zip(*rows, strict=True)]
+    return columns or [[] for _ in range(width)]
+
+
+def _instant(ms: int | None) -> datetime | None:
+    return None if ms is None else instant_at(ms)
