@@ -79,7 +79,7 @@ chaos: $(VENV)/.dev ## kill, freeze and cut; takes minutes
 .PHONY: chaos
 
 schema: $(VENV)/.dev ## rewrite the reviewed dump of the schema
-	$(BIN)/python tests/contract/schema_dump.py
+	$(BIN)/python tests/schema_dump.py
 .PHONY: schema
 
 lock: $(VENV)/.dev ## pin all dependencies anew; UPGRADE=--upgrade takes the newest

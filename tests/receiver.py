@@ -11,7 +11,7 @@ import ssl
 import struct
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from time import time
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
@@ -70,8 +70,8 @@ class Wire:
                 pass
         self.closed = True
 
-    async def read_request(self) -> Received | None:
-        """Read one request, or None where the other side is gone."""
+    async def read_head(self) -> Received | None:
+        """Read the head of a request, or None where the other side is gone."""
         try:
             head = await self.reader.readuntil(b"\r\n\r\n")
         except (asyncio.IncompleteReadError, ConnectionError, ssl.SSLError):
@@ -80,8 +80,11 @@ class Wire:
         method, target, _ = first.split(" ")
         pairs = [line.split(": ", 1) for line in lines]
         headers = {name.lower(): value for name, value in pairs}
-        body = await self.reader.readexactly(int(headers.get("content-length", "0")))
-        return Received(method, target, headers, body, head + body, self.number, time())
+        return Received(method, target, headers, b"", head, self.number, time())
+
+    async def read_body(self, head: Received) -> Received:
+        body = await self.reader.readexactly(int(head.headers.get("content-length", "0")))
+        return replace(head, body=body, raw=head.raw + body)
 
 
 Behaviour = Callable[[Wire, Received], Awaitable[None]]
@@ -173,6 +176,8 @@ class Receiver:
     requests: list[Received] = field(default_factory=list)
     connections: int = 0
     behaviours: dict[str, Behaviour] = field(default_factory=dict)
+    early: set[str] = field(default_factory=set)
+    """Paths answered before the body is read."""
     default: Behaviour = field(default_factory=lambda: raw(OK))
     _serving: dict["asyncio.Task[None]", Wire] = field(default_factory=dict)
     _closing: bool = False
@@ -203,7 +208,9 @@ class Receiver:
         assert task is not None
         self._serving[task] = wire
         try:
-            while not wire.closed and (received := await wire.read_request()) is not None:
+            while not wire.closed and (received := await wire.read_head()) is not None:
+                if received.path not in self.early:
+                    received = await wire.read_body(received)
                 self.requests.append(received)
                 async with self._news:
                     self._news.notify_all()
@@ -235,11 +242,11 @@ class Receiver:
 
 @asynccontextmanager
 async def receiving(
-    *, tls: ssl.SSLContext | None = None, host: str = "127.0.0.1"
+    *, tls: ssl.SSLContext | None = None, host: str = "127.0.0.1", port: int = 0
 ) -> AsyncIterator[Receiver]:
-    """Listen on a free port of the loopback until the block ends."""
+    """Listen on the loopback, on a free port unless one is named, until the block ends."""
     receiver = Receiver(host=host, scheme="https" if tls else "http")
-    server = await asyncio.start_server(receiver.serve, host, 0, ssl=tls, limit=1 << 20)
+    server = await asyncio.start_server(receiver.serve, host, port, ssl=tls, limit=1 << 20)
     receiver.port = server.sockets[0].getsockname()[1]
     try:
         yield receiver

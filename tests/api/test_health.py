@@ -6,7 +6,7 @@ import pytest
 
 from scheduler_svc.api import health
 from scheduler_svc.api.app import build_app
-from scheduler_svc.api.context import Deps, Readiness
+from scheduler_svc.api.context import Deps, EngineCheck, Readiness
 from scheduler_svc.store.pool import Pool, open_pool
 
 VERSIONS = {"scheduler-svc": "0.1.0", "tzdata": "2026.1"}
@@ -37,7 +37,7 @@ async def test_a_replica_whose_engine_stands_still_is_not_ready(
 ) -> None:
     readiness = await health.look(pool, tick_age_ms=lambda: age, versions=VERSIONS)
     assert readiness.status == "failed"
-    assert readiness.checks.engine == health.EngineCheck(status="failed", last_tick_age_ms=age)
+    assert readiness.checks.engine == EngineCheck(status="failed", last_tick_age_ms=age)
 
 
 async def test_a_replica_of_the_api_alone_needs_no_engine(pool: Pool) -> None:

@@ -2,15 +2,13 @@
 
 import asyncio
 import json
-import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
 from typing import Any
 
 import httpx2
 import msgspec
 import pytest
-import uvicorn
+from serving import Records, serving
 from starlette.types import ASGIApp
 
 from scheduler_svc.api.app import build_app
@@ -86,17 +84,6 @@ def app(deps: Deps) -> ASGIApp:
     return build_app(deps, ROUTES)
 
 
-@asynccontextmanager
-async def serving(app: ASGIApp) -> AsyncIterator[str]:
-    """The application behind the real server, on a real socket."""
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        server = uvicorn.Server(uvicorn.Config(app, lifespan="off", log_config=None))
-        async with asyncio.TaskGroup() as group:
-            group.create_task(server.serve(sockets=[listener]))
-            yield f"http://127.0.0.1:{listener.getsockname()[1]}"
-            server.should_exit = True
-
-
 async def test_every_answer_has_an_id_and_the_safe_headers(http: httpx2.AsyncClient) -> None:
     for path in ("/things/1", "/nothing", "/fail", "/away/refused"):
         headers = (await http.get(path)).headers
@@ -153,7 +140,7 @@ async def test_an_unknown_parameter_is_refused_by_name(http: httpx2.AsyncClient)
 
 
 async def test_an_error_of_ours_tells_the_log_and_not_the_caller(
-    http: httpx2.AsyncClient, records: Any
+    http: httpx2.AsyncClient, records: Records
 ) -> None:
     answer = await http.get("/fail")
     assert (answer.status_code, answer.json()["code"]) == (500, "internal")
@@ -294,7 +281,7 @@ async def test_a_chunked_body_over_the_limit_is_refused_while_it_is_read(app: AS
     assert (answer.status_code, answer.json()["code"]) == (413, "too_large")
 
 
-async def test_a_caller_that_leaves_is_no_error(app: ASGIApp, records: Any) -> None:
+async def test_a_caller_that_leaves_is_no_error(app: ASGIApp, records: Records) -> None:
     async with serving(app) as address:
         host, port = address.removeprefix("http://").split(":")
         _, writer = await asyncio.open_connection(host, int(port))
@@ -309,7 +296,7 @@ async def test_a_caller_that_leaves_is_no_error(app: ASGIApp, records: Any) -> N
 
 
 async def test_each_request_is_told_once_with_its_route(
-    http: httpx2.AsyncClient, records: Any
+    http: httpx2.AsyncClient, records: Records
 ) -> None:
     await http.get("/things/7", headers={"X-Request-ID": "mine"})
     await http.get("/nothing")

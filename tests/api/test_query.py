@@ -20,7 +20,7 @@ PARAMS = (
     QueryParam(name="job_id", type=UUID),
     QueryParam(name="q", type=Annotated[str, Meta(max_length=10)]),
 )
-DEFAULTS = {
+DEFAULTS: dict[str, object] = {
     "limit": 50,
     "state": None,
     "label": [],

@@ -8,21 +8,21 @@ import calendar
 from datetime import UTC, date, datetime, timedelta
 from functools import lru_cache
 from importlib.resources import files
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 from zoneinfo import ZoneInfo
 
 BOUNDS = ((0, 59), (0, 23), (1, 31), (1, 12), (0, 7))
 NAMES = {
-    3: "jan feb mar apr may jun jul aug sep oct nov dec".split(),
-    4: "sun mon tue wed thu fri sat".split(),
+    3: ["jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"],
+    4: ["sun", "mon", "tue", "wed", "thu", "fri", "sat"],
 }
 MINUTE = timedelta(minutes=1)
 THREE_HOURS = timedelta(hours=3)
 
 
 class Policy(NamedTuple):
-    gap: str = "auto"
-    overlap: str = "auto"
+    gap: Literal["auto", "run_after", "skip"] = "auto"
+    overlap: Literal["auto", "first", "second", "both"] = "auto"
 
 
 def value(index: int, text: str) -> int:
@@ -172,7 +172,8 @@ def wall_clock(zone: str, low: datetime, high: datetime) -> tuple[Minute, ...]:
         else:
             for each in swallowed:
                 offsets = [each.replace(tzinfo=place, fold=fold).utcoffset() for fold in (0, 1)]
-                assert offsets[0] is not None and offsets[1] is not None
+                assert offsets[0] is not None
+                assert offsets[1] is not None
                 seen.append((each, (), offsets[1] - offsets[0], passes[0]))
             swallowed = []
             seen.append((local, passes, passes[-1] - passes[0], None))

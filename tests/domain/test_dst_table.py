@@ -1,15 +1,15 @@
 """Clock changes, case by case, against a scan of the wall clock.
 
-28 nights in 20 zones, 18 expressions, all 12 pairs of policies: 6,264 cases, each asked forwards,
-backwards and counted.
+28 nights in 17 zones (and one in UTC), 14 expressions, all 12 pairs of policies: 4,872 cases,
+each asked forwards, backwards and counted.
 """
 
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
 import pytest
-from domain.brute import Brute, Policy, rules
 
+from domain.brute import Brute, Policy, rules
 from scheduler_svc.domain.ids import epoch_ms, instant_at
 from scheduler_svc.domain.occurrences import (
     Timetable,
@@ -19,7 +19,7 @@ from scheduler_svc.domain.occurrences import (
     previous_before_or_at,
     take,
 )
-from scheduler_svc.domain.schedule import Schedule
+from scheduler_svc.domain.schedule import DstGap, DstOverlap, Schedule
 
 NIGHTS = [
     ("Europe/Berlin", "2026-03-29"),
@@ -57,43 +57,36 @@ EXPRESSIONS = [
     "0 2 * * *",
     "0 0 * * *",
     "15,45 0-4 * * *",
-    "59 1 * * *",
-    "0 3 * * *",
     "30 23 * * *",
-    "* * * * *",
-    "*/15 * * * *",
+    "*/6 * * * *",
+    "*/15 1-4 * * *",
     "*/20 2 * * *",
     "5 * * * *",
     "30 */2 * * *",
     "0-59/10 0-23 * * *",
-    "0 9 * * *",
-    "0 12 29 3 *",
     "30 1 * * SUN",
     "45 1 1-7 * +SUN",
     "0 0 L * *",
 ]
-EVERY_POLICY = [Policy(gap, overlap) for gap in ("auto", "run_after", "skip")
-                for overlap in ("auto", "first", "second", "both")]  # fmt: skip
+GAPS: tuple[DstGap, ...] = ("auto", "run_after", "skip")
+OVERLAPS: tuple[DstOverlap, ...] = ("auto", "first", "second", "both")
+EVERY_POLICY = [Policy(gap, overlap) for gap in GAPS for overlap in OVERLAPS]
 JOB = UUID(int=1)
 
 
 def compiled(cron: str, zone: str, policy: Policy) -> Timetable:
-    schedule = Schedule(
-        cron=cron, timezone=zone, dst_gap=policy.gap, dst_overlap=policy.overlap  # type: ignore[arg-type]
-    )
+    schedule = Schedule(cron=cron, timezone=zone, dst_gap=policy.gap, dst_overlap=policy.overlap)
     return compile_schedule(schedule, job_id=JOB, created_at=datetime.now(UTC))
 
 
 def window(day: str) -> tuple[datetime, datetime]:
     middle = datetime.fromisoformat(day).replace(tzinfo=UTC)
-    return middle - timedelta(days=1), middle + timedelta(days=2)
+    return middle - timedelta(hours=18), middle + timedelta(hours=42)
 
 
 @pytest.mark.parametrize(("zone", "day"), NIGHTS, ids=lambda part: part)
 @pytest.mark.parametrize("cron", EXPRESSIONS)
-def test_a_night_of_change_gives_what_the_wall_clock_gives(
-    cron: str, zone: str, day: str
-) -> None:
+def test_a_night_of_change_gives_what_the_wall_clock_gives(cron: str, zone: str, day: str) -> None:
     low, high = window(day)
     brute = Brute(cron)
     for policy in EVERY_POLICY:

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import select
 import shutil
 import signal
 import subprocess
@@ -47,7 +48,8 @@ class Running:
 
 
 @contextmanager
-def service(folder: Path, **environment: str) -> Iterator[Running]:
+def started(folder: Path, **environment: str) -> Iterator[subprocess.Popen[str]]:
+    """Start a service, which need not have its server yet."""
     process = subprocess.Popen(
         [sys.executable, "-c", SERVICE, str(folder)],
         stdin=subprocess.PIPE,
@@ -58,10 +60,16 @@ def service(folder: Path, **environment: str) -> Iterator[Running]:
     )
     with process:
         try:
-            yield Running(process)
+            yield process
         finally:
             if process.poll() is None:
                 process.kill()
+
+
+@contextmanager
+def service(folder: Path, **environment: str) -> Iterator[Running]:
+    with started(folder, **environment) as process:
+        yield Running(process)
 
 
 async def _run(dsn: str, statement: str) -> object:
@@ -108,6 +116,30 @@ async def test_a_service_killed_together_with_its_guard_leaves_no_server(tmp_pat
         with service(tmp_path) as second:
             assert await _run(second.dsn, "SELECT answer FROM kept") == 42
             assert ends_within(first.pid, 5)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="needs the kernel's parent-death signal")
+def test_a_server_ends_though_service_and_guard_were_both_killed(tmp_path: Path) -> None:
+    with service(tmp_path) as running:
+        os.kill(running.guard_pid, signal.SIGKILL)
+        running.process.kill()
+        assert ends_within(running.pid, 10)
+
+
+def test_a_new_service_waits_for_the_guard_of_the_old_one(tmp_path: Path) -> None:
+    with service(tmp_path) as first:
+        os.kill(first.guard_pid, signal.SIGSTOP)
+        try:
+            first.process.kill()
+            first.process.wait()
+            with started(tmp_path) as process:
+                assert process.stdout is not None
+                assert select.select([process.stdout], [], [], 1.0)[0] == []
+                os.kill(first.guard_pid, signal.SIGCONT)
+                assert Running(process).pid != first.pid
+        finally:
+            if not ends_within(first.guard_pid, 0):
+                os.kill(first.guard_pid, signal.SIGCONT)
 
 
 async def test_a_server_that_dies_is_started_again(tmp_path: Path) -> None:

@@ -55,6 +55,16 @@ async def test_a_file_that_fails_leaves_nothing_of_itself(
     assert await migrate(empty_database, load(folder)) == ["0003_third.sql"]
 
 
+async def test_a_file_and_its_row_are_one_step(empty_database: str, folder: Path) -> None:
+    (folder / "0003_third.sql").write_text(
+        "CREATE TABLE third (id integer); DROP TABLE schema_migrations;"
+    )
+    with pytest.raises(asyncpg.UndefinedTableError):
+        await migrate(empty_database, load(folder))
+    assert await _tables(empty_database) == {"first", "second"}
+    assert len(await status(empty_database, load(folder))) == 3
+
+
 async def test_an_edited_file_is_refused(empty_database: str, folder: Path) -> None:
     await migrate(empty_database, load(folder))
     (folder / "0001_first.sql").write_text(FIRST + " -- edited")

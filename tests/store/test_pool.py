@@ -3,7 +3,7 @@
 import asyncio
 import time
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager
+from contextlib import ExitStack, asynccontextmanager
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -155,6 +155,20 @@ async def test_a_server_that_freezes_inside_a_transaction_holds_nobody(
                     started = time.monotonic()
                     await lent.fetchval("SELECT 2")
         assert time.monotonic() - started < 0.5 + SLACK_SECONDS
+
+
+@needs_own_server
+async def test_giving_back_does_not_wait_for_a_frozen_server(own_server: embedded.Server) -> None:
+    async with _pool(own_server.dsn) as opened:
+        started = 0.0
+        with ExitStack() as ice:
+            with pytest.raises(LookupError):  # noqa: PT012 - the block is the promise
+                async with connection(opened, seconds=30) as lent:
+                    await lent.execute("BEGIN")  # which the pool will want to roll back
+                    ice.enter_context(frozen(own_server.pid))
+                    started = time.monotonic()
+                    raise LookupError
+            assert time.monotonic() - started < 1 + SLACK_SECONDS
 
 
 @needs_own_server

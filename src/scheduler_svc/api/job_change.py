@@ -1,7 +1,7 @@
 """What every change of a job has in common: one transaction under the lock of its timer.
 
-What replicas hold of the job, claimed ahead and not sent, is taken back: the timer returns to it, so
-that the new revision decides it anew. `handover` waits, after the commit, until it was given up.
+Replicas hold occurrences claimed ahead and not sent: they are told to give them up, and `handover`
+waits, after the commit, until they did.
 """
 
 from datetime import datetime
@@ -38,7 +38,7 @@ class LockedJob(Struct, frozen=True, kw_only=True):
     @property
     def runs_made(self) -> int:
         """Count the runs that were sent: what is taken back is not among them."""
-        return self.timer.runs_made - (0 if self.unsent is None else self.unsent.occurrences)
+        return self.timer.runs_made - (0 if self.unsent is None else len(self.unsent.runs))
 
 
 async def lock_job(conn: Connection, call: Call, key: str) -> LockedJob:
@@ -56,24 +56,32 @@ async def lock_job(conn: Connection, call: Call, key: str) -> LockedJob:
 async def write_change(
     conn: Connection, locked: LockedJob, after: Job, move: Decision | None = None
 ) -> Job:
-    """Write a changed job and where its timer goes; None leaves it (G7), bar what is taken back."""
+    """Write a changed job and where its timer goes; without a move the timer stays (G7).
+
+    What is held of it then goes out as it is now defined; with a move it is decided anew.
+    """
     await jobs.update_job(conn, after, None)
-    await take_back(conn, locked, move)
+    if move is None:
+        await notices.edited(conn, after.id, timer_moved=False)
+    else:
+        await move_timer(conn, locked, move)
     written = await jobs.get_job(conn, after.namespace, after.id)
     if written is None:
         raise RuntimeError("a job vanished under the lock of its timer")
     return written
 
 
-async def take_back(conn: Connection, locked: LockedJob, move: Decision | None = None) -> None:
-    """Take unsent occurrences out of every hand, and put the timer where it belongs."""
-    job_id = locked.job.id
-    await jobs.forget_unsent(conn, job_id, now_ms=locked.now_ms)
-    decision = move or _returned(locked)
-    if decision is not None:
-        await timers.write_decisions(conn, [decision], replica=NIL, now_ms=locked.now_ms)
-        await tell(conn, decision, now_ms=locked.now_ms)
-    await notices.edited(conn, job_id)
+async def move_timer(conn: Connection, locked: LockedJob, move: Decision) -> None:
+    """Put the timer elsewhere, and take what was claimed ahead out of every hand.
+
+    A holder that forgets a run uncounts it itself, so until then it stays counted.
+    """
+    held = 0 if locked.unsent is None else locked.unsent.held
+    move = structs.replace(move, runs_made=move.runs_made + held)
+    await jobs.forget_unsent(conn, locked.job.id, now_ms=locked.now_ms)
+    await timers.write_decisions(conn, [move], replica=NIL, now_ms=locked.now_ms)
+    await tell(conn, move, now_ms=locked.now_ms)
+    await notices.edited(conn, locked.job.id, timer_moved=True)
 
 
 async def tell(conn: Connection, decision: Decision, *, now_ms: int) -> None:
@@ -100,10 +108,3 @@ def moved(
     """Put a timer to an occurrence, or to rest; with the rows that the ledger gets."""
     fire_ms = None if scheduled_ms is None else fire_at(plan.timetable, scheduled_ms)
     return Decision(plan, scheduled_ms, fire_ms, runs_made, runs or [])
-
-
-def _returned(locked: LockedJob) -> Decision | None:
-    """Put the timer back to the first occurrence that was claimed ahead."""
-    if locked.unsent is None or locked.job.state == "paused":
-        return None
-    return moved(locked.plan, locked.unsent.first_ms, locked.runs_made)

@@ -15,7 +15,7 @@ async def delete_job(call: Call) -> Reply:
         etag.check(call.headers, etag.of(locked.job.revision))
         await jobs.forget_unsent(conn, locked.job.id, now_ms=locked.now_ms)
         await jobs.delete_job(conn, locked.job.id, now_ms=locked.now_ms)
-        await notices.edited(conn, locked.job.id)
+        await notices.edited(conn, locked.job.id, timer_moved=True)
     await handover.given_up(call, locked.job.id)
     return Reply(status=204)
 

@@ -1,7 +1,7 @@
 """Giving a job a new definition: what PUT and PATCH have in common.
 
-An edit of anything but the schedule leaves the timer where it is. A new schedule counts from now on:
-what the old one had due is decided by the old one first.
+An edit of anything but the schedule leaves the timer where it is. A new schedule counts from now
+on: what the old one had due is decided by the old one first.
 """
 
 from typing import Literal
@@ -14,13 +14,13 @@ from scheduler_svc.api.context import Call
 from scheduler_svc.api.job_change import LockedJob, moved, revised, write_change
 from scheduler_svc.api.job_open import cancel_open, open_runs
 from scheduler_svc.api.job_view import planned
-from scheduler_svc.domain.arming import instants_of, past_instants, passed_while_paused, rearm
+from scheduler_svc.domain.arming import instants_of, passed_while_paused, past_instants, rearm
 from scheduler_svc.domain.decide import Deferred, NewRun, PlannedJob, Timer, decide
 from scheduler_svc.domain.ids import epoch_ms
 from scheduler_svc.domain.jobs import Definition, Job, Pause
 from scheduler_svc.domain.overlap import OpenRun
 from scheduler_svc.store.pool import Connection
-from scheduler_svc.store.run_lists import occurrences_since
+from scheduler_svc.store.run_lists import last_occurrence
 
 
 class Edit(Struct, frozen=True):
@@ -55,27 +55,23 @@ async def edit(conn: Connection, locked: LockedJob, definition: Definition) -> E
     return Edit(job, changed=True)
 
 
-async def recorded_until(conn: Connection, locked: LockedJob) -> tuple[int, int]:
-    """Return up to where the ledger holds a paused job's occurrences, and how many were sent.
+async def recorded_until(conn: Connection, locked: LockedJob) -> int:
+    """Return up to where the ledger holds a paused job's occurrences, in epoch milliseconds.
 
     A run that left while its job was being paused lies beyond what the pause says.
     """
     pause = locked.job.pause
     if pause is None:
-        return locked.now_ms, 0
+        return locked.now_ms
     known = pause.recorded_until
     after_ms = epoch_ms(pause.since) - locked.plan.spread_ms if known is None else epoch_ms(known)
-    return await occurrences_since(
-        conn, locked.job.id, after_ms=after_ms, until_ms=locked.now_ms
-    )
+    return await last_occurrence(conn, locked.job.id, after_ms=after_ms, until_ms=locked.now_ms)
 
 
-async def _reschedule_paused(
-    conn: Connection, locked: LockedJob, definition: Definition
-) -> Job:
+async def _reschedule_paused(conn: Connection, locked: LockedJob, definition: Definition) -> Job:
     """Write what the old schedule missed to the ledger: the pause counts on by the new one."""
-    after_ms, sent = await recorded_until(conn, locked)
-    made = locked.runs_made + sent
+    after_ms = await recorded_until(conn, locked)
+    made = locked.runs_made
     missed = passed_while_paused(
         locked.plan,
         "skip",
@@ -117,9 +113,7 @@ def _pending(locked: LockedJob) -> int | None:
     return None if scheduled_for is None else epoch_ms(scheduled_for)
 
 
-def _overdue(
-    locked: LockedJob, standing: list[OpenRun]
-) -> tuple[list[NewRun], int, list[UUID]]:
+def _overdue(locked: LockedJob, standing: list[OpenRun]) -> tuple[list[NewRun], int, list[UUID]]:
     """Decide by the old schedule what was due before the edit and nobody had claimed.
 
     Returns the rows, the runs made by then, and the runs that make way.
@@ -143,9 +137,7 @@ def _overdue(
 
 def _waiting(runs: list[NewRun]) -> list[NewRun]:
     """Make what the tick would send at once wait for a replica to claim it."""
-    return [
-        structs.replace(run, status="due") if run.status == "running" else run for run in runs
-    ]
+    return [structs.replace(run, status="due") if run.status == "running" else run for run in runs]
 
 
 def _new_past(locked: LockedJob, plan: PlannedJob, *, busy: bool) -> list[NewRun]:

@@ -78,7 +78,7 @@ ROUTES = (
         answers={
             200: Answer(
                 description="The job; with `view=spec` its definition.",
-                type=Job | Definition,
+                type=(Job, Definition),
                 headers={"ETag": "The job's revision."},
                 example=JOB,
             ),

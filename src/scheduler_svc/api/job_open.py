@@ -3,17 +3,19 @@
 from collections.abc import Sequence
 from uuid import UUID
 
+from scheduler_svc.api.context import Call
 from scheduler_svc.api.job_change import LockedJob
 from scheduler_svc.domain.ids import scheduled_ms_of
 from scheduler_svc.domain.overlap import OpenRun
 from scheduler_svc.store import notices, settlements, timers
-from scheduler_svc.store.pool import Connection
+from scheduler_svc.store.pool import Connection, transaction
 
 
 async def open_runs(conn: Connection, locked: LockedJob) -> list[OpenRun]:
-    """Return the unfinished runs of a job."""
+    """Return the unfinished runs of a job, without those that this change takes back unsent."""
+    unsent = frozenset[UUID]() if locked.unsent is None else locked.unsent.runs
     found = await timers.open_runs(conn, [locked.job.id])
-    return found.get(locked.job.id, [])
+    return [run for run in found.get(locked.job.id, []) if run.id not in unsent]
 
 
 async def cancel_open(conn: Connection, run_ids: Sequence[UUID], *, now_ms: int) -> None:
@@ -24,3 +26,11 @@ async def cancel_open(conn: Connection, run_ids: Sequence[UUID], *, now_ms: int)
     running = await settlements.cancel_runs(conn, keys, reason="overlap", now_ms=now_ms)
     for run_id in running:
         await notices.cancel(conn, run_id)
+
+
+async def release_queued(call: Call, job_id: UUID) -> None:
+    """Let a run go that was queued behind one which ended while we wrote it."""
+    now_ms = call.deps.now_ms()
+    async with transaction(call.deps.pool) as conn:
+        if await settlements.release_queued(conn, [job_id], now_ms=now_ms):
+            await notices.wake(conn, now_ms)

@@ -12,7 +12,16 @@ from scheduler_svc.api.job_compare import comparison, would_be
 from scheduler_svc.api.job_edit import bench, edit
 from scheduler_svc.api.job_view import job_view
 from scheduler_svc.api.merge_patch import merge
-from scheduler_svc.api.route import IF_MATCH, JSON, MERGE_PATCH, Answer, Body, QueryParam, Route
+from scheduler_svc.api.route import (
+    IF_MATCH,
+    JSON,
+    MERGE_PATCH,
+    Answer,
+    Body,
+    Patch,
+    QueryParam,
+    Route,
+)
 from scheduler_svc.api.validate import unknown_names
 from scheduler_svc.api.validate_json import parse
 from scheduler_svc.api.wire_jobs import READ_ONLY, Job, JobComparison
@@ -91,14 +100,14 @@ ROUTES = (
         ),
         headers=(IF_MATCH,),
         body=Body(
-            type=dict[str, Any],
+            type=Patch(of=Definition),
             media_types=(MERGE_PATCH, JSON),
             examples={"slower": {"schedule": {"every": "1m"}}, "plain": {"description": None}},
         ),
         answers={
             200: Answer(
                 description="The job; or, with `dry_run`, a comparison.",
-                type=Job | JobComparison,
+                type=(Job, JobComparison),
                 headers={"ETag": "The job's revision."},
             )
         },

@@ -1,6 +1,6 @@
 """Pause and resume: the cadence goes on underneath, and what passed is accounted for at resume.
 
-Both are idempotent: a paused job keeps its first reason, and a job that is not paused stays as it is.
+Both are idempotent: a paused job keeps its first reason, one that is not paused stays as it is.
 """
 
 from typing import Literal
@@ -12,7 +12,7 @@ from scheduler_svc.api.check_target import NOT_AVAILABLE
 from scheduler_svc.api.context import Call, Reply
 from scheduler_svc.api.job_change import LockedJob, lock_job, moved, revised, write_change
 from scheduler_svc.api.job_edit import recorded_until
-from scheduler_svc.api.job_open import open_runs
+from scheduler_svc.api.job_open import open_runs, release_queued
 from scheduler_svc.api.job_view import job_view, planned
 from scheduler_svc.api.route import Answer, Body, Route
 from scheduler_svc.api.validate import decode
@@ -42,13 +42,15 @@ async def pause_job(call: Call) -> Reply:
 
 
 async def resume_job(call: Call) -> Reply:
-    """Resume a job: the cadence is where it would have been, the missed are what the caller says."""
+    """Resume a job where its cadence would be; what passed becomes what the caller says."""
     asked = decode(call.body or EMPTY, JobResumeRequest)
     async with transaction(call.deps.pool) as conn:
         locked = await lock_job(conn, call, call.path["id"])
         job = locked.job
         if job.state == "paused":
             job = await _resume(conn, locked, asked.missed)
+    if asked.missed != "skip":
+        await release_queued(call, job.id)
     return _reply(job, locked)
 
 
@@ -66,8 +68,8 @@ async def _pause(conn: Connection, locked: LockedJob, reason: str | None) -> job
 
 async def _resume(conn: Connection, locked: LockedJob, missed: Missed) -> jobs.Job:
     """Write what passed to the ledger and put the timer to the next occurrence."""
-    after_ms, sent = await recorded_until(conn, locked)
-    made = locked.runs_made + sent
+    after_ms = await recorded_until(conn, locked)
+    made = locked.runs_made
     passed = passed_while_paused(
         locked.plan,
         missed,
@@ -91,9 +93,7 @@ async def _resume(conn: Connection, locked: LockedJob, missed: Missed) -> jobs.J
 
 
 def _reply(job: jobs.Job, locked: LockedJob) -> Reply:
-    return Reply(
-        body=job_view(job, now_ms=locked.now_ms), headers={"ETag": etag.of(job.revision)}
-    )
+    return Reply(body=job_view(job, now_ms=locked.now_ms), headers={"ETag": etag.of(job.revision)})
 
 
 ROUTES = (
@@ -130,9 +130,7 @@ ROUTES = (
             " ledger as one row, `once` sends the latest, `all` sends each of them, at most 1000."
         ),
         tag="jobs",
-        body=Body(
-            type=JobResumeRequest, required=False, examples={"catch up": {"missed": "once"}}
-        ),
+        body=Body(type=JobResumeRequest, required=False, examples={"catch up": {"missed": "once"}}),
         answers={
             200: Answer(
                 description="The job, no longer paused.",

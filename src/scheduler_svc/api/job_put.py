@@ -120,7 +120,7 @@ ROUTES = (
         answers={
             200: Answer(
                 description="The job, replaced or as it was; or, with `dry_run`, a comparison.",
-                type=JobPut | JobComparison,
+                type=(JobPut, JobComparison),
                 headers={"ETag": "The job's revision."},
             ),
             201: Answer(

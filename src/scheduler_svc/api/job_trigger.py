@@ -6,14 +6,12 @@ unfinished runs that have left: what is only claimed ahead is taken back first.
 
 from typing import Literal
 
-from msgspec import UNSET, structs
-
 from scheduler_svc.api import handover
 from scheduler_svc.api.check_headers import header_faults, size_faults
 from scheduler_svc.api.check_target import body_size_fault
 from scheduler_svc.api.context import Call, Reply
-from scheduler_svc.api.job_change import LockedJob, lock_job, take_back
-from scheduler_svc.api.job_open import cancel_open, open_runs
+from scheduler_svc.api.job_change import LockedJob, lock_job, move_timer, moved
+from scheduler_svc.api.job_open import cancel_open, open_runs, release_queued
 from scheduler_svc.api.route import Answer, Body, Route
 from scheduler_svc.api.validate import decode
 from scheduler_svc.api.wire_jobs import UNSAID, JobTriggerRequest
@@ -21,6 +19,7 @@ from scheduler_svc.api.wire_runs import Run, run_view
 from scheduler_svc.domain import overlap, runs
 from scheduler_svc.domain.errors import Invalid, Overlapping
 from scheduler_svc.domain.ids import RANDOM_BYTES, random_run_id
+from scheduler_svc.domain.jobs import Overlap
 from scheduler_svc.domain.overlap import OpenRun
 from scheduler_svc.domain.runs import Overrides
 from scheduler_svc.store import notices
@@ -40,6 +39,8 @@ async def trigger_job(call: Call) -> Reply:
         taken = locked.unsent is not None and policy != "allow"
         verdict = await _judge(conn, locked, policy, taken=taken)
         run = await _insert(conn, call, locked, asked, queued=verdict == "queue")
+    if verdict == "queue":
+        await release_queued(call, locked.job.id)
     if taken:
         await handover.given_up(call, locked.job.id)
     return Reply(status=202, body=run_view(run), headers={"Location": f"/runs/{run.id}"})
@@ -66,12 +67,12 @@ def _check_merged(asked: JobTriggerRequest, locked: LockedJob) -> None:
 
 
 async def _judge(
-    conn: Connection, locked: LockedJob, policy: overlap.Overlap, *, taken: bool
+    conn: Connection, locked: LockedJob, policy: Overlap, *, taken: bool
 ) -> Literal["send", "queue"]:
     """Apply the overlap policy; raise Overlapping where it is `skip` and a run is unfinished."""
-    if taken:
-        await take_back(conn, locked)
-    standing = [run for run in await open_runs(conn, locked) if not _is_unsent(run, locked)]
+    if taken and locked.unsent is not None:
+        await move_timer(conn, locked, moved(locked.plan, locked.unsent.first_ms, locked.runs_made))
+    standing = await open_runs(conn, locked)
     verdict = overlap.judge(policy, standing)
     if verdict.then == "skip":
         raise Overlapping(_refusal(policy, standing))
@@ -79,7 +80,7 @@ async def _judge(
     return verdict.then
 
 
-def _refusal(policy: overlap.Overlap, standing: list[OpenRun]) -> str:
+def _refusal(policy: Overlap, standing: list[OpenRun]) -> str:
     if policy == "queue":
         return "A run of the job waits behind another already; `queue` holds one."
     return f'Run {standing[0].id} is unfinished; say {{"overlap": "allow"}} to run beside it.'
@@ -115,3 +116,31 @@ def _overrides(asked: JobTriggerRequest) -> Overrides | None:
     if body is None and not asked.headers:
         return None
     return Overrides(headers=asked.headers or None, body=body)
+
+
+ROUTES = (
+    Route(
+        method="POST",
+        path="/jobs/{id}/trigger",
+        handler=trigger_job,
+        operation_id="trigger_job",
+        summary="Run a job now",
+        description=(
+            "Beside the cadence, which does not move; also while the job is paused or completed."
+            " Under `overlap: skip` with a run unfinished it is refused, unless the body says"
+            ' `"overlap": "allow"`; under `queue` it waits, under `cancel` it replaces.'
+        ),
+        tag="jobs",
+        body=Body(
+            type=JobTriggerRequest,
+            required=False,
+            examples={"with a body of its own": {"body": {"month": "2026-01"}}},
+        ),
+        answers={
+            202: Answer(
+                description="The run, due now.", type=Run, headers={"Location": "The run's path."}
+            )
+        },
+        problems=(404, 409),
+    ),
+)

@@ -68,7 +68,7 @@ def planned(job: jobs.Job) -> PlannedJob:
 
 
 def coming(job: jobs.Job, plan: PlannedJob, *, now_ms: int, count: int) -> list[int]:
-    """List the next occurrences of a job: where it is paused, those that its schedule goes on naming.
+    """List the next occurrences: of a paused job those that its schedule goes on naming.
 
     An occurrence that waits for its spread is still to come.
     """
@@ -112,9 +112,7 @@ def shown_occurrences(timetable: Timetable, instants: Iterable[int]) -> list[Occ
 def _pause(pause: jobs.Pause | None) -> JobPause | None:
     if pause is None:
         return None
-    return JobPause(
-        reason=pause.reason, since=stamp(pause.since), until=stamp_or_none(pause.until)
-    )
+    return JobPause(reason=pause.reason, since=stamp(pause.since), until=stamp_or_none(pause.until))
 
 
 def _last_run(run: jobs.LastRun | None) -> JobLastRun | None:

@@ -15,11 +15,13 @@ from scheduler_svc.api.openapi_parts import (
     INFO,
     PATH_PARAMETERS,
     RESPONSE_HEADERS,
+    SCHEMA_NAMES,
     SECURITY_SCHEMES,
     TAGS,
 )
+from scheduler_svc.api.openapi_patch import patch_of
 from scheduler_svc.api.problems import PROBLEM_JSON, Problem
-from scheduler_svc.api.route import Answer, Body, QueryParam, Route
+from scheduler_svc.api.route import Answer, Body, Patch, QueryParam, Route
 
 Json = dict[str, Any]
 _IN_PATH = re.compile(r"\{(\w+)\}")
@@ -41,7 +43,7 @@ def document(routes: Sequence[Route], *, version: str, public_url: str | None = 
         "security": [],
         "paths": paths,
         "components": {
-            "schemas": schemas.components,
+            "schemas": dict(sorted(schemas.components.items())),
             "responses": {
                 _response_name(status): _problem(status, schemas)
                 for status in sorted({code for route in shown for code in _problems_of(route)})
@@ -56,15 +58,30 @@ class _Schemas:
     """The schema of every type that the routes name, by type."""
 
     def __init__(self, routes: Sequence[Route]) -> None:
-        types = [Problem, *(shape for route in routes for shape in _types_of(route))]
+        types = [Problem]
+        types += [one for route in routes for shape in _types_of(route) for one in _each(shape)]
         made, components = msgspec.json.schema_components(
             types, ref_template="#/components/schemas/{name}"
         )
-        self._pairs = list(zip(types, made, strict=True))
-        self.components = {name: _tidy(components[name]) for name in sorted(components)}
+        self._pairs = [(shape, _renamed(schema)) for shape, schema in zip(types, made, strict=True)]
+        named = {SCHEMA_NAMES.get(name, name): schema for name, schema in components.items()}
+        self.components = {
+            name: {**_tidy(_renamed(named[name])), "title": name} for name in sorted(named)
+        }
 
     def of(self, shape: Any) -> Json:
-        return next(schema for known, schema in self._pairs if known is shape)
+        if isinstance(shape, Patch):
+            return patch_of(self.of(shape.of), self.components)
+        if isinstance(shape, tuple):
+            return {"anyOf": [self.of(one) for one in shape]}
+        found: Json = next(schema for known, schema in self._pairs if known is shape)
+        return found
+
+
+def _each(shape: Any) -> tuple[Any, ...]:
+    if isinstance(shape, Patch):
+        return (shape.of,)
+    return shape if isinstance(shape, tuple) else (shape,)
 
 
 def _types_of(route: Route) -> Iterator[Any]:
@@ -72,6 +89,21 @@ def _types_of(route: Route) -> Iterator[Any]:
         yield route.body.type
     yield from (answer.type for answer in route.answers.values() if answer.type is not None)
     yield from (param.type for param in route.params)
+
+
+def _renamed(schema: Any) -> Any:
+    """Let references follow the names of SCHEMA_NAMES."""
+    if isinstance(schema, dict):
+        return {
+            key: _reference(value) if key == "$ref" else _renamed(value)
+            for key, value in schema.items()
+        }
+    return [_renamed(value) for value in schema] if isinstance(schema, list) else schema
+
+
+def _reference(text: str) -> str:
+    folder, _, name = text.rpartition("/")
+    return f"{folder}/{SCHEMA_NAMES.get(name, name)}"
 
 
 def _tidy(schema: Json) -> Json:

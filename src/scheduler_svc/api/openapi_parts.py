@@ -2,6 +2,8 @@
 
 from typing import Any
 
+from scheduler_svc.domain.jobs import NAME_PATTERN
+
 Json = dict[str, Any]
 
 INFO: Json = {
@@ -24,11 +26,13 @@ TAGS = (
     ("service", "Health, readiness, this document."),
     ("pages", "For people."),
 )
+# Structs whose name inside says too little outside.
+SCHEMA_NAMES = {"Definition": "JobDefinition"}
 _UUID: Json = {"type": "string", "format": "uuid"}
 PATH_PARAMETERS: dict[str, Json] = {
     "/jobs/{": {
         "description": "The id or the name of a job.",
-        "schema": {"type": "string", "minLength": 1, "maxLength": 128},
+        "schema": {"type": "string", "pattern": NAME_PATTERN},
         "example": "nightly-report",
     },
     "/runs/{": {

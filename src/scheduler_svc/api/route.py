@@ -41,6 +41,12 @@ class HeaderParam(Struct, frozen=True, kw_only=True):
     length_max: int = 4096
 
 
+class Patch(Struct, frozen=True):
+    """In place of a body's type: a merge patch of that type."""
+
+    of: Any
+
+
 class Body(Struct, frozen=True, kw_only=True):
     """A JSON request body: its type as documented, its media types, its greatest length in bytes.
 
@@ -55,7 +61,10 @@ class Body(Struct, frozen=True, kw_only=True):
 
 
 class Answer(Struct, frozen=True, kw_only=True):
-    """A documented answer; `type` None has no body. `headers` are names with descriptions."""
+    """A documented answer: `type` None has no body, a tuple of types is one of them.
+
+    `headers` are names with descriptions.
+    """
 
     description: str
     type: Any = None

@@ -4,7 +4,25 @@ from functools import lru_cache
 
 import msgspec
 
-from scheduler_svc.api import docs, health, openapi
+from scheduler_svc.api import (
+    docs,
+    health,
+    job_delete,
+    job_get,
+    job_patch,
+    job_pause,
+    job_put,
+    job_trigger,
+    jobs_create,
+    jobs_list,
+    openapi,
+    preview,
+    replicas,
+    run_cancel,
+    run_get,
+    run_replay,
+    runs_list,
+)
 from scheduler_svc.api.context import Call, Reply
 from scheduler_svc.api.route import Answer, Route
 
@@ -30,6 +48,20 @@ OPENAPI = Route(
 )
 
 ROUTES: tuple[Route, ...] = (
+    *jobs_create.ROUTES,
+    *jobs_list.ROUTES,
+    *job_get.ROUTES,
+    *job_put.ROUTES,
+    *job_patch.ROUTES,
+    *job_delete.ROUTES,
+    *job_pause.ROUTES,
+    *job_trigger.ROUTES,
+    *runs_list.ROUTES,
+    *run_get.ROUTES,
+    *run_cancel.ROUTES,
+    *run_replay.ROUTES,
+    *preview.ROUTES,
+    *replicas.ROUTES,
     *health.ROUTES,
     OPENAPI,
     *docs.ROUTES,

@@ -69,6 +69,9 @@ class ResponseReader:
         return self._raw_length == 0
 
     def headers(self) -> list[tuple[str, str]]:
+        """Answer the headers of a head that was complete."""
+        if self.status is None:
+            return []
         return [(name.decode("latin-1"), value.decode("latin-1")) for name, value in self._headers]
 
     def body(self) -> bytes:

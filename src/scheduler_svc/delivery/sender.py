@@ -47,7 +47,8 @@ class Sender:
         )
         self._dialler = _dialler(egress, resolver)
         self._head_bytes_max = head_bytes_max
-        self._tls = tls.client_context(ca_file)
+        self._ca_file = ca_file
+        self._tls: ssl.SSLContext | None = None
 
     def send(self, request: HttpRequest) -> Coroutine[Any, Any, Exchange]:
         """Make the call; a cancelled one closes its connection and raises CancelledError."""
@@ -140,7 +141,7 @@ class Sender:
             await loop.create_connection(
                 lambda: connection,
                 sock=dialled.socket,
-                ssl=(request.tls or self._tls) if secured else None,
+                ssl=(request.tls or self._trust()) if secured else None,
                 server_hostname=url.host if secured else None,
                 ssl_handshake_timeout=request.connect_timeout if secured else None,
                 ssl_shutdown_timeout=TLS_GOODBYE_SECONDS if secured else None,
@@ -153,6 +154,12 @@ class Sender:
             tls_ms = (perf_counter() - began) * 1000
             call.dial_timing = msgspec.structs.replace(call.dial_timing, tls_ms=tls_ms)
         return connection
+
+    def _trust(self) -> ssl.SSLContext:
+        """Make the context on first use: reading the system's authorities takes a while."""
+        if self._tls is None:
+            self._tls = tls.client_context(self._ca_file)
+        return self._tls
 
 
 def _dialler(rules: EgressRules, resolver: Resolver) -> egress.Dialler:

@@ -6,7 +6,7 @@ rows of the ledger, what lies ahead the timer. The tick's own moves are in `deci
 
 from typing import Literal
 
-from msgspec import Struct, structs
+from msgspec import UNSET, Struct, structs
 
 from scheduler_svc.domain.decide import NewRun, PlannedJob
 from scheduler_svc.domain.ids import epoch_ms, run_id
@@ -40,9 +40,7 @@ def arm(job: PlannedJob, *, after_ms: int, runs_made: int) -> Armed | None:
     return Armed(scheduled_ms, fire_at(job.timetable, scheduled_ms))
 
 
-def rearm(
-    job: PlannedJob, *, pending_ms: int | None, now_ms: int, runs_made: int
-) -> Armed | None:
+def rearm(job: PlannedJob, *, pending_ms: int | None, now_ms: int, runs_made: int) -> Armed | None:
     """Find the first occurrence of an edited schedule: after now, so that no edit fires at once.
 
     `pending_ms` is an occurrence of the old schedule that waits for its spread: it is kept where
@@ -108,9 +106,9 @@ def past_instants(
 def instants_of(job: PlannedJob) -> frozenset[int]:
     """Return the instants that an `at` names, in epoch milliseconds."""
     at = job.definition.schedule.at
-    if isinstance(at, list):
-        return frozenset(epoch_ms(one) for one in at)
-    return frozenset() if not hasattr(at, "year") else frozenset({epoch_ms(at)})
+    if at is UNSET:
+        return frozenset()
+    return frozenset(map(epoch_ms, at if isinstance(at, list) else [at]))
 
 
 def ledger(job: PlannedJob, after_ms: int, until_ms: int, reason: str) -> list[NewRun]:

@@ -13,7 +13,13 @@ from msgspec import Struct, field
 from scheduler_svc.domain import misfire, overlap
 from scheduler_svc.domain.ids import run_id
 from scheduler_svc.domain.jobs import Definition
-from scheduler_svc.domain.occurrences import Timetable, compile_schedule, next_after, spread_ms
+from scheduler_svc.domain.occurrences import (
+    Timetable,
+    compile_schedule,
+    fire_at,
+    next_after,
+    spread_ms,
+)
 from scheduler_svc.domain.overlap import OpenRun
 from scheduler_svc.domain.runs import Trigger
 
@@ -116,6 +122,8 @@ def _decide_due(
             break
         last_ms = max(last_ms, at)
         made, stopped = _place(job, at, trigger, standing)
+        if made is None:
+            continue
         runs.append(made)
         cancel += stopped
         if made.status != "skipped":
@@ -131,11 +139,14 @@ def _to_send(due: misfire.Due) -> list[tuple[int, Trigger]]:
 
 def _place(
     job: PlannedJob, at: int, trigger: Trigger, standing: list[OpenRun]
-) -> tuple[NewRun, list[UUID]]:
-    """Put one occurrence among the unfinished runs of its job, by the overlap policy."""
+) -> tuple[NewRun | None, list[UUID]]:
+    """Put one occurrence among the unfinished runs of its job, by the overlap policy.
+
+    None where it is one of them: it was claimed before the timer was put back, and is counted.
+    """
     run = _sent(job, at, trigger)
     if any(other.id == run.id for other in standing):
-        return run, []
+        return None, []
     verdict = overlap.judge(job.definition.overlap, standing)
     match verdict.then:
         case "skip":
@@ -164,11 +175,11 @@ def _move(
     made = timer.runs_made + sum(run.status != "skipped" for run in runs)
     limit = job.definition.schedule.max_runs
     if following is None or (limit is not None and made >= limit):
-        end_ms = last_ms + job.spread_ms
+        end_ms = fire_at(job.timetable, last_ms)
         if end_ms <= now_ms:
             return Decision(job, None, None, made, runs, cancel, completed=True)
         return Decision(job, None, end_ms, made, runs, cancel)
-    return Decision(job, following, following + job.spread_ms, made, runs, cancel)
+    return Decision(job, following, fire_at(job.timetable, following), made, runs, cancel)
 
 
 def _runs_left(job: PlannedJob, timer: Timer) -> int | None:
@@ -177,7 +188,7 @@ def _runs_left(job: PlannedJob, timer: Timer) -> int | None:
 
 
 def _sent(job: PlannedJob, at: int, trigger: Trigger) -> NewRun:
-    return NewRun(run_id(job.id, at), at, at + job.spread_ms, trigger, "running")
+    return NewRun(run_id(job.id, at), at, fire_at(job.timetable, at), trigger, "running")
 
 
 def _ledger(job: PlannedJob, skipped: misfire.Skipped) -> NewRun:

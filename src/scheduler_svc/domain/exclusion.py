@@ -56,12 +56,13 @@ class Exclusion:
     def free_spans(self, low: int, high: int) -> Iterable[Span]:
         """Yield what the windows leave of [low, high)."""
         for start, end in self.windows:
-            if low < start < high:
+            if start >= high:
+                break
+            if low < start:
                 yield low, start
             low = max(low, end)
-            if low >= high:
-                return
-        yield low, high
+        if low < high:
+            yield low, high
 
     def _pattern_blocks(self, second: int) -> Iterable[Span]:
         piece = self.zone.piece_at(second)

@@ -28,7 +28,7 @@ from scheduler_svc.domain.zones import YEAR_MAX, YEAR_MIN, zone
 
 HORIZON: Final = (YEAR_MAX - YEAR_MIN + 1) * 31_556_952_000
 """Nothing occurs later than this: the end of the year 2199, in mean years."""
-STEPS_MAX: Final = 2_000
+STEPS_MAX: Final = 1_000
 """How many blocked stretches one search passes before it gives up."""
 
 
@@ -218,7 +218,7 @@ def _count(timetable: Timetable, low: int, high: int, limit: int) -> int:
 def _count_walking(timetable: Timetable, low: int, high: int, limit: int) -> int:
     """Count what expressions leave of `every` and `at`, stretch by stretch."""
     total = 0
-    for _ in range(20 * STEPS_MAX):
+    for _ in range(40 * STEPS_MAX):
         found = timetable.next_after(low - 1)
         if found is None or found >= high or total >= limit:
             return total

@@ -6,7 +6,7 @@ Reads package data once for each zone; knows no clock and no policy (`dst` has t
 
 from bisect import bisect_right
 from collections.abc import Iterable
-from datetime import UTC, datetime
+from datetime import datetime
 from difflib import get_close_matches
 from functools import cache, lru_cache
 from importlib.resources import files
@@ -19,9 +19,10 @@ YEAR_MIN: Final = 1970
 YEAR_MAX: Final = 2199
 _HINT: Final = "use an IANA name such as 'Europe/Berlin' or 'UTC'"
 _SHOWN_MAX: Final = 64
-_PROBE: Final = 7 * 86_400
-"""Seconds between two probes for a change. No zone has moved and moved back within a week since
-1970; a test reads the zone files themselves to see that this stays so."""
+_PROBE: Final = 5 * 86_400
+"""Seconds between two probes for a change. The shortest stay at an offset since 1970 is an hour
+less than seven days (Noronha, October 2000); a test reads the zone files to see that none is
+shorter than a probe."""
 
 
 class Piece(NamedTuple):
@@ -156,7 +157,7 @@ class Zone:
         return high
 
     def _probe(self, instant: int) -> int:
-        offset = datetime.fromtimestamp(instant, UTC).astimezone(self._rules).utcoffset()
+        offset = datetime.fromtimestamp(instant, self._rules).utcoffset()
         return int(offset.total_seconds()) if offset is not None else 0
 
 

@@ -10,7 +10,8 @@ from collections import deque
 from datetime import datetime
 from typing import Protocol
 
-SAMPLES = 10
+SAMPLES = 5
+BOOT_CLOCK: int | None = getattr(time, "CLOCK_BOOTTIME", None)
 
 
 class Clock(Protocol):
@@ -58,21 +59,26 @@ class DatabaseClock:
         return self._offset is not None
 
     def monotonic(self) -> float:
-        """Return seconds on the clock of the event loop's timers."""
-        return time.monotonic()
+        """Return seconds on a clock that runs on while the machine is suspended."""
+        return _monotonic()
 
     def now_ms(self) -> int:
         """Return the database's time, at most a round trip behind it."""
         if self._offset is None:
             raise RuntimeError("the database's clock has not been read yet")
-        return int((time.monotonic() + self._offset) * 1000)
+        return int((_monotonic() + self._offset) * 1000)
 
     def seconds_until(self, at_ms: int) -> float:
         """Return the seconds from now to an instant."""
         if self._offset is None:
             raise RuntimeError("the database's clock has not been read yet")
-        return at_ms / 1000 - self._offset - time.monotonic()
+        return at_ms / 1000 - self._offset - _monotonic()
 
     def wall_offset_ms(self) -> float:
         """Return how far this host's wall clock is ahead of the database's, in milliseconds."""
         return time.time() * 1000 - self.now_ms()
+
+
+def _monotonic() -> float:
+    """Return the clock since boot where there is one: a lease must not survive a suspended host."""
+    return time.monotonic() if BOOT_CLOCK is None else time.clock_gettime(BOOT_CLOCK)

@@ -25,19 +25,27 @@ async def run(parts: Parts, outbox: Outbox, tasks: asyncio.TaskGroup) -> None:
     """Start what is due, then sleep until the next instant; for ever."""
     while True:
         parts.to_send.clear()
-        for held in parts.hand.pop_due(parts.clock.now_ms()):
-            if not parts.lease.held:
-                # Upkeep gives it back once the database is heard again.
-                outbox.unsendable(held)
-                continue
-            held.task = tasks.create_task(attempt(parts, outbox, held))
-            held.task.add_done_callback(partial(_unstarted, parts, outbox, held))
+        start_due(parts, outbox, tasks)
         next_ms = parts.hand.next_fire_ms
         await parts.to_send.wait(None if next_ms is None else parts.clock.seconds_until(next_ms))
 
 
+def start_due(parts: Parts, outbox: Outbox, tasks: asyncio.TaskGroup) -> None:
+    """Start an attempt for each held run whose instant has come, as long as the lease holds."""
+    for held in parts.hand.pop_due(parts.clock.now_ms()):
+        if not parts.lease.held:
+            # Upkeep gives it back once the database is heard again.
+            outbox.unsendable(held)
+            continue
+        held.task = tasks.create_task(attempt(parts, outbox, held))
+        held.task.add_done_callback(partial(_unstarted, parts, outbox, held))
+
+
 async def attempt(parts: Parts, outbox: Outbox, held: HeldRun) -> None:
     """Make one attempt and hand its end to the outbox."""
+    if not parts.lease.held:
+        outbox.unsendable(held)  # this process stood still since the attempt was started
+        return
     started_ms = parts.clock.now_ms()
     claim = held.claim
     parts.on_event(

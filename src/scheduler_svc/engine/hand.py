@@ -61,7 +61,8 @@ class Hand:
         while self._heap:
             fire_ms, _, run_id = self._heap[0]
             held = self._runs.get(run_id)
-            if held is not None and not held.sending:
+            # A run that was given back and claimed anew has an entry of its own.
+            if held is not None and not held.sending and held.claim.fire_ms == fire_ms:
                 return fire_ms
             heapq.heappop(self._heap)
         return None
@@ -89,9 +90,14 @@ class Hand:
         """Return the ids of all that is held."""
         return set(self._runs)
 
-    def drop(self, run_id: UUID) -> None:
-        """Let go of a run whose end is known to the database."""
-        self._runs.pop(run_id, None)
+    def drop(self, held: HeldRun) -> None:
+        """Let go of a run whose end is known to the database.
+
+        Between the commit of that end and its answer another pass may have claimed the same run
+        anew: that one stays.
+        """
+        if self._runs.get(held.claim.id) is held:
+            del self._runs[held.claim.id]
 
     def unsent(self, job_id: UUID | None = None) -> list[HeldRun]:
         """Return what waits for its instant, of one job or of all."""

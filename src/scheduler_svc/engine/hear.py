@@ -20,8 +20,8 @@ def hearer(
     def hear(word: str, argument: str) -> None:
         match word:
             case "wake":
-                pace.notice(int(argument))
-                parts.to_claim.ring()
+                if pace.notice(int(argument), lookahead_ms=parts.limits.lookahead_ms):
+                    parts.to_claim.ring()
             case "cancel":
                 dispatch.cancel(parts, outbox, UUID(argument))
             case "forget" | "release":

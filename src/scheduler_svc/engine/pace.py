@@ -18,6 +18,8 @@ GATHER_SHARE = 5
 FULL_SCAN_SECONDS = 15.0
 MARK_MARGIN_MS = 10_000
 """How far the low-water mark stays behind: longer than a frozen claim may hold its locks."""
+RESERVED_SHARE = 10
+"""One slot in ten is left to runs that wait, so that a flood of timers can not starve retries."""
 FIRST_WAIT_SECONDS = 0.1
 BACKOFF_SECONDS_MAX = 5.0
 FAILURES_MAX = 20
@@ -34,21 +36,27 @@ class Pace(msgspec.Struct):
     failures: int = 0
     away: bool = False
     stopped: bool = False
+    wake_ms: float = float("inf")
+    """When the loop looks again by itself; endless while it looks."""
 
-    def notice(self, at_ms: int) -> None:
-        """Look from this instant on, where that is earlier than the mark."""
+    def notice(self, at_ms: int, *, lookahead_ms: int) -> bool:
+        """Look from this instant on, where it is earlier than the mark; tell whether to hurry."""
         if at_ms <= self.low.fire_ms:
             self.low = Mark(at_ms - 1)
+        return at_ms - lookahead_ms < self.wake_ms
 
 
 async def run(parts: Parts, pace: Pace) -> None:
     """Pass and sleep until told to stop."""
     while not pace.stopped:
         parts.to_claim.clear()
-        await parts.to_claim.wait(await _pass(parts, pace))
+        pace.wake_ms = float("inf")
+        seconds = await _pass(parts, pace)
+        pace.wake_ms = parts.clock.now_ms() + seconds * 1000
+        await parts.to_claim.wait(seconds)
 
 
-async def _pass(parts: Parts, pace: Pace) -> float | None:
+async def _pass(parts: Parts, pace: Pace) -> float:
     """Make one pass, come what may; return how long to sleep after it."""
     try:
         seconds = await one_pass(parts, pace)
@@ -71,37 +79,47 @@ async def _pass(parts: Parts, pace: Pace) -> float | None:
     return seconds
 
 
-async def one_pass(parts: Parts, pace: Pace) -> float | None:
-    """Claim all there is room for; return the seconds until the next look, None: wait for room."""
+async def one_pass(parts: Parts, pace: Pace) -> float:
+    """Claim all there is room for; return the seconds until the next look."""
     if not parts.lease.held:
         return min(BACKOFF_SECONDS_MAX, parts.limits.poll_ms / 1000)
     started_ms = parts.clock.now_ms()
-    deferred_ms = await _claim_timers(parts, pace, started_ms)
-    await tick.claim_waiting(parts)
+    # By chance, so that the share also holds where slots come free one at a time.
+    reserved = int(parts.hand.free / RESERVED_SHARE + parts.rand())
+    deferred_ms, seen_all = await _claim_timers(parts, pace, started_ms, reserved=reserved)
+    while await tick.claim_waiting(parts):
+        pass
+    if not seen_all and parts.hand.free:
+        deferred_ms, seen_all = await _claim_timers(parts, pace, started_ms, reserved=0)
     if parts.hand.free == 0:
-        return None
+        return parts.limits.poll_ms / 1000  # or until a run ends, which rings
     horizon_ms = started_ms + parts.limits.lookahead_ms
     async with connection(parts.pool, seconds=parts.limits.database_seconds) as conn:
         following = await next_instants(conn, after_ms=horizon_ms)
     return _sleep(parts, started_ms, following, deferred_ms)
 
 
-async def _claim_timers(parts: Parts, pace: Pace, started_ms: int) -> int | None:
-    """Scan from the mark, batch by batch; return the earliest instant that was deferred."""
+async def _claim_timers(
+    parts: Parts, pace: Pace, started_ms: int, *, reserved: int
+) -> tuple[int | None, bool]:
+    """Scan from the mark, batch by batch, while more than the reserved slots are free.
+
+    Returns the earliest instant that was deferred, and whether the scan came to the end.
+    """
     monotonic = parts.clock.monotonic()
     if monotonic >= pace.full_scan_at:
         pace.low, pace.full_scan_at = Mark(), monotonic + FULL_SCAN_SECONDS
     after = pace.low
     deferred_ms: int | None = None
-    while parts.hand.free:
-        scan = await tick.claim_timers(parts, after)
+    while (room := parts.hand.free - reserved) > 0:
+        scan = await tick.claim_timers(parts, after, room=room)
         after = scan.mark
         if scan.deferred_ms is not None:
             deferred_ms = min(scan.deferred_ms, deferred_ms or scan.deferred_ms)
         if not scan.full:
             _raise_mark(pace, started_ms, deferred_ms)
-            break
-    return deferred_ms
+            return deferred_ms, True
+    return deferred_ms, False
 
 
 def _raise_mark(pace: Pace, started_ms: int, deferred_ms: int | None) -> None:

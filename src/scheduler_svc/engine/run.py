@@ -20,7 +20,8 @@ from scheduler_svc.store import replicas
 from scheduler_svc.store.pool import connection, is_database_away
 
 SETTLE_SECONDS = 5.0
-"""Of the grace time, what is kept for settling after the last attempt was let go."""
+"""Of the grace time, what is kept for settling after the last attempt was let go; half at most."""
+LEAVE_SECONDS = 1.0
 FLUSH_PAUSE_SECONDS = 0.05
 
 Listener = Callable[[Callable[[str, str], None]], Awaitable[None]]
@@ -53,7 +54,7 @@ async def run(engine: Engine, stop: asyncio.Event) -> None:
         parts.on_event(EventName.REPLICA_STARTED, replica=parts.replica)
         await stop.wait()
         parts.on_event(EventName.REPLICA_DRAINING, held=len(parts.hand))
-        await _drain(engine, outbox, loops.get("pace"))
+        await _drain(engine, outbox, loops)
         for loop in loops.values():
             loop.cancel()
     parts.on_event(EventName.REPLICA_STOPPED, replica=parts.replica)
@@ -82,25 +83,29 @@ async def _listen(listener: Listener, heard: Callable[[str, str], None]) -> None
     await listener(heard)
 
 
-async def _drain(engine: Engine, outbox: Outbox, pacing: asyncio.Task[None] | None) -> None:
-    """End in order; the grace time bounds the whole."""
+async def _drain(engine: Engine, outbox: Outbox, loops: dict[str, asyncio.Task[None]]) -> None:
+    """End in order; the grace time bounds the whole, also where the database does not answer."""
     parts = engine.parts
-    loop = asyncio.get_running_loop()
-    deadline = loop.time() + engine.grace_seconds
+    now = asyncio.get_running_loop().time
+    last_send = now() + engine.grace_seconds - min(SETTLE_SECONDS, engine.grace_seconds / 2)
+    last_settle = now() + max(0.0, engine.grace_seconds - LEAVE_SECONDS)
     engine.pace.stopped = True
     parts.to_claim.ring()
-    if pacing is not None:
+    if "pace" in loops:
         # A pass under way still holds what it claims; only then is the hand complete.
-        await asyncio.wait([pacing], timeout=parts.limits.database_seconds * 2)
-    await _best_effort(_release_unsent(parts, outbox))
+        await asyncio.wait([loops["pace"]], timeout=max(0.0, last_send - now()))
+    await _best_effort(_release_unsent(parts, outbox), seconds=last_settle - now())
     attempts = [held.task for held in parts.hand.sending() if held.task is not None]
     if attempts:
-        await asyncio.wait(attempts, timeout=max(0.0, deadline - SETTLE_SECONDS - loop.time()))
+        await asyncio.wait(attempts, timeout=max(0.0, last_send - now()))
     for task in attempts:
         task.cancel()
-    while outbox.ended and loop.time() < deadline:  # noqa: ASYNC110 - the settle loop empties it
+    while outbox.ended and now() < last_settle:  # noqa: ASYNC110 - the settle loop empties it
         await asyncio.sleep(FLUSH_PAUSE_SECONDS)
-    await _best_effort(_leave(engine))
+    # No beat may renew the lease that is now given back.
+    loops["heartbeats"].cancel()
+    await asyncio.wait([loops["heartbeats"]])
+    await _best_effort(_leave(engine), seconds=LEAVE_SECONDS)
 
 
 async def _release_unsent(parts: Parts, outbox: Outbox) -> None:
@@ -114,17 +119,18 @@ async def _leave(engine: Engine) -> None:
     """End the lease at once, so that what was cut off is rescued now and not in a lease's time."""
     parts = engine.parts
     parts.lease.ended()
-    async with connection(parts.pool, seconds=SETTLE_SECONDS) as conn:
+    async with connection(parts.pool, seconds=LEAVE_SECONDS) as conn:
         await replicas.end_lease(conn, parts.replica, now_ms=parts.clock.now_ms())
         if len(parts.hand):
             await replicas.rescue(conn, now_ms=parts.clock.now_ms(), batch=upkeep.RESCUE_BATCH)
         await replicas.leave(conn, parts.replica)
 
 
-async def _best_effort(step: Awaitable[None]) -> None:
+async def _best_effort(step: Awaitable[None], *, seconds: float) -> None:
     """A step of the drain that is harmless if lost: the lease ends by itself."""
     try:
-        await step
+        async with asyncio.timeout(max(0.0, seconds)):
+            await step
     except Exception as error:
         if not is_database_away(error):
             raise

@@ -11,7 +11,7 @@ from uuid import UUID
 import msgspec
 
 from scheduler_svc.domain.events import EventName
-from scheduler_svc.domain.ids import instant_at
+from scheduler_svc.domain.ids import epoch_ms, instant_at
 from scheduler_svc.domain.occurrences import next_after
 from scheduler_svc.domain.outcome import Failed, Retryable, Succeeded, Verdict
 from scheduler_svc.domain.retry import GiveUp, TryAgain, next_attempt
@@ -95,8 +95,8 @@ async def flush(parts: Parts, outbox: Outbox) -> None:
     was_full = parts.hand.free == 0
     retry_ms = []
     for ended, settlement in written:
-        parts.hand.drop(settlement.id)
-        _tell(parts, ended, settlement, settled=settlement.id in settled)
+        parts.hand.drop(ended.held)
+        _tell(parts, ended, settlement, status=settled.get(settlement.id))
         if settlement.status == "due":
             retry_ms.append(settlement.next_attempt_at)
     if was_full or retry_ms:
@@ -107,30 +107,31 @@ async def flush(parts: Parts, outbox: Outbox) -> None:
 
 async def _write(
     conn: Connection, written: list[tuple[Ended, Settlement]], now_ms: int
-) -> set[UUID]:
+) -> dict[UUID, RunStatus]:
+    gone = {ended.held.claim.job_id for ended, settlement in written if settlement.reason == "gone"}
+    if gone:
+        # Before the runs: timers are locked before jobs and runs, everywhere.
+        await settlements.pause_gone(conn, sorted(gone), now_ms=now_ms)
     settled = await settlements.settle(conn, [settlement for _, settlement in written])
     queues = {
         ended.held.claim.job_id
         for ended, settlement in written
-        if settlement.status != "due" and ended.held.job.plan.definition.overlap == "queue"
+        if settled.get(settlement.id) != "due" and ended.held.job.plan.definition.overlap == "queue"
     }
     if queues:
         await settlements.release_queued(conn, sorted(queues), now_ms=now_ms)
-    gone = {ended.held.claim.job_id for ended, settlement in written if settlement.reason == "gone"}
-    if gone:
-        await settlements.pause_gone(conn, sorted(gone), now_ms=now_ms)
     return settled
 
 
 def _settlement(parts: Parts, ended: Ended) -> Settlement:
     """Decide what an end makes of its run: final, or due again."""
-    if ended.held.cancelled:
-        return _final(ended, "cancelled", "cancelled")
     match ended.verdict:
         case Succeeded():
             return _final(ended, "succeeded", None)
         case Failed(reason):
             return _final(ended, "failed", reason)
+        case Retryable() if ended.held.cancelled:
+            return _final(ended, "cancelled", "cancelled")
         case Retryable(retry_after_ms):
             return _again(ended, _follows(parts, ended, retry_after_ms))
         case _:
@@ -163,7 +164,10 @@ def _final(ended: Ended, status: RunStatus, reason: str | None) -> Settlement:
         record=msgspec.json.encode(ended.record).decode() if sent else None,
         started_at=instant_at(ended.started_ms) if sent else None,
         finished_at=instant_at(ended.ended_ms),
-        lateness_ms=ended.started_ms - claim.scheduled_ms if sent and claim.attempt == 1 else None,
+        # Of the first attempt that left; one that was lost with its replica may never have.
+        lateness_ms=(
+            ended.started_ms - claim.scheduled_ms if sent and claim.started_at is None else None
+        ),
         duration_ms=ended.ended_ms - _first_ms(ended),
     )
 
@@ -192,11 +196,12 @@ def _follows(parts: Parts, ended: Ended, retry_after_ms: int | None) -> TryAgain
 def _first_ms(ended: Ended) -> int:
     """When the first attempt of the run was sent, in epoch milliseconds."""
     started_at = ended.held.claim.started_at
-    return ended.started_ms if started_at is None else int(started_at.timestamp() * 1000)
+    return ended.started_ms if started_at is None else epoch_ms(started_at)
 
 
-def _tell(parts: Parts, ended: Ended, settlement: Settlement, *, settled: bool) -> None:
-    name = EVENTS[settlement.status] if settled else EventName.SETTLE_SUPERSEDED
+def _tell(parts: Parts, ended: Ended, settlement: Settlement, *, status: RunStatus | None) -> None:
+    """Say what the database made of an end; None: another replica has taken the run over."""
+    name = EventName.SETTLE_SUPERSEDED if status is None else EVENTS[status]
     sent = ended.record
     parts.on_event(
         name,

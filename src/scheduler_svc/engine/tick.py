@@ -19,9 +19,6 @@ from scheduler_svc.store.claims import ClaimedRun
 from scheduler_svc.store.pool import Connection, run_once_more
 from scheduler_svc.store.timers import Mark
 
-RESERVED_SHARE = 10
-"""One slot in ten is left to runs that wait, so that a flood of timers can not starve retries."""
-
 
 class Scan(msgspec.Struct, frozen=True):
     """What one look at the timers found."""
@@ -33,10 +30,9 @@ class Scan(msgspec.Struct, frozen=True):
     full: bool
 
 
-async def claim_timers(parts: Parts, after: Mark) -> Scan:
+async def claim_timers(parts: Parts, after: Mark, *, room: int) -> Scan:
     """Take the next batch of timers that are due within the lookahead, in one transaction."""
-    free = parts.hand.free
-    batch = min(parts.limits.batch, max(1, free - free // RESERVED_SHARE))
+    batch = min(parts.limits.batch, room)
     scan = await run_once_more(
         parts.pool,
         lambda conn: _claim(parts, conn, after, batch),
@@ -47,22 +43,21 @@ async def claim_timers(parts: Parts, after: Mark) -> Scan:
     return scan
 
 
-async def claim_waiting(parts: Parts) -> int:
-    """Take runs that are due already; return how many."""
-    now_ms = parts.clock.now_ms()
+async def claim_waiting(parts: Parts) -> bool:
+    """Take a batch of runs that are due already; tell whether there may be more."""
     batch = min(parts.limits.batch, parts.hand.free)
     if batch == 0:
-        return 0
-    found = await run_once_more(
+        return False
+    taken, found = await run_once_more(
         parts.pool,
-        lambda conn: _claim_waiting(parts, conn, batch, now_ms),
+        lambda conn: _claim_waiting(parts, conn, batch),
         seconds=parts.limits.database_seconds,
     )
     for claim, job in found:
         parts.hand.add(claim, job)
     if found:
         parts.to_send.ring()
-    return len(found)
+    return taken == batch
 
 
 async def _claim(parts: Parts, conn: Connection, after: Mark, batch: int) -> Scan:
@@ -71,12 +66,7 @@ async def _claim(parts: Parts, conn: Connection, after: Mark, batch: int) -> Sca
     if not locked:
         return Scan([], frozenset(), None, after, full=False)
     known = await _known(parts, conn, locked)
-    contested = [
-        timer.job_id
-        for timer in locked
-        if timer.job_id in known and known[timer.job_id].plan.definition.overlap != "allow"
-    ]
-    standing = await timers.open_runs(conn, contested) if contested else {}
+    standing = await _standing(conn, locked, known)
     now_ms = parts.clock.now_ms()
     decisions, deferred_ms = [], None
     for timer in locked:
@@ -94,6 +84,27 @@ async def _claim(parts: Parts, conn: Connection, after: Mark, batch: int) -> Sca
     written = await _write(parts, conn, decisions, now_ms) if decisions else set()
     mark = Mark(locked[-1].fire_ms, locked[-1].job_id)
     return Scan(decisions, frozenset(written), deferred_ms, mark, full=len(locked) == batch)
+
+
+async def _standing(
+    conn: Connection, locked: list[Timer], known: dict[UUID, KnownJob]
+) -> dict[UUID, list[OpenRun]]:
+    """Return the unfinished runs that matter to each timer.
+
+    Of a job that allows overlap only the run of this very occurrence does: where an edit put the
+    timer back, some replica may still hold it.
+    """
+    contested, allowed = [], []
+    for timer in locked:
+        job = known.get(timer.job_id)
+        if job is None or timer.scheduled_ms is None:
+            continue
+        if job.plan.definition.overlap == "allow":
+            allowed.append((timer.job_id, timer.scheduled_ms))
+        else:
+            contested.append(timer.job_id)
+    standing = await timers.open_runs(conn, contested) if contested else {}
+    return standing | (await timers.open_occurrences(conn, allowed) if allowed else {})
 
 
 async def _known(parts: Parts, conn: Connection, locked: list[Timer]) -> dict[UUID, KnownJob]:
@@ -202,8 +213,10 @@ def _claimed(decision: Decision, run: NewRun) -> ClaimedRun:
 
 
 async def _claim_waiting(
-    parts: Parts, conn: Connection, batch: int, now_ms: int
-) -> list[tuple[ClaimedRun, KnownJob]]:
+    parts: Parts, conn: Connection, batch: int
+) -> tuple[int, list[tuple[ClaimedRun, KnownJob]]]:
+    """Take a batch; return how many were taken, and those that can be sent."""
+    now_ms = parts.clock.now_ms()
     claimed = await claims.claim_due_runs(
         conn,
         horizon_ms=now_ms + parts.limits.lookahead_ms,
@@ -212,34 +225,46 @@ async def _claim_waiting(
         now_ms=now_ms,
     )
     if not claimed:
-        return []
+        return 0, []
     jobs = await _jobs_of(parts, conn, [claim.job_id for claim in claimed])
-    orphans = [claim for claim in claimed if claim.job_id not in jobs]
-    if orphans:
-        await settlements.settle(conn, [_orphaned(claim, now_ms) for claim in orphans])
-    return [(claim, jobs[claim.job_id]) for claim in claimed if claim.job_id in jobs]
+    found, lost = [], []
+    for claim in claimed:
+        job = jobs.get(claim.job_id)
+        if job is None:
+            lost.append(_lost(claim, now_ms, deleted=claim.job_id not in jobs))
+        else:
+            found.append((claim, job))
+    if lost:
+        await settlements.settle(conn, lost)
+    return len(claimed), found
 
 
-async def _jobs_of(parts: Parts, conn: Connection, job_ids: list[UUID]) -> dict[UUID, KnownJob]:
-    """Read the jobs of waiting runs as they are now: a retry goes where its job points now."""
-    known = {}
+async def _jobs_of(
+    parts: Parts, conn: Connection, job_ids: list[UUID]
+) -> dict[UUID, KnownJob | None]:
+    """Read the jobs of waiting runs as they are now: a retry goes where its job points now.
+
+    None is one that can not be understood, and is parked.
+    """
+    known: dict[UUID, KnownJob | None] = {}
     for stored in await timers.load_definitions(conn, list(set(job_ids))):
         job = parts.jobs.get(stored.id, stored.revision)
         try:
             known[stored.id] = parts.jobs.learn(stored) if job is None else job
         except Exception as error:  # noqa: BLE001 - the poison guard
+            known[stored.id] = None
             await _park(parts, conn, stored.id, error)
     return known
 
 
-def _orphaned(claim: ClaimedRun, now_ms: int) -> settlements.Settlement:
-    """End a waiting run whose job was deleted."""
+def _lost(claim: ClaimedRun, now_ms: int, *, deleted: bool) -> settlements.Settlement:
+    """End a waiting run whose job was deleted, or is parked."""
     return settlements.Settlement(
         id=claim.id,
         job_id=claim.job_id,
         scheduled_ms=claim.scheduled_ms,
         attempt=claim.attempt,
-        status="cancelled",
-        reason="job_deleted",
+        status="cancelled" if deleted else "failed",
+        reason="job_deleted" if deleted else "no_retry",
         finished_at=instant_at(now_ms),
     )

@@ -38,6 +38,7 @@ class Heart(msgspec.Struct, kw_only=True):
     gap_ended: float = float("-inf")
     """The monotonic instant at which this replica heard the database again after losing it."""
     missed: bool = False
+    lapsed: bool = False
 
 
 async def beat(parts: Parts, heart: Heart, clock: DatabaseClock, outbox: Outbox) -> None:
@@ -45,8 +46,7 @@ async def beat(parts: Parts, heart: Heart, clock: DatabaseClock, outbox: Outbox)
     sent = clock.monotonic()
     now_ms = clock.now_ms()
     async with connection(parts.pool, seconds=heart.seconds) as conn:
-        asked = clock.monotonic()
-        now = await replicas.heartbeat(
+        await replicas.heartbeat(
             conn,
             heart.who,
             Beat(
@@ -57,14 +57,26 @@ async def beat(parts: Parts, heart: Heart, clock: DatabaseClock, outbox: Outbox)
                 clock_offset_ms=clock.wall_offset_ms(),
             ),
         )
+        asked = clock.monotonic()
+        now = await replicas.database_now(conn)  # by itself: the beat waits for the disk
         received = clock.monotonic()
         wanted = await replicas.cancel_wanted(conn, heart.who.id)
     stepped = clock.observe(sent=asked, received=received, now=now)
     if stepped > STEP_SECONDS:
         parts.on_event(EventName.CLOCK_STEPPED, seconds=round(stepped, 3))
+    if not parts.lease.held:
+        _lapse(parts, outbox)
     parts.lease.renewed(sent)
     for run_id in wanted:
         dispatch.cancel(parts, outbox, run_id)
+
+
+def _lapse(parts: Parts, outbox: Outbox) -> None:
+    """Take out of sending what was held when the lease ended: others may have it by now."""
+    unsent = parts.hand.unsent()
+    parts.hand.withdraw(unsent)
+    for held in unsent:
+        outbox.unsendable(held)
 
 
 async def heartbeats(parts: Parts, heart: Heart, clock: DatabaseClock, outbox: Outbox) -> None:
@@ -75,13 +87,14 @@ async def heartbeats(parts: Parts, heart: Heart, clock: DatabaseClock, outbox: O
         except Exception as error:
             if not is_database_away(error):
                 raise
-            if not heart.missed and not parts.lease.held:
+            if not heart.lapsed and not parts.lease.held:
                 parts.on_event(EventName.LEASE_LOST, error=repr(error))
+                heart.lapsed = True
             heart.missed = True
             await asyncio.sleep(min(1.0, heart.seconds / 3))
             continue
         if heart.missed:
-            heart.missed, heart.gap_ended = False, clock.monotonic()
+            heart.missed, heart.lapsed, heart.gap_ended = False, False, clock.monotonic()
             parts.to_claim.ring()
             parts.to_settle.ring()
         await asyncio.sleep(heart.seconds)
@@ -133,11 +146,10 @@ async def rescue(parts: Parts) -> int:
 
 async def give_back_lapsed(parts: Parts, outbox: Outbox) -> None:
     """Give up what could not be given up when it should have been: it was not sent."""
-    lapsed = list(outbox.lapsed)
-    if lapsed:
-        await give_up(parts, [held for held, forget in lapsed if forget], forget=True)
-        await give_up(parts, [held for held, forget in lapsed if not forget], forget=False)
-        del outbox.lapsed[: len(lapsed)]
+    for forget in (True, False):
+        lapsed = [entry for entry in outbox.lapsed if entry[1] is forget]
+        await give_up(parts, [held for held, _ in lapsed], forget=forget)
+        outbox.lapsed = [entry for entry in outbox.lapsed if entry not in lapsed]
 
 
 async def give_up(parts: Parts, runs: list[HeldRun], *, forget: bool) -> None:
@@ -145,17 +157,17 @@ async def give_up(parts: Parts, runs: list[HeldRun], *, forget: bool) -> None:
     if not runs:
         return
     drop = [h.key for h in runs if forget and h.claim.trigger == "schedule" and h.first]
-    back = [h.key for h in runs if h.key not in drop]
+    now_ms = parts.clock.now_ms()
 
     async def write(conn: Connection) -> None:
         if drop:
-            await settlements.forget_runs(conn, drop, replica=parts.replica)
-        if back:
-            await settlements.release_runs(conn, back, replica=parts.replica)
+            await settlements.forget_runs(conn, drop, replica=parts.replica, now_ms=now_ms)
+        # Also what was to be forgotten and is still there: its timer is past it, so it must go out.
+        await settlements.release_runs(conn, [h.key for h in runs], replica=parts.replica)
 
     await run_once_more(parts.pool, write, seconds=parts.limits.database_seconds)
     for held in runs:
-        parts.hand.drop(held.claim.id)
+        parts.hand.drop(held)
     parts.to_claim.ring()
 
 

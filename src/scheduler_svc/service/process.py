@@ -7,7 +7,6 @@ which way. The wiring is `_run`, read from top to bottom.
 
 import asyncio
 import contextlib
-import os
 import random
 import signal
 import socket
@@ -23,6 +22,8 @@ from scheduler_svc.api.app import build_app
 from scheduler_svc.domain.events import EventName
 from scheduler_svc.engine import run as engine_run
 from scheduler_svc.service import assembly
+from scheduler_svc.service.database import database
+from scheduler_svc.service.lifeline import Lifeline
 from scheduler_svc.settings import Settings
 from scheduler_svc.store import embedded
 from scheduler_svc.telemetry import logs
@@ -33,20 +34,24 @@ SERVER_GRACE_SECONDS = 5
 BACKLOG = 2048
 
 
-def serve(settings: Settings) -> int:
-    """Run one replica until told to stop; return the exit code."""
+def serve(settings: Settings, lifeline: Lifeline | None = None) -> int:
+    """Run one replica until told to stop, or its starter is gone; return the exit code."""
     logs.configure(style=settings.log_format, level=settings.log_level)
     try:
-        with _database(settings) as dsn, _listening(settings) as listening:
-            return uvloop.run(_run(settings, dsn, listening))
+        with _listening(settings) as listening, database(settings) as dsn:
+            return uvloop.run(_run(settings, dsn, listening, lifeline))
     except (embedded.EmbeddedRefused, assembly.CanNotStart) as refused:
         print(f"scheduler-svc: {refused}", file=sys.stderr)  # noqa: T201 - before there is a log
         return REFUSED
 
 
-async def _run(settings: Settings, dsn: str, listening: socket.socket) -> int:
+async def _run(
+    settings: Settings, dsn: str, listening: socket.socket, lifeline: Lifeline | None
+) -> int:
     stop = asyncio.Event()
     _on_signals(stop)
+    if lifeline is not None:
+        lifeline.on_end(stop)
     host, port = listening.getsockname()[:2]
     async with assembly.assembled(
         settings, dsn, own=(host, port), on_event=emit, rand=random.random, stop=stop
@@ -54,7 +59,10 @@ async def _run(settings: Settings, dsn: str, listening: socket.socket) -> int:
         if built is None:
             return OK  # told to stop while the database was awaited
         server = _Server(_server_config(build_app(built.deps)))
-        print(_greeting(settings, host, port, dsn), flush=True)  # noqa: T201 - the one line
+        if lifeline is not None:
+            lifeline.say_serving()
+        else:
+            print(greeting(settings, host, port), flush=True)  # noqa: T201 - the one line
         emit(EventName.SERVICE_STARTED, host=host, port=port, role=settings.role)
         fault = await _both(server, built.engine, listening, stop)
     code = OK if fault is None else FAILED
@@ -141,25 +149,12 @@ def _on_signals(stop: asyncio.Event) -> None:
 
 
 @contextlib.contextmanager
-def _database(settings: Settings) -> Iterator[str]:
-    """Yield the address of the database: the given one, or an embedded server's for our life."""
-    if settings.database_url is not None:
-        yield settings.database_url
-        return
-    server = embedded.start(Path(settings.data_dir) / "postgres")
-    try:
-        yield server.dsn
-    finally:
-        server.stop()
-
-
-@contextlib.contextmanager
 def _listening(settings: Settings) -> Iterator[socket.socket]:
     """Take the port before anything else starts, so that a port in use is said at once."""
     family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
     listening = socket.socket(family, socket.SOCK_STREAM)
     listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    if os.environ.get("SCHEDULER_WORKERS", "1") != "1" and hasattr(socket, "SO_REUSEPORT"):
+    if settings.workers > 1:
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
     try:
         listening.bind((settings.host, settings.port))
@@ -172,16 +167,16 @@ def _listening(settings: Settings) -> Iterator[socket.socket]:
         yield listening
 
 
-def _greeting(settings: Settings, host: str, port: int, dsn: str) -> str:
+def greeting(settings: Settings, host: str, port: int) -> str:
     """Say in one line where everything is."""
     shown = f"[{host}]" if ":" in host else host
     base = f"http://{shown}:{port}"
-    where = (
-        f"data in {Path(settings.data_dir).resolve()}"
-        if settings.database_url is None
-        else f"data in {assembly.masked(dsn)}"
-    )
+    if settings.database_url is None:
+        data = str(Path(settings.data_dir).resolve())
+    else:
+        data = assembly.masked(settings.database_url)
+    replicas = f", {settings.workers} replicas" if settings.workers > 1 else ""
     return (
-        f"scheduler-svc {version('scheduler-svc')} ({settings.profile} profile):"
-        f" API {base}/jobs, docs {base}/docs, dashboard {base}/, {where}"
+        f"scheduler-svc {version('scheduler-svc')} ({settings.profile} profile{replicas}):"
+        f" API {base}/jobs, docs {base}/docs, dashboard {base}/, data in {data}"
     )

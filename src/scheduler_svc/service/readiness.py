@@ -24,7 +24,7 @@ def readiness(pool: Pool, engine: Engine, *, version: str) -> Callable[[], Await
         working = _engine(engine)
         good = all(check.status == "ok" for check in (database, schema, working))
         return Readiness(
-            status="ready" if good else "not_ready",
+            status="ok" if good else "failed",
             checks=Checks(database=database, schema=schema, engine=working),
             versions={
                 "scheduler-svc": version,

@@ -66,8 +66,11 @@ def main() -> int:
         with (plan.home / "server.lock").open("a") as lock, _open_log(plan) as log:
             _take_over(lock, plan)
             _serve(plan, log)
-    except (NotStarted, OSError, subprocess.SubprocessError) as error:
+    except (NotStarted, OSError) as error:
         _report({"error": str(error)})
+        return 1
+    except subprocess.SubprocessError:  # raised for whatever happens between fork and exec
+        _report({"error": f"root may not start it as an account that can reach {plan.folder}"})
         return 1
     except Abandoned:
         return 0

@@ -31,10 +31,11 @@ class TimerState(msgspec.Struct, frozen=True):
 
 
 class Unsent(msgspec.Struct, frozen=True):
-    """Occurrences claimed ahead and not sent: the first, in epoch milliseconds, and how many."""
+    """Runs of occurrences claimed ahead and not sent; `held` of them are in a replica's hand."""
 
     first_ms: int
-    occurrences: int
+    runs: frozenset[UUID]
+    held: int
 
 
 async def insert_job(conn: Connection, job: Job, timer: TimerState) -> None:
@@ -133,10 +134,14 @@ async def forget_unsent(conn: Connection, job_id: UUID, *, now_ms: int) -> None:
 
 async def unsent_occurrences(conn: Connection, job_id: UUID, *, now_ms: int) -> Unsent | None:
     """Return what was claimed ahead of its instant and not sent, under the timer's lock."""
-    row = await conn.fetchrow(statement("unsent_occurrences"), job_id, instant_at(now_ms))
-    if row is None or row["first"] is None:
+    rows = await conn.fetch(statement("unsent_occurrences"), job_id, instant_at(now_ms))
+    if not rows:
         return None
-    return Unsent(epoch_ms(row["first"]), row["occurrences"])
+    return Unsent(
+        epoch_ms(rows[0]["scheduled_for"]),
+        frozenset(row["id"] for row in rows),
+        sum(row["status"] == "running" for row in rows),
+    )
 
 
 async def held_until(conn: Connection, job_id: UUID, *, now_ms: int) -> list[UUID]:

@@ -14,11 +14,12 @@ from uuid import UUID
 
 import asyncpg
 
-from scheduler_svc.store.pool import Connection
+from scheduler_svc.store.pool import Connection, is_database_away
 from scheduler_svc.store.queries import statement
 
 CHANNEL = "scheduler"
-ALIVE_SECONDS = 10.0
+ALIVE_SECONDS = 2.0
+ALIVE_TIMEOUT = 2.0
 RECONNECT_SECONDS = 1.0
 CONNECT_TIMEOUT = 5.0
 
@@ -49,34 +50,42 @@ async def edited(conn: Connection, job_id: UUID, *, timer_moved: bool) -> None:
 async def listen(dsn: str, on_notice: Handler, *, application_name: str) -> None:
     """Listen for ever on a connection of its own, opening it anew whenever it is lost.
 
-    After each opening the handler is told `wake 0`: what was missed meanwhile is looked for.
+    After each opening the handler is told `wake 0`: what was missed meanwhile is looked for. While
+    there is no connection it is told so every RECONNECT_SECONDS, which makes it poll.
     """
     while True:
         try:
             conn = await asyncpg.connect(
                 dsn,
                 timeout=CONNECT_TIMEOUT,
-                command_timeout=CONNECT_TIMEOUT,
+                command_timeout=ALIVE_TIMEOUT,
                 server_settings={"application_name": application_name},
             )
-        except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, TimeoutError):
-            await asyncio.sleep(RECONNECT_SECONDS)
-            continue
-        try:
-            await _hear(conn, on_notice)
-        except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, TimeoutError):
-            await asyncio.sleep(RECONNECT_SECONDS)
-        finally:
-            conn.terminate()
+            try:
+                await _hear(conn, on_notice)
+            finally:
+                conn.terminate()
+        except Exception as error:
+            if not isinstance(error, asyncpg.PostgresError) and not is_database_away(error):
+                raise
+        on_notice("wake", "0")
+        await asyncio.sleep(RECONNECT_SECONDS)
 
 
 async def _hear(conn: "asyncpg.Connection[asyncpg.Record]", on_notice: Handler) -> None:
+    """Pass on what is heard, until the connection ends or the server does not answer."""
+    ended = asyncio.Event()
+
     def heard(_conn: object, _pid: int, _channel: str, payload: object) -> None:
         word, _, argument = str(payload).partition(" ")
         on_notice(word, argument)
 
+    conn.add_termination_listener(lambda _conn: ended.set())
     await conn.add_listener(CHANNEL, heard)
     on_notice("wake", "0")
     while not conn.is_closed():
-        await asyncio.sleep(ALIVE_SECONDS)
-        await conn.execute("SELECT 1")
+        try:
+            async with asyncio.timeout(ALIVE_SECONDS):
+                await ended.wait()
+        except TimeoutError:
+            await conn.execute("SELECT 1")

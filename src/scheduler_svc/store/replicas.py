@@ -65,9 +65,9 @@ async def database_now(conn: Connection) -> datetime:
     return now
 
 
-async def heartbeat(conn: Connection, who: Identity, beat: Beat) -> datetime:
-    """Renew this replica's lease; return the database's clock."""
-    now: datetime = await conn.fetchval(
+async def heartbeat(conn: Connection, who: Identity, beat: Beat) -> None:
+    """Renew this replica's lease on all it holds."""
+    await conn.execute(
         statement("heartbeat"),
         who.id,
         who.host,
@@ -82,7 +82,6 @@ async def heartbeat(conn: Connection, who: Identity, beat: Beat) -> datetime:
         who.slots,
         beat.clock_offset_ms,
     )
-    return now
 
 
 async def rescue(conn: Connection, *, now_ms: int, batch: int) -> list[Rescued]:

@@ -51,15 +51,9 @@ def run_place(run: Run) -> RunPlace:
     return RunPlace(epoch_ms(run.scheduled_for), run.id)
 
 
-async def occurrences_since(
-    conn: Connection, job_id: UUID, *, after_ms: int, until_ms: int
-) -> tuple[int, int]:
-    """Return the last occurrence in (after, until] that the ledger holds, and how many were sent.
-
-    Where it holds none, the first is `after_ms` itself.
-    """
-    row = await conn.fetchrow(
-        statement("occurrences_since"), job_id, instant_at(after_ms), instant_at(until_ms)
+async def last_occurrence(conn: Connection, job_id: UUID, *, after_ms: int, until_ms: int) -> int:
+    """Return the last occurrence in (after, until] that the ledger holds; without one, `after`."""
+    found = await conn.fetchval(
+        statement("last_occurrence"), job_id, instant_at(after_ms), instant_at(until_ms)
     )
-    last, sent = (None, 0) if row is None else row
-    return (after_ms if last is None else epoch_ms(last)), sent
+    return after_ms if found is None else epoch_ms(found)

@@ -12,6 +12,9 @@ from scheduler_svc.domain.runs import RunStatus
 from scheduler_svc.store.pool import Connection
 from scheduler_svc.store.queries import statement
 
+CLOCKS_APART_MS = 50
+"""How far two replicas' readings of the database's clock may lie apart."""
+
 
 class Settlement(msgspec.Struct, frozen=True, kw_only=True):
     """What one attempt made of its run; `record` is the attempt as JSON, null where none was."""
@@ -38,8 +41,12 @@ class Held(msgspec.Struct, frozen=True):
     attempt: int
 
 
-async def settle(conn: Connection, batch: Sequence[Settlement]) -> set[UUID]:
-    """Write outcomes in one statement; the ids missing from the answer had lost their lease."""
+async def settle(conn: Connection, batch: Sequence[Settlement]) -> dict[UUID, RunStatus]:
+    """Write outcomes in one statement; return what each run is now.
+
+    The ids missing from the answer had lost their lease. A run that was to be tried again and that
+    someone asked to cancel is `cancelled`.
+    """
     days = [instant_at(s.scheduled_ms) for s in batch]
     rows = await conn.fetch(
         statement("settle_runs"),
@@ -55,7 +62,7 @@ async def settle(conn: Connection, batch: Sequence[Settlement]) -> set[UUID]:
         [s.lateness_ms for s in batch],
         [s.duration_ms for s in batch],
     )
-    return {row[0] for row in rows}
+    return dict(rows)
 
 
 async def release_queued(conn: Connection, job_ids: Sequence[UUID], *, now_ms: int) -> list[UUID]:
@@ -84,9 +91,17 @@ async def release_runs(conn: Connection, held: Sequence[Held], *, replica: UUID)
     return {row[0] for row in rows}
 
 
-async def forget_runs(conn: Connection, held: Sequence[Held], *, replica: UUID) -> set[UUID]:
-    """Remove held first attempts whose occurrence an edit decides anew."""
-    rows = await conn.fetch(statement("forget_runs"), *_keys(held), replica)
+async def forget_runs(
+    conn: Connection, held: Sequence[Held], *, replica: UUID, now_ms: int
+) -> set[UUID]:
+    """Remove held first attempts whose occurrence an edit decides anew; return which.
+
+    A run whose occurrence the timer has already left behind is not removed: release it.
+    """
+    await conn.fetch(statement("lock_timers_of"), [run.id for run in held], _days(held))
+    rows = await conn.fetch(
+        statement("forget_runs"), *_keys(held), replica, instant_at(now_ms + CLOCKS_APART_MS)
+    )
     return {row[0] for row in rows}
 
 
@@ -112,8 +127,8 @@ async def cancel_runs(
 
 
 def _keys(held: Sequence[Held]) -> tuple[list[UUID], list[datetime], list[int]]:
-    return (
-        [run.id for run in held],
-        [instant_at(run.scheduled_ms) for run in held],
-        [run.attempt for run in held],
-    )
+    return [run.id for run in held], _days(held), [run.attempt for run in held]
+
+
+def _days(held: Sequence[Held]) -> list[datetime]:
+    return [instant_at(run.scheduled_ms) for run in held]

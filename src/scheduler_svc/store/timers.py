@@ -12,7 +12,7 @@ from uuid import UUID
 import msgspec
 
 from scheduler_svc.domain.decide import Decision, NewRun, PlannedJob, Timer
-from scheduler_svc.domain.ids import epoch_ms, instant_at
+from scheduler_svc.domain.ids import epoch_ms, instant_at, run_id
 from scheduler_svc.domain.jobs import Definition, Pause
 from scheduler_svc.domain.overlap import OpenRun
 from scheduler_svc.store.pool import Connection
@@ -71,9 +71,21 @@ async def load_definitions(conn: Connection, job_ids: Sequence[UUID]) -> list[St
 async def open_runs(conn: Connection, job_ids: Sequence[UUID]) -> dict[UUID, list[OpenRun]]:
     """Return the unfinished runs of these jobs."""
     found: dict[UUID, list[OpenRun]] = defaultdict(list)
-    for run_id, job_id, queued in await conn.fetch(statement("open_runs"), job_ids):
-        found[job_id].append(OpenRun(run_id, queued))
+    for open_id, job_id, queued in await conn.fetch(statement("open_runs"), job_ids):
+        found[job_id].append(OpenRun(open_id, queued))
     return found
+
+
+async def open_occurrences(
+    conn: Connection, occurrences: Sequence[tuple[UUID, int]]
+) -> dict[UUID, list[OpenRun]]:
+    """Return the unfinished runs of these occurrences: pairs of a job and its nominal time."""
+    rows = await conn.fetch(
+        statement("open_occurrences"),
+        [run_id(job_id, at) for job_id, at in occurrences],
+        [instant_at(at) for _, at in occurrences],
+    )
+    return {job_id: [OpenRun(found, queued)] for found, job_id, queued in rows}
 
 
 async def write_decisions(

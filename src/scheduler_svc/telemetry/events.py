@@ -23,64 +23,65 @@ class Description(NamedTuple):
     meaning: str
 
 
-_JOB = ("job_id", "namespace")
-_RUN = ("run_id", "job_id", "attempt", "scheduled_for")
-_E_ = EventName
+_ENDED = (
+    *("run_id", "job_id", "attempt", "outcome", "status_code", "reason"),
+    *("duration_ms", "lateness_ms"),
+)
+_ASKED = ("request_id", "method", "path", "route", "status", "duration_ms", "peer")
+_NAME = EventName
 
 EVENTS: Mapping[EventName, Description] = MappingProxyType(
     {
-        _E_.JOB_CREATED: Description(_I, _JOB, "a job was created"),
-        _E_.JOB_UPDATED: Description(_I, (*_JOB, "revision"), "its definition changed"),
-        _E_.JOB_PAUSED: Description(_I, (*_JOB, "reason"), "it fires no more until resumed"),
-        _E_.JOB_RESUMED: Description(_I, _JOB, "it fires again, at its own cadence"),
-        _E_.JOB_COMPLETED: Description(_I, _JOB, "no occurrence is left"),
-        _E_.JOB_DELETED: Description(_I, _JOB, "it is gone; its history stays until pruned"),
-        _E_.JOB_PARKED: Description(
-            _E, (*_JOB, "error"), "deciding it raised, so it is paused and the others go on"
+        _NAME.JOB_CREATED: Description(_I, ("job_id",), "a job was created"),
+        _NAME.JOB_UPDATED: Description(_I, ("job_id",), "its definition changed"),
+        _NAME.JOB_PAUSED: Description(
+            _I, ("job_id", "reason"), "it fires no more until it is resumed"
         ),
-        _E_.RUN_STARTED: Description(_D, (*_RUN, "lateness_ms"), "an attempt is being sent"),
-        _E_.RUN_SUCCEEDED: Description(_I, (*_RUN, "status_code", "duration_ms"), "it ended well"),
-        _E_.RUN_FAILED: Description(
-            _W, (*_RUN, "reason", "outcome", "status_code"), "it ended badly, for good"
+        _NAME.JOB_RESUMED: Description(_I, ("job_id",), "it fires again, at its own cadence"),
+        _NAME.JOB_COMPLETED: Description(_I, ("job_id",), "no occurrence is left"),
+        _NAME.JOB_DELETED: Description(_I, ("job_id",), "it is gone; history stays until pruned"),
+        _NAME.JOB_PARKED: Description(
+            _E, ("job_id", "error"), "deciding it raised, so it is paused and the others go on"
         ),
-        _E_.RUN_RETRYING: Description(
-            _I, (*_RUN, "outcome", "status_code", "next_attempt_at"), "another attempt will follow"
+        _NAME.RUN_STARTED: Description(
+            _D, ("run_id", "job_id", "attempt", "scheduled_for"), "an attempt is being sent"
         ),
-        _E_.RUN_SKIPPED: Description(
-            _I, (*_RUN, "reason", "occurrences"), "occurrences were not sent, by this rule"
+        _NAME.RUN_SUCCEEDED: Description(_I, _ENDED, "it ended well"),
+        _NAME.RUN_FAILED: Description(_W, _ENDED, "it ended badly, for good"),
+        _NAME.RUN_RETRYING: Description(_I, _ENDED, "another attempt will follow"),
+        _NAME.RUN_SKIPPED: Description(
+            _I, ("run_id", "job_id", "reason", "occurrences"), "not sent, by the rule in `reason`"
         ),
-        _E_.RUN_CANCELLED: Description(_I, (*_RUN, "reason"), "it was called off"),
-        _E_.RUN_RESCUED: Description(_W, (*_RUN, "replica"), "taken over from a replica that died"),
-        _E_.REPLICA_STARTED: Description(_I, ("replica", "role", "slots"), "it takes work"),
-        _E_.REPLICA_DRAINING: Description(
-            _I, ("replica", "running"), "it claims no more and lets attempts finish"
+        _NAME.RUN_CANCELLED: Description(_I, _ENDED, "it was called off"),
+        _NAME.RUN_RESCUED: Description(
+            _W, ("run_id", "job_id", "status"), "taken over from a replica that died"
         ),
-        _E_.REPLICA_STOPPED: Description(_I, ("replica", "unsettled"), "it has left"),
-        _E_.LEASE_LOST: Description(
-            _W, ("replica",), "no heartbeat for a lease: it starts nothing until it has one"
+        _NAME.REPLICA_STARTED: Description(_I, ("replica",), "it takes work"),
+        _NAME.REPLICA_DRAINING: Description(
+            _I, ("held",), "it claims no more and lets running attempts end"
         ),
-        _E_.SETTLE_SUPERSEDED: Description(
-            _W, _RUN, "an outcome came after another replica had taken the run over"
+        _NAME.REPLICA_STOPPED: Description(_I, ("replica",), "it has left"),
+        _NAME.LEASE_LOST: Description(
+            _W, ("error",), "no heartbeat for a lease: it starts nothing until it has one"
         ),
-        _E_.TICK_FAILED: Description(_E, ("error",), "one pass of the loop raised; it goes on"),
-        _E_.CLOCK_STEPPED: Description(
-            _W, ("offset_ms", "change_ms"), "the database's clock moved against this machine's"
+        _NAME.SETTLE_SUPERSEDED: Description(
+            _W, _ENDED, "an outcome came after another replica had taken the run over"
         ),
-        _E_.DATABASE_AWAY: Description(_W, ("error",), "it does not answer; waiting with backoff"),
-        _E_.DATABASE_BACK: Description(_I, ("away_ms",), "it answers again"),
-        _E_.PARTITIONS_MADE: Description(_I, ("names",), "days of history made ahead"),
-        _E_.PARTITIONS_DROPPED: Description(_I, ("names",), "days of history dropped"),
-        _E_.API_REQUEST: Description(
-            _I, ("request_id", "method", "path", "status", "duration_ms"), "one request answered"
+        _NAME.TICK_FAILED: Description(
+            _E, ("error", "run_id"), "one pass, or one dispatch, raised; the loop goes on"
         ),
-        _E_.API_FAILED: Description(
-            _E, ("request_id", "method", "path", "error"), "a bug: the caller got a 500"
+        _NAME.CLOCK_STEPPED: Description(
+            _W, ("seconds",), "the database's clock moved against this machine's"
         ),
-        _E_.SERVICE_STARTED: Description(
-            _I, ("version", "profile", "role", "address", "data"), "the process is up"
-        ),
-        _E_.SERVICE_STOPPED: Description(_I, ("reason", "exit_code"), "the process is leaving"),
-        _E_.LIBRARY_LOG: Description(
+        _NAME.DATABASE_AWAY: Description(_W, ("error",), "it does not answer; waiting for it"),
+        _NAME.DATABASE_BACK: Description(_I, (), "it answers again"),
+        _NAME.PARTITIONS_MADE: Description(_I, ("names",), "days of history made ahead"),
+        _NAME.PARTITIONS_DROPPED: Description(_I, ("names",), "days of history dropped"),
+        _NAME.API_REQUEST: Description(_I, _ASKED, "one request answered"),
+        _NAME.API_FAILED: Description(_E, (*_ASKED, "error"), "a bug: the caller got a 500"),
+        _NAME.SERVICE_STARTED: Description(_I, ("host", "port", "role"), "the process is up"),
+        _NAME.SERVICE_STOPPED: Description(_I, ("code", "error"), "the process is leaving"),
+        _NAME.LIBRARY_LOG: Description(
             _I, ("logger", "message"), "a library had something to say, at its own level"
         ),
     }

@@ -76,12 +76,13 @@ SELECT id, replica, next_attempt_at FROM runs
 WHERE job_id = $1 AND status = 'running' AND next_attempt_at > $2;
 
 -- unsent_occurrences(job_id, now)
--- Occurrences claimed ahead of their instant and not sent yet: a change of their job takes them
--- back, so its timer returns to the first of them.
-SELECT min(scheduled_for) AS first, count(*) AS occurrences
+-- Occurrences claimed ahead of their instant and not sent yet: a change of when their job is due
+-- takes them back.
+SELECT id, scheduled_for, status
 FROM runs
 WHERE job_id = $1 AND trigger = 'schedule' AND next_attempt_at > $2 AND NOT queued
     AND (
         (status = 'due' AND attempt_count = 0)
         OR (status = 'running' AND attempt_count = 1 AND lost_count = 0)
-    );
+    )
+ORDER BY scheduled_for;

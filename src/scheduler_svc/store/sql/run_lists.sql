@@ -31,10 +31,10 @@ WHERE namespace = $1 AND job_id = $9
 ORDER BY scheduled_for DESC, id DESC
 LIMIT $4;
 
--- occurrences_since(job_id, after, until)
--- What a job's ledger already holds of a range of its cadence: the last occurrence, and how many
--- were sent. Serves resume: a run that left while its job was being paused is not written twice.
-SELECT max(coalesce(scheduled_until, scheduled_for)), count(*) FILTER (WHERE status <> 'skipped')
+-- last_occurrence(job_id, after, until)
+-- How far a job's ledger goes within a range of its cadence. Serves resume: a run that left while
+-- its job was being paused is not written twice.
+SELECT max(coalesce(scheduled_until, scheduled_for))
 FROM runs
 WHERE job_id = $1 AND trigger IN ('schedule', 'catch_up')
     AND scheduled_for > $2 AND scheduled_for <= $3;

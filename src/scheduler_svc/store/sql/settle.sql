@@ -1,18 +1,23 @@
 -- settle_runs(ids, scheduled_fors, attempts, statuses, reasons, records, started_ats, finished_ats, next_attempt_ats, lateness, durations)
 -- Many outcomes in one statement, each fenced by (id, attempt, running): a row that another replica
--- has taken over meanwhile does not match, and is missing from the answer.
+-- has taken over meanwhile does not match, and is missing from the answer. Who is asked to end a
+-- run and has an attempt that may be tried again ends it, though the notice came too late.
 -- `one_row`, here and in other statements: two comparisons that always hold and that the planner
 -- takes for rare. It then expects one row of the batch and looks each up by key. Without them it
 -- starts, on a new day's partition that has no statistics, from the table instead, and compares
 -- each of its rows with each of the batch: 500 times slower for a batch of 500. For the same reason
 -- the status is compared in a form that no partial index serves: the key does, and is enough.
 UPDATE runs AS r
-SET status = s.status,
-    reason = s.reason,
+SET status = CASE WHEN s.status = 'due' AND r.cancel_requested THEN 'cancelled' ELSE s.status END,
+    reason = CASE WHEN s.status = 'due' AND r.cancel_requested THEN 'cancelled' ELSE s.reason END,
     attempts = CASE WHEN s.record IS NULL THEN r.attempts ELSE r.attempts || s.record END,
     started_at = coalesce(r.started_at, s.started_at),
-    finished_at = s.finished_at,
-    next_attempt_at = s.next_attempt_at,
+    finished_at = CASE
+        WHEN s.status = 'due' AND r.cancel_requested
+            THEN date_trunc('milliseconds', clock_timestamp())
+        ELSE s.finished_at
+    END,
+    next_attempt_at = CASE WHEN NOT r.cancel_requested THEN s.next_attempt_at END,
     lateness_ms = coalesce(r.lateness_ms, s.lateness),
     duration_ms = s.duration
 FROM unnest(
@@ -25,7 +30,7 @@ FROM unnest(
 WHERE s.id::text || '' = s.id::text AND s.status || '' = s.status -- one_row
     AND r.scheduled_for = s.scheduled_for AND r.id = s.id AND r.attempt_count = s.attempt
     AND r.status || '' = 'running'
-RETURNING r.id;
+RETURNING r.id, r.status;
 
 -- release_queued(job_ids, now)
 -- The run that waited behind another may go once its job has no other unfinished run: the oldest
@@ -48,23 +53,53 @@ RETURNING r.id;
 
 -- release_runs(ids, scheduled_fors, attempts, replica)
 -- Held runs that were never sent go back at once: the attempt was not made, so it is not counted.
+-- One that someone asked to cancel ends here.
 UPDATE runs AS r
-SET status = 'due', attempt_count = r.attempt_count - 1, replica = NULL
+SET status = CASE WHEN r.cancel_requested THEN 'cancelled' ELSE 'due' END,
+    reason = CASE WHEN r.cancel_requested THEN 'cancelled' END,
+    finished_at = CASE
+        WHEN r.cancel_requested THEN date_trunc('milliseconds', clock_timestamp())
+    END,
+    next_attempt_at = CASE WHEN NOT r.cancel_requested THEN r.next_attempt_at END,
+    attempt_count = r.attempt_count - 1,
+    replica = NULL
 FROM unnest($1::uuid[], $2::timestamptz[], $3::smallint[]) AS h (id, scheduled_for, attempt)
 WHERE h.id::text || '' = h.id::text AND h.attempt + 0 = h.attempt -- one_row
     AND r.scheduled_for = h.scheduled_for AND r.id = h.id AND r.attempt_count = h.attempt
     AND r.status || '' = 'running' AND r.replica::text = $4::uuid::text
 RETURNING r.id;
 
--- forget_runs(ids, scheduled_fors, attempts, replica)
+-- lock_timers_of(ids, scheduled_fors)
+-- Before forget_runs: timers are locked before runs, everywhere.
+SELECT t.job_id
+FROM job_timers AS t
+WHERE t.job_id IN (
+    SELECT r.job_id
+    FROM unnest($1::uuid[], $2::timestamptz[]) AS h (id, scheduled_for)
+    JOIN runs AS r ON r.scheduled_for = h.scheduled_for AND r.id = h.id
+    WHERE h.id::text || '' = h.id::text -- one_row
+)
+ORDER BY t.job_id
+FOR UPDATE;
+
+-- forget_runs(ids, scheduled_fors, attempts, replica, now)
 -- Held first attempts of an occurrence that an edit, a pause or a delete took back before its
 -- instant: nothing was sent, and whether the occurrence exists is the new revision's to say.
+-- Unless that was said already: where the instant has come, the timer may have been moved past it
+-- because this row was there. Such a row stays, or the occurrence would be lost.
 WITH gone AS (
     DELETE FROM runs AS r
     USING unnest($1::uuid[], $2::timestamptz[], $3::smallint[]) AS h (id, scheduled_for, attempt)
     WHERE h.id::text || '' = h.id::text AND h.attempt + 0 = h.attempt -- one_row
         AND r.scheduled_for = h.scheduled_for AND r.id = h.id AND r.attempt_count = h.attempt
         AND r.status || '' = 'running' AND r.replica::text = $4::uuid::text
+        AND NOT (
+            r.next_attempt_at <= $5 AND EXISTS (
+                SELECT 1 FROM job_timers AS t JOIN jobs AS j ON j.id = t.job_id
+                WHERE t.job_id = r.job_id AND j.state <> 'paused'
+                    AND (t.scheduled_for > r.scheduled_for) IS NOT FALSE
+            )
+        )
     RETURNING r.id, r.job_id
 ),
 uncounted AS (

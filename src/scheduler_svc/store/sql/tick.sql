@@ -22,6 +22,15 @@ SELECT id, job_id, queued
 FROM runs
 WHERE job_id = ANY ($1::uuid[]) AND status IN ('due', 'running');
 
+-- open_occurrences(ids, scheduled_fors)
+-- Which of these very runs are there already and unfinished: of jobs that allow overlap, whose
+-- other runs may be many.
+SELECT r.id, r.job_id, r.queued
+FROM unnest($1::uuid[], $2::timestamptz[]) AS o (id, scheduled_for)
+JOIN runs AS r ON r.scheduled_for = o.scheduled_for AND r.id = o.id
+WHERE o.id::text || '' = o.id::text AND o.scheduled_for::text || '' = o.scheduled_for::text -- one_row
+    AND r.status || '' IN ('due', 'running');
+
 -- write_decisions(job_ids, scheduled_fors, fire_ats, runs_made, run_ids, run_scheduled_fors, run_job_ids, job_names, namespaces, triggers, statuses, reasons, occurrences, untils, priorities, next_attempt_ats, queued, replica, now)
 -- Timers move and runs appear in one statement, so that a crash leaves both or neither. The key
 -- of a run is a function of its occurrence: a second row for it is impossible, and no error.

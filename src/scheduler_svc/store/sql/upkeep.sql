@@ -3,7 +3,7 @@
 SELECT clock_timestamp();
 
 -- heartbeat(replica, host, pid, version, tzdata, role, started_at, now, lease_until, running, slots, clock_offset_ms)
--- One row a replica renews the lease on all it holds. The answer is the database's clock.
+-- One row a replica renews the lease on all it holds.
 INSERT INTO replicas AS r (
     id, host, pid, version, tzdata, role, started_at, heartbeat_at, lease_until, running, slots,
     clock_offset_ms
@@ -14,8 +14,7 @@ SET heartbeat_at = excluded.heartbeat_at,
     lease_until = excluded.lease_until,
     running = excluded.running,
     slots = excluded.slots,
-    clock_offset_ms = excluded.clock_offset_ms
-RETURNING clock_timestamp();
+    clock_offset_ms = excluded.clock_offset_ms;
 
 -- rescue_runs(now, batch)
 -- Runs of replicas whose lease has run out go back to due, in bounded batches; the attempt is kept
@@ -85,12 +84,15 @@ ORDER BY c.relname;
 
 -- prune_default(before, batch)
 -- What the default partition holds of days no longer kept, in bounded batches.
-DELETE FROM runs_default
-WHERE (scheduled_for, id) IN (
+WITH old AS MATERIALIZED (
     SELECT scheduled_for, id FROM runs_default
     WHERE scheduled_for < $1 AND status NOT IN ('due', 'running')
     LIMIT $2
-);
+)
+DELETE FROM runs_default AS r
+USING old
+WHERE old.id::text || '' = old.id::text -- one_row, see settle_runs
+    AND r.scheduled_for = old.scheduled_for AND r.id = old.id;
 
 -- release_stranded(now)
 -- The backstop of release_queued: a waiting run whose predecessor ended without telling.

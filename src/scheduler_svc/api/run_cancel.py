@@ -1,0 +1,48 @@
+"""POST /runs/{id}/cancel: a waiting run ends at once, a running one is asked to."""
+
+from scheduler_svc.api.context import Call, Reply
+from scheduler_svc.api.job_open import release_queued
+from scheduler_svc.api.route import Answer, Route
+from scheduler_svc.api.run_get import find_run
+from scheduler_svc.api.wire_runs import Run, run_view
+from scheduler_svc.domain.errors import Conflict
+from scheduler_svc.store import notices
+from scheduler_svc.store.pool import transaction
+from scheduler_svc.store.runs import ask_cancel, cancel_waiting
+
+
+async def cancel_run(call: Call) -> Reply:
+    """Cancel a run; 200 says that it ended, 202 that its replica was asked to end it."""
+    async with transaction(call.deps.pool) as conn:
+        run, _ = await find_run(conn, call, lock=True)
+        match run.status:
+            case "due":
+                await cancel_waiting(conn, run.id, now_ms=call.deps.now_ms())
+                status = 200
+            case "running":
+                await ask_cancel(conn, run.id)
+                await notices.cancel(conn, run.id)
+                status = 202
+            case _:
+                raise Conflict(f"The run has ended already: it is {run.status}.")
+        after, _ = await find_run(conn, call)
+    if status == 200:  # noqa: PLR2004 - what waited behind it may go
+        await release_queued(call, run.job_id)
+    return Reply(status=status, body=run_view(after))
+
+
+ROUTES = (
+    Route(
+        method="POST",
+        path="/runs/{id}/cancel",
+        handler=cancel_run,
+        operation_id="cancel_run",
+        summary="Cancel a run",
+        tag="runs",
+        answers={
+            200: Answer(description="The run waited, and is cancelled.", type=Run),
+            202: Answer(description="The run is under way; its replica was asked.", type=Run),
+        },
+        problems=(404, 409),
+    ),
+)

@@ -1,0 +1,82 @@
+"""POST /runs/{id}/replay: send an ended run once more, as a run of its own.
+
+It keeps `scheduled_for` and what a trigger had overridden, and goes where its job points now. It is
+asked for by someone who looked at the run, so the overlap policy does not hold it back.
+"""
+
+from scheduler_svc.api.context import Call, Reply
+from scheduler_svc.api.route import Answer, Route
+from scheduler_svc.api.run_get import find_run
+from scheduler_svc.api.wire_runs import Run, run_view
+from scheduler_svc.domain import runs
+from scheduler_svc.domain.errors import Conflict
+from scheduler_svc.domain.ids import RANDOM_BYTES, epoch_ms, random_run_id
+from scheduler_svc.domain.jobs import Job
+from scheduler_svc.domain.runs import UNFINISHED, Overrides
+from scheduler_svc.store import jobs, notices
+from scheduler_svc.store.pool import Connection, transaction
+from scheduler_svc.store.runs import ExtraRun, insert_run
+from scheduler_svc.store.runs import get_run as read_run
+
+
+async def replay_run(call: Call) -> Reply:
+    """Make a run that repeats an ended one, due now."""
+    async with transaction(call.deps.pool) as conn:
+        original, overrides = await find_run(conn, call)
+        if original.status in UNFINISHED:
+            raise Conflict(f"The run has not ended yet: it is {original.status}.")
+        await jobs.lock_timer(conn, original.job_id)
+        job = await jobs.get_job(conn, call.namespace, original.job_id)
+        if job is None:
+            raise Conflict("The job of this run was deleted: there is nowhere to send it.")
+        run = await _insert(conn, call, job, original, overrides)
+    return Reply(status=202, body=run_view(run), headers={"Location": f"/runs/{run.id}"})
+
+
+async def _insert(
+    conn: Connection, call: Call, job: Job, original: runs.Run, overrides: Overrides | None
+) -> runs.Run:
+    now_ms, scheduled_ms = call.deps.now_ms(), epoch_ms(original.scheduled_for)
+    extra = ExtraRun(
+        id=random_run_id(scheduled_ms, call.deps.random_bytes(RANDOM_BYTES)),
+        scheduled_ms=scheduled_ms,
+        job_id=job.id,
+        job_name=job.definition.name,
+        namespace=job.namespace,
+        trigger="replay",
+        priority=job.definition.priority,
+        due_ms=now_ms,
+        replay_of=original.id,
+        overrides=overrides,
+    )
+    await insert_run(conn, extra)
+    await notices.wake(conn, now_ms)
+    found = await read_run(conn, job.namespace, extra.id)
+    if found is None:
+        raise RuntimeError("a run that was just written is not there")
+    return found[0]
+
+
+ROUTES = (
+    Route(
+        method="POST",
+        path="/runs/{id}/replay",
+        handler=replay_run,
+        operation_id="replay_run",
+        summary="Send an ended run once more",
+        description=(
+            "A run of its own with the `scheduled_for` of the original, sent to where the job"
+            " points now, whatever its overlap policy. 409 where the run has not ended, or its job"
+            " was deleted."
+        ),
+        tag="runs",
+        answers={
+            202: Answer(
+                description="The new run, due now.",
+                type=Run,
+                headers={"Location": "The run's path."},
+            )
+        },
+        problems=(404, 409),
+    ),
+)

@@ -1,0 +1,17 @@
+"""`check-config`: says what is wrong with the settings, all at once, or shows them as read."""
+
+from argparse import Namespace
+
+from scheduler_svc.cli.command import OK, Command, no_switches
+from scheduler_svc.cli.environment import settings_with
+from scheduler_svc.settings.fields import plain, variable
+
+
+def _run(_given: Namespace) -> int:
+    """Print each setting as the environment would have it, secrets masked."""
+    for field, value in settings_with().shown().items():
+        print(variable(field) if value is None else f"{variable(field)}={plain(field, value)}")
+    return OK
+
+
+COMMAND = Command("check-config", "check the settings and show them", no_switches, _run)

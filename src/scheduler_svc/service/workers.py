@@ -1,0 +1,112 @@
+"""Several replicas under one command: starts them, passes the order to stop on, ends as they end.
+
+Promises one database for all, no replica left behind however this process ends, and a non-zero exit
+code where a replica ended without being told. Restarts none: that is for what runs the command,
+which sees the exit code and has the log.
+"""
+
+import asyncio
+import os
+import signal
+import socket
+import sys
+from asyncio.subprocess import Process
+from typing import NamedTuple
+
+from scheduler_svc.service.database import database
+from scheduler_svc.service.lifeline import SERVING
+from scheduler_svc.service.process import FAILED, REFUSED, SERVER_GRACE_SECONDS, greeting
+from scheduler_svc.settings import Settings
+from scheduler_svc.store.embedded import EmbeddedRefused
+
+MARGIN_SECONDS = 10.0
+"""What a replica gets beyond its grace times before it is taken for stuck."""
+
+
+class Kept(NamedTuple):
+    """A replica that was started, and our end of its lifeline."""
+
+    process: Process
+    lifeline: socket.socket
+
+
+def serve(settings: Settings) -> int:
+    """Run the replicas until told to stop or one ends; return the worst exit code."""
+    if settings.port == 0:
+        return _refuse("port 0 would give each replica a port of its own: name one")
+    try:
+        with database(settings) as dsn:
+            return asyncio.run(_run(settings, dsn))
+    except EmbeddedRefused as refused:
+        return _refuse(str(refused))
+
+
+def _refuse(reason: str) -> int:
+    print(f"scheduler-svc: {reason}", file=sys.stderr)  # noqa: T201 - there is no log here
+    return REFUSED
+
+
+async def _run(settings: Settings, dsn: str) -> int:
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    async with asyncio.TaskGroup() as group:
+        replicas = [await _start(settings, dsn) for _ in range(settings.workers)]
+        ends = [group.create_task(_see_out(one.process, stop)) for one in replicas]
+        greeter = group.create_task(_greet(settings, replicas))
+        await stop.wait()
+        greeter.cancel()
+        await _end(replicas, settings.grace_time + SERVER_GRACE_SECONDS + MARGIN_SECONDS)
+    return max(end.result() for end in ends)
+
+
+async def _start(settings: Settings, dsn: str) -> Kept:
+    """Run the shipped command once more, as one of several.
+
+    In a session of its own: Ctrl-C reaches this process alone, which passes it on once.
+    """
+    ours, theirs = socket.socketpair()
+    ours.settimeout(0)
+    with theirs:
+        number = theirs.fileno()
+        process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "scheduler_svc", "serve"),
+            *("--workers", str(settings.workers), "--role", settings.role),
+            *("--lifeline", str(number)),
+            pass_fds=[number],
+            env=os.environ | {"DATABASE_URL": dsn},
+            start_new_session=True,
+        )
+    return Kept(process, ours)
+
+
+async def _see_out(process: Process, stop: asyncio.Event) -> int:
+    """Await the end of a replica, which ends the others; one that nobody ordered is a failure."""
+    code = await process.wait()
+    told = stop.is_set()
+    stop.set()
+    return FAILED if code < 0 or not (told or code) else code
+
+
+async def _greet(settings: Settings, replicas: list[Kept]) -> None:
+    """Say where everything is once every replica serves."""
+    for one in replicas:
+        if await asyncio.get_running_loop().sock_recv(one.lifeline, 1) != SERVING:
+            return
+    where = settings.host, settings.port
+    print(greeting(settings, *where), flush=True)  # noqa: T201 - the one line
+
+
+async def _end(replicas: list[Kept], seconds: float) -> None:
+    """Order all to stop, and stop by force what is stuck."""
+    for one in replicas:
+        if one.process.returncode is None:
+            one.process.terminate()
+    try:
+        async with asyncio.timeout(seconds):
+            for one in replicas:
+                await one.process.wait()
+    except TimeoutError:
+        for one in replicas:
+            if one.process.returncode is None:
+                one.process.kill()

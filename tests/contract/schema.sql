@@ -1,0 +1,192 @@
+CREATE TABLE public.job_timers (
+    job_id uuid NOT NULL,
+    scheduled_for timestamp with time zone,
+    fire_at timestamp with time zone,
+    revision integer NOT NULL,
+    runs_made integer DEFAULT 0 NOT NULL,
+    CONSTRAINT job_timers_check CHECK (((fire_at IS NOT NULL) OR (scheduled_for IS NULL))),
+    CONSTRAINT job_timers_check1 CHECK ((scheduled_for <= fire_at))
+)
+WITH (fillfactor='50', autovacuum_vacuum_scale_factor='0.05', autovacuum_vacuum_cost_delay='0');
+
+CREATE TABLE public.jobs (
+    id uuid NOT NULL,
+    namespace text NOT NULL,
+    name text,
+    description text NOT NULL,
+    labels jsonb NOT NULL,
+    definition json NOT NULL,
+    state text NOT NULL,
+    pause json,
+    revision integer NOT NULL,
+    created_at timestamp with time zone NOT NULL,
+    updated_at timestamp with time zone NOT NULL,
+    CONSTRAINT jobs_check CHECK (((state = 'paused'::text) = (pause IS NOT NULL))),
+    CONSTRAINT jobs_revision_check CHECK ((revision > 0)),
+    CONSTRAINT jobs_state_check CHECK ((state = ANY (ARRAY['active'::text, 'paused'::text, 'completed'::text])))
+);
+
+CREATE TABLE public.replicas (
+    id uuid NOT NULL,
+    host text NOT NULL,
+    pid integer NOT NULL,
+    version text NOT NULL,
+    tzdata text NOT NULL,
+    role text NOT NULL,
+    started_at timestamp with time zone NOT NULL,
+    heartbeat_at timestamp with time zone NOT NULL,
+    lease_until timestamp with time zone NOT NULL,
+    running integer DEFAULT 0 NOT NULL,
+    slots integer NOT NULL,
+    clock_offset_ms double precision DEFAULT 0 NOT NULL,
+    CONSTRAINT replicas_role_check CHECK ((role = ANY (ARRAY['all'::text, 'api'::text, 'engine'::text])))
+);
+
+CREATE TABLE public.runs (
+    id uuid NOT NULL,
+    scheduled_for timestamp with time zone NOT NULL,
+    job_id uuid NOT NULL,
+    job_name text,
+    namespace text NOT NULL,
+    trigger text NOT NULL,
+    status text NOT NULL,
+    reason text,
+    occurrences integer DEFAULT 1 NOT NULL,
+    scheduled_until timestamp with time zone,
+    priority smallint DEFAULT 0 NOT NULL,
+    attempt_count smallint DEFAULT 0 NOT NULL,
+    lost_count smallint DEFAULT 0 NOT NULL,
+    queued boolean DEFAULT false NOT NULL,
+    cancel_requested boolean DEFAULT false NOT NULL,
+    replica uuid,
+    next_attempt_at timestamp with time zone,
+    claimed_at timestamp with time zone,
+    started_at timestamp with time zone,
+    finished_at timestamp with time zone,
+    lateness_ms bigint,
+    duration_ms bigint,
+    replay_of uuid,
+    backfill_id uuid,
+    overrides json,
+    attempts text[] DEFAULT '{}'::text[] NOT NULL,
+    CONSTRAINT runs_attempt_count_check CHECK ((attempt_count >= 0)),
+    CONSTRAINT runs_check CHECK (((status <> 'running'::text) OR (replica IS NOT NULL))),
+    CONSTRAINT runs_check1 CHECK (((status = ANY (ARRAY['due'::text, 'running'::text])) = (next_attempt_at IS NOT NULL))),
+    CONSTRAINT runs_check2 CHECK (((status = ANY (ARRAY['due'::text, 'running'::text])) = (finished_at IS NULL))),
+    CONSTRAINT runs_check3 CHECK (((status <> ALL (ARRAY['failed'::text, 'skipped'::text, 'cancelled'::text])) OR (reason IS NOT NULL))),
+    CONSTRAINT runs_occurrences_check CHECK ((occurrences > 0)),
+    CONSTRAINT runs_status_check CHECK ((status = ANY (ARRAY['due'::text, 'running'::text, 'succeeded'::text, 'failed'::text, 'skipped'::text, 'cancelled'::text]))),
+    CONSTRAINT runs_trigger_check CHECK ((trigger = ANY (ARRAY['schedule'::text, 'manual'::text, 'backfill'::text, 'catch_up'::text, 'replay'::text])))
+)
+PARTITION BY RANGE (scheduled_for);
+
+CREATE TABLE public.runs_default (
+    id uuid CONSTRAINT runs_id_not_null NOT NULL,
+    scheduled_for timestamp with time zone CONSTRAINT runs_scheduled_for_not_null NOT NULL,
+    job_id uuid CONSTRAINT runs_job_id_not_null NOT NULL,
+    job_name text,
+    namespace text CONSTRAINT runs_namespace_not_null NOT NULL,
+    trigger text CONSTRAINT runs_trigger_not_null NOT NULL,
+    status text CONSTRAINT runs_status_not_null NOT NULL,
+    reason text,
+    occurrences integer DEFAULT 1 CONSTRAINT runs_occurrences_not_null NOT NULL,
+    scheduled_until timestamp with time zone,
+    priority smallint DEFAULT 0 CONSTRAINT runs_priority_not_null NOT NULL,
+    attempt_count smallint DEFAULT 0 CONSTRAINT runs_attempt_count_not_null NOT NULL,
+    lost_count smallint DEFAULT 0 CONSTRAINT runs_lost_count_not_null NOT NULL,
+    queued boolean DEFAULT false CONSTRAINT runs_queued_not_null NOT NULL,
+    cancel_requested boolean DEFAULT false CONSTRAINT runs_cancel_requested_not_null NOT NULL,
+    replica uuid,
+    next_attempt_at timestamp with time zone,
+    claimed_at timestamp with time zone,
+    started_at timestamp with time zone,
+    finished_at timestamp with time zone,
+    lateness_ms bigint,
+    duration_ms bigint,
+    replay_of uuid,
+    backfill_id uuid,
+    overrides json,
+    attempts text[] DEFAULT '{}'::text[] CONSTRAINT runs_attempts_not_null NOT NULL,
+    CONSTRAINT runs_attempt_count_check CHECK ((attempt_count >= 0)),
+    CONSTRAINT runs_check CHECK (((status <> 'running'::text) OR (replica IS NOT NULL))),
+    CONSTRAINT runs_check1 CHECK (((status = ANY (ARRAY['due'::text, 'running'::text])) = (next_attempt_at IS NOT NULL))),
+    CONSTRAINT runs_check2 CHECK (((status = ANY (ARRAY['due'::text, 'running'::text])) = (finished_at IS NULL))),
+    CONSTRAINT runs_check3 CHECK (((status <> ALL (ARRAY['failed'::text, 'skipped'::text, 'cancelled'::text])) OR (reason IS NOT NULL))),
+    CONSTRAINT runs_occurrences_check CHECK ((occurrences > 0)),
+    CONSTRAINT runs_status_check CHECK ((status = ANY (ARRAY['due'::text, 'running'::text, 'succeeded'::text, 'failed'::text, 'skipped'::text, 'cancelled'::text]))),
+    CONSTRAINT runs_trigger_check CHECK ((trigger = ANY (ARRAY['schedule'::text, 'manual'::text, 'backfill'::text, 'catch_up'::text, 'replay'::text])))
+);
+
+CREATE TABLE public.schema_migrations (
+    number integer NOT NULL,
+    name text NOT NULL,
+    sha256 text NOT NULL,
+    applied_at timestamp with time zone DEFAULT now() NOT NULL
+);
+
+ALTER TABLE ONLY public.runs ATTACH PARTITION public.runs_default DEFAULT;
+
+ALTER TABLE ONLY public.job_timers
+    ADD CONSTRAINT job_timers_pkey PRIMARY KEY (job_id);
+
+ALTER TABLE ONLY public.jobs
+    ADD CONSTRAINT jobs_pkey PRIMARY KEY (id);
+
+ALTER TABLE ONLY public.replicas
+    ADD CONSTRAINT replicas_pkey PRIMARY KEY (id);
+
+ALTER TABLE ONLY public.runs
+    ADD CONSTRAINT runs_pkey PRIMARY KEY (scheduled_for, id);
+
+ALTER TABLE ONLY public.runs_default
+    ADD CONSTRAINT runs_default_pkey PRIMARY KEY (scheduled_for, id);
+
+ALTER TABLE ONLY public.schema_migrations
+    ADD CONSTRAINT schema_migrations_pkey PRIMARY KEY (number);
+
+CREATE INDEX job_timers_due ON public.job_timers USING btree (fire_at, job_id) WHERE (fire_at IS NOT NULL);
+
+CREATE INDEX jobs_labels ON public.jobs USING gin (labels jsonb_path_ops);
+
+CREATE INDEX jobs_list_created ON public.jobs USING btree (namespace, created_at, id);
+
+CREATE INDEX jobs_list_name ON public.jobs USING btree (namespace, name COLLATE "C", id);
+
+CREATE INDEX jobs_list_state ON public.jobs USING btree (namespace, state, created_at, id);
+
+CREATE UNIQUE INDEX jobs_name ON public.jobs USING btree (namespace, name COLLATE "C") WHERE (name IS NOT NULL);
+
+CREATE INDEX runs_open ON ONLY public.runs USING btree (job_id) WHERE (status = ANY (ARRAY['due'::text, 'running'::text]));
+
+CREATE INDEX runs_default_job_id_idx ON public.runs_default USING btree (job_id) WHERE (status = ANY (ARRAY['due'::text, 'running'::text]));
+
+CREATE INDEX runs_job ON ONLY public.runs USING btree (job_id, scheduled_for DESC, id DESC);
+
+CREATE INDEX runs_default_job_id_scheduled_for_id_idx ON public.runs_default USING btree (job_id, scheduled_for DESC, id DESC);
+
+CREATE INDEX runs_failed ON ONLY public.runs USING btree (namespace, scheduled_for DESC, id DESC) WHERE (status = 'failed'::text);
+
+CREATE INDEX runs_default_namespace_scheduled_for_id_idx ON public.runs_default USING btree (namespace, scheduled_for DESC, id DESC) WHERE (status = 'failed'::text);
+
+CREATE INDEX runs_due ON ONLY public.runs USING btree (priority DESC, next_attempt_at) WHERE ((status = 'due'::text) AND (NOT queued));
+
+CREATE INDEX runs_default_priority_next_attempt_at_idx ON public.runs_default USING btree (priority DESC, next_attempt_at) WHERE ((status = 'due'::text) AND (NOT queued));
+
+CREATE INDEX runs_running ON ONLY public.runs USING btree (replica) WHERE (status = 'running'::text);
+
+CREATE INDEX runs_default_replica_idx ON public.runs_default USING btree (replica) WHERE (status = 'running'::text);
+
+ALTER INDEX public.runs_open ATTACH PARTITION public.runs_default_job_id_idx;
+
+ALTER INDEX public.runs_job ATTACH PARTITION public.runs_default_job_id_scheduled_for_id_idx;
+
+ALTER INDEX public.runs_failed ATTACH PARTITION public.runs_default_namespace_scheduled_for_id_idx;
+
+ALTER INDEX public.runs_pkey ATTACH PARTITION public.runs_default_pkey;
+
+ALTER INDEX public.runs_due ATTACH PARTITION public.runs_default_priority_next_attempt_at_idx;
+
+ALTER INDEX public.runs_running ATTACH PARTITION public.runs_default_replica_idx;
+
+ALTER TABLE ONLY public.job_timers
+    ADD CONSTRAINT job_timers_job_id_fkey FOREIGN KEY (job_id) REFERENCES public.jobs(id) ON DELETE CASCADE;

@@ -1,0 +1,108 @@
+"""The OpenAPI document as other people's tools read it: a generated client, and a fuzzer.
+
+By hand, against a running service:
+schemathesis run http://127.0.0.1:8080/openapi.json --checks CHECKS (below) --max-examples 200
+"""
+
+import asyncio
+import json
+import os
+import sys
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import httpx2
+import pytest
+from serving import Clock, Records, lend, serving
+
+from scheduler_svc.api.app import build_app
+from scheduler_svc.store.pool import Pool
+
+SCRIPTS = Path(sys.executable).parent
+CHECKS = (
+    "not_a_server_error,status_code_conformance,content_type_conformance,"
+    "response_headers_conformance,response_schema_conformance,unsupported_method,"
+    "allow_header_conformance,use_after_free"
+)
+CREATE_AND_LIST = """
+import sys
+sys.path.insert(0, sys.argv[1])
+from client import Client
+from client.api.jobs import create_job, list_jobs
+from client.models import JobDefinition
+
+with Client(base_url=sys.argv[2], raise_on_unexpected_status=True) as opened:
+    made = create_job.sync(
+        client=opened,
+        body=JobDefinition.from_dict({
+            "name": "generated",
+            "schedule": {"every": "1h"},
+            "target": {"url": "https://example.com/", "body": {"a": [1, None]}},
+        }),
+    )
+    assert made.name == "generated", made
+    assert made.schedule.every == "1h", made
+    listed = list_jobs.sync(client=opened, limit=10)
+    assert [job.id for job in listed.items] == [made.id], listed
+"""
+
+
+@pytest.fixture
+async def address(pool: Pool) -> AsyncIterator[str]:
+    records = Records()
+    async with serving(build_app(lend(pool, Clock(), records))) as opened:
+        yield opened
+    assert [repr(failure.error) for failure in records.failures] == []
+
+
+async def run(*command: str | Path, cwd: Path) -> str:
+    """Run a tool to its end beside the served application; its output is the failure's text."""
+    process = await asyncio.create_subprocess_exec(
+        *command,
+        cwd=cwd,
+        env={**os.environ, "PATH": f"{SCRIPTS}:{os.environ['PATH']}", "COLUMNS": "120"},
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
+    )
+    output, _ = await process.communicate()
+    text = output.decode(errors="replace")
+    assert process.returncode == 0, text
+    return text
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(180)
+async def test_a_generated_client_creates_and_lists_a_job(address: str, tmp_path: Path) -> None:
+    async with httpx2.AsyncClient(base_url=address) as http:
+        (tmp_path / "openapi.json").write_bytes((await http.get("/openapi.json")).content)
+    # The tool formats what it made with the ruff it finds; the client needs none of that.
+    (tmp_path / "config.json").write_text(json.dumps({"post_hooks": []}))
+    await run(
+        SCRIPTS / "openapi-python-client",
+        "generate",
+        "--path=openapi.json",
+        "--meta=none",
+        "--output-path=client",
+        "--config=config.json",
+        "--fail-on-warning",
+        cwd=tmp_path,
+    )
+    await run(sys.executable, "-c", CREATE_AND_LIST, tmp_path, address, cwd=tmp_path)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+async def test_a_fuzzer_finds_no_error_of_ours_and_no_undocumented_answer(
+    address: str, tmp_path: Path
+) -> None:
+    await run(
+        SCRIPTS / "schemathesis",
+        "run",
+        f"{address}/openapi.json",
+        f"--checks={CHECKS}",
+        f"--max-examples={os.environ.get('FUZZ_EXAMPLES', '20')}",
+        f"--seed={os.environ.get('FUZZ_SEED', '1')}",
+        "--continue-on-failure",
+        "--no-color",
+        cwd=tmp_path,
+    )

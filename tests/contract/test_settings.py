@@ -1,0 +1,165 @@
+"""Settings: all faults at once, near misses, no secret shown, and a page that tells the truth."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from scheduler_svc.settings import Settings, SettingsRefused, load, table
+from scheduler_svc.telemetry import events
+
+ROOT = Path(__file__).parents[2]
+DATABASE = {"DATABASE_URL": "postgresql://someone:hunter2secret@db/scheduler"}
+
+
+def _faults(environ: dict[str, str]) -> dict[str, str]:
+    with pytest.raises(SettingsRefused) as refused:
+        load(environ)
+    return {fault.name: fault.detail for fault in refused.value.faults}
+
+
+def test_production_needs_no_more_than_a_database() -> None:
+    settings = load(DATABASE)
+    assert settings.profile == "production"
+    assert settings.host == "0.0.0.0"
+    assert settings.log_format == "json"
+    assert settings.migrate_on_start is False
+    assert settings.egress_allow == ()
+    assert (settings.lease, settings.heartbeat, settings.retention) == (15.0, 3.0, 2_592_000.0)
+
+
+def test_development_needs_nothing_and_serves_loopback() -> None:
+    settings = load({"SCHEDULER_PROFILE": "development"}, terminal=True)
+    assert settings.database_url is None
+    assert settings.host == "127.0.0.1"
+    assert settings.log_format == "console"
+    assert settings.migrate_on_start is True
+    assert "127.0.0.0/8" in settings.egress_allow
+
+
+def test_development_logs_json_where_nobody_reads_along() -> None:
+    assert load({"SCHEDULER_PROFILE": "development"}).log_format == "json"
+
+
+def test_what_is_given_wins_over_the_profile() -> None:
+    given = {
+        "SCHEDULER_PROFILE": "development",
+        "SCHEDULER_EGRESS_ALLOW": "10.0.0.0/8, example.test",
+    }
+    assert load(given).egress_allow == ("10.0.0.0/8", "example.test")
+
+
+def test_texts_become_values_of_their_types() -> None:
+    settings = load(
+        DATABASE
+        | {
+            "SCHEDULER_PORT": "9000",
+            "SCHEDULER_LISTEN": "off",
+            "SCHEDULER_LEASE": "1m30s",
+            "SCHEDULER_HEARTBEAT": "500ms",
+            "SCHEDULER_SECRET_KEYS": "one, two,",
+            "SCHEDULER_LOG_LEVEL": " debug ",
+            "SCHEDULER_PUBLIC_URL": "",
+        }
+    )
+    assert settings.port == 9000
+    assert settings.listen is False
+    assert settings.lease == 90.0
+    assert settings.heartbeat == 0.5
+    assert settings.secret_keys == ("one", "two")
+    assert settings.log_level == "debug"
+    assert settings.public_url is None
+
+
+def test_all_faults_are_told_at_once_under_the_names_of_the_variables() -> None:
+    faults = _faults(
+        {
+            "SCHEDULER_PROT": "1",
+            "SCHEDULER_PORT": "70000",
+            "SCHEDULER_LEASE": "15",
+            "SCHEDULER_ROLE": "leader",
+            "SCHEDULER_LISTEN": "maybe",
+            "SCHEDULER_SLOTS": "many",
+        }
+    )
+    assert faults == {
+        "SCHEDULER_PROT": "there is no such setting; did you mean SCHEDULER_PORT?",
+        "SCHEDULER_PORT": "'70000' is not a whole number from 0 to 65535",
+        "SCHEDULER_LEASE": "'15' is not a duration like 15s from 2s to 10m",
+        "SCHEDULER_ROLE": "'leader' is not one of all, api, engine",
+        "SCHEDULER_LISTEN": "'maybe' is not true or false",
+        "SCHEDULER_SLOTS": "'many' is not a whole number from 1 to 100000",
+    }
+
+
+@pytest.mark.parametrize(
+    ("environ", "variable"),
+    [
+        ({}, "DATABASE_URL"),
+        ({"DATABASE_URL": "mysql://u@h/d"}, "DATABASE_URL"),
+        ({"DATABASE_URL": "postgresql://u@h:port/d"}, "DATABASE_URL"),
+        ({"SCHEDULER_PROFILE": "development", "SCHEDULER_HOST": "0.0.0.0"}, "SCHEDULER_HOST"),
+        (DATABASE | {"SCHEDULER_HEARTBEAT": "6s"}, "SCHEDULER_HEARTBEAT"),
+        (DATABASE | {"SCHEDULER_PUBLIC_URL": "example.test"}, "SCHEDULER_PUBLIC_URL"),
+        (DATABASE | {"SCHEDULER_BOOTSTRAP_KEY": "short"}, "SCHEDULER_BOOTSTRAP_KEY"),
+    ],
+)
+def test_values_that_do_not_go_together_are_refused(environ: dict[str, str], variable: str) -> None:
+    assert set(_faults(environ)) == {variable}
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "127.0.0.2", "::1", "localhost"])
+def test_every_spelling_of_loopback_will_do_for_development(host: str) -> None:
+    settings = load({"SCHEDULER_PROFILE": "development", "SCHEDULER_HOST": host})
+    assert settings.host == host
+
+
+def test_the_links_that_kubernetes_sets_are_no_typing_errors() -> None:
+    links = {
+        "SCHEDULER_SERVICE_HOST": "10.0.0.1",
+        "SCHEDULER_SERVICE_PORT_HTTP": "80",
+        "SCHEDULER_PORT_80_TCP_ADDR": "10.0.0.1",
+        "SCHEDULER_SVC_PORT": "tcp://10.0.0.1:80",
+    }
+    assert load(DATABASE | links).port == 8080
+    assert (
+        "enableServiceLinks" in _faults({"SCHEDULER_PORT": "tcp://10.0.0.1:80"})["SCHEDULER_PORT"]
+    )
+
+
+def test_secrets_appear_in_no_text() -> None:
+    environ = DATABASE | {
+        "SCHEDULER_BOOTSTRAP_KEY": "canary-bootstrap-key",
+        "SCHEDULER_SECRET_KEYS": "canary-ring-1,canary-ring-2",
+    }
+    settings = load(environ)
+    texts = [repr(settings), str(settings), f"{settings}", str(settings.shown())]
+    with pytest.raises(SettingsRefused) as refused:
+        load(environ | {"DATABASE_URL": "mysql://u:hunter2secret@h/d", "SCHEDULER_PORT": "x"})
+    texts.append(str(refused.value))
+    for text in texts:
+        assert "canary" not in text
+        assert "hunter2secret" not in text
+    assert "port=8080" in repr(settings)
+
+
+def test_settings_do_not_change() -> None:
+    with pytest.raises(AttributeError):
+        load(DATABASE).port = 1  # type: ignore[misc]
+
+
+@pytest.mark.parametrize(("mark", "made"), [("settings", table), ("events", events.table)])
+def test_the_page_for_operators_shows_the_tables_as_the_code_has_them(
+    mark: str, made: object
+) -> None:
+    assert callable(made)
+    page = (ROOT / "docs" / "operations.md").read_text()
+    shown = re.search(rf"<!-- {mark} -->\n(.*?)\n<!-- /{mark} -->", page, re.DOTALL)
+    assert shown is not None
+    assert shown[1].strip() == made()
+
+
+def test_each_setting_has_a_meaning() -> None:
+    rows = table().splitlines()[2:]
+    assert len(rows) == len(Settings.__struct_fields__)
+    assert all(row.split("|")[-2].strip() for row in rows)
