@@ -117,7 +117,7 @@ async def measure(call: Call, calls: int) -> tuple[float, float]:
     return used / calls * 1e6, calls / took
 
 
-async def rounds(name: str, call: Call, calls: int, count: int = 5) -> None:
+async def rounds(name: str, call: Call, calls: int, count: int = 15) -> None:
     figures = [await measure(call, calls) for _ in range(count)]
     spent = [used for used, _ in figures]
     rate = statistics.median(rate for _, rate in figures)
@@ -134,7 +134,7 @@ async def ours(port: int, loop_name: str) -> None:
         exchange = await sender.send(one)
         assert exchange.status_code == 200, exchange
 
-    await rounds(f"scheduler-svc sender ({loop_name})", call, 20_000)
+    await rounds(f"scheduler-svc sender ({loop_name})", call, 5_000)
     await sender.close()
 
 
@@ -181,7 +181,7 @@ async def aiohttp(port: int) -> None:
             async with session.post(url, data=BODY, headers=dict(HEADERS)) as response:
                 await response.read()
 
-        await rounds(f"aiohttp {module.__version__}", call, 5_000)
+        await rounds(f"aiohttp {module.__version__}", call, 2_000)
 
 
 async def httpx(port: int, name: str = "httpx") -> None:
@@ -193,23 +193,11 @@ async def httpx(port: int, name: str = "httpx") -> None:
             url = f"http://127.0.0.1:{port}/"
             await session.post(url, content=BODY, headers=dict(HEADERS))
 
-        await rounds(f"{name} {module.__version__}", call, 1_000, count=3)
-
-
-async def niquests(port: int) -> None:
-    module = importlib.import_module("niquests")
-    async with module.AsyncSession(pool_maxsize=OPEN) as session:
-
-        async def call() -> None:
-            url = f"http://127.0.0.1:{port}/"
-            response = await session.post(url, data=BODY, headers=dict(HEADERS))
-            assert response.status_code == 200
-
-        await rounds(f"niquests {module.__version__}", call, 1_000, count=3)
+        await rounds(f"{name} {module.__version__}", call, 300, count=3)
 
 
 async def others(port: int) -> None:
-    for compare in (aiohttp, httpx, lambda port: httpx(port, "httpx2"), niquests):
+    for compare in (aiohttp, httpx, lambda port: httpx(port, "httpx2")):
         try:
             await compare(port)
         except ModuleNotFoundError as missing:

@@ -4,12 +4,12 @@ from collections.abc import AsyncIterator
 
 import httpx2
 import pytest
-from serving import Clock, Records, lend
 from starlette.applications import Starlette
 
 from scheduler_svc.api.app import build_app
 from scheduler_svc.api.context import Deps
 from scheduler_svc.store.pool import Pool
+from serving import Clock, Records, lend
 
 
 @pytest.fixture

@@ -2,69 +2,58 @@
 
 import httpx2
 import msgspec
-import pytest
 
-from scheduler_svc.api import health
 from scheduler_svc.api.app import build_app
-from scheduler_svc.api.context import Deps, EngineCheck, Readiness
-from scheduler_svc.store.pool import Pool, open_pool
-
-VERSIONS = {"scheduler-svc": "0.1.0", "tzdata": "2026.1"}
+from scheduler_svc.api.context import Check, Deps, EngineCheck, Readiness
+from serving import READY
 
 
-async def test_a_live_process_says_so_without_the_database(deps: Deps) -> None:
-    away = msgspec.structs.replace(deps, pool=None)
-    transport = httpx2.ASGITransport(build_app(away))
+async def get(deps: Deps, path: str) -> httpx2.Response:
+    transport = httpx2.ASGITransport(build_app(deps))
     async with httpx2.AsyncClient(transport=transport, base_url="http://localhost") as client:
-        answer = await client.get("/healthz")
+        return await client.get(path)
+
+
+async def test_a_live_process_says_so_with_the_database_gone(deps: Deps) -> None:
+    gone = msgspec.structs.replace(deps, pool=None)
+    answer = await get(gone, "/healthz")
     assert (answer.status_code, answer.json()) == (200, {"status": "ok"})
 
 
 async def test_a_ready_replica_shows_each_check_and_its_versions(http: httpx2.AsyncClient) -> None:
     answer = await http.get("/readyz")
     assert answer.status_code == 200
-    body = answer.json()
-    assert body["status"] == "ok"
-    assert body["checks"]["database"] == {"status": "ok"}
-    assert body["checks"]["schema"]["status"] == "ok"
-    assert body["checks"]["engine"] == {"status": "ok", "last_tick_age_ms": 5}
-    assert body["versions"] == {"scheduler-svc": "0.1.0"}
+    assert answer.json() == {
+        "status": "ok",
+        "checks": {
+            "database": {"status": "ok"},
+            "schema": {"status": "ok"},
+            "engine": {"status": "ok", "last_tick_age_ms": 5},
+        },
+        "versions": {"scheduler-svc": "0.1.0"},
+    }
 
 
-@pytest.mark.parametrize("age", [None, 15_001])
-async def test_a_replica_whose_engine_stands_still_is_not_ready(
-    pool: Pool, age: int | None
-) -> None:
-    readiness = await health.look(pool, tick_age_ms=lambda: age, versions=VERSIONS)
-    assert readiness.status == "failed"
-    assert readiness.checks.engine == EngineCheck(status="failed", last_tick_age_ms=age)
-
-
-async def test_a_replica_of_the_api_alone_needs_no_engine(pool: Pool) -> None:
-    readiness = await health.look(pool, tick_age_ms=None, versions=VERSIONS)
-    assert readiness.status == "ok"
-
-
-async def test_a_database_without_the_schema_is_named(empty_database: str) -> None:
-    bare = await open_pool(empty_database, application_name="tests", size_max=1)
-    try:
-        readiness = await health.look(bare, tick_age_ms=None, versions=VERSIONS)
-    finally:
-        bare.terminate()
-    assert readiness.checks.database.status == "ok"
-    assert readiness.checks.schema.status == "failed"
-    assert "not migrated" in (readiness.checks.schema.detail or "")
-
-
-async def test_a_replica_without_its_database_is_not_ready(dsn: str, deps: Deps) -> None:
-    gone = await open_pool(dsn, application_name="tests", size_max=1)
-    gone.terminate()
+async def test_a_replica_that_is_not_ready_says_why_with_503(deps: Deps) -> None:
+    checks = msgspec.structs.replace(
+        READY.checks,
+        schema=Check(status="failed", detail="not migrated"),
+        engine=EngineCheck(status="failed"),
+    )
+    failed = Readiness(status="failed", checks=checks, versions={})
 
     async def ready() -> Readiness:
-        return await health.look(gone, tick_age_ms=lambda: 1, versions=VERSIONS)
+        return failed
 
-    transport = httpx2.ASGITransport(build_app(msgspec.structs.replace(deps, ready=ready)))
-    async with httpx2.AsyncClient(transport=transport, base_url="http://localhost") as client:
-        answer = await client.get("/readyz")
+    answer = await get(msgspec.structs.replace(deps, ready=ready), "/readyz")
     assert answer.status_code == 503
-    assert answer.json()["checks"]["database"]["status"] == "failed"
+    assert answer.json()["checks"]["schema"] == {"status": "failed", "detail": "not migrated"}
+    assert answer.json()["checks"]["engine"] == {"status": "failed", "last_tick_age_ms": None}
+
+
+async def test_readiness_that_finds_the_database_away_by_surprise_is_503_too(deps: Deps) -> None:
+    async def ready() -> Readiness:
+        raise ConnectionResetError
+
+    answer = await get(msgspec.structs.replace(deps, ready=ready), "/readyz")
+    assert (answer.status_code, answer.json()["code"]) == (503, "unavailable")

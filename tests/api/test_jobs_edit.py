@@ -206,6 +206,19 @@ async def test_editing_a_schedule_never_fires_at_once(
     assert (await http.get("/jobs/edited/runs")).json()["items"] == []
 
 
+async def test_an_occurrence_in_wait_for_its_spread_outlives_an_edit_that_names_it_too(
+    http: httpx2.AsyncClient, clock: Clock
+) -> None:
+    spread = {"cron": "0 * * * *", "spread": "50m"}
+    made = await create(http, name="spread", schedule=spread)
+    clock.ms = MORNING_MS + HOUR_MS + 1
+    after = (await patch(http, "spread", {"schedule": {"max_runs": 7}})).json()
+    assert after["next_fire_at"] == made["next_fire_at"]
+    assert after["upcoming"][0] == "2026-01-05T09:00:00Z"
+    after = (await patch(http, "spread", {"schedule": {"spread": "0s"}})).json()
+    assert after["next_fire_at"] == "2026-01-05T10:00:00Z"
+
+
 async def test_what_was_due_before_an_edit_of_the_schedule_is_not_lost(
     http: httpx2.AsyncClient, clock: Clock
 ) -> None:

@@ -9,7 +9,6 @@ import pytest
 from factories import MORNING_MS, Clock, Json, create
 from scheduler_svc.store.job_lists import JobFilter, list_jobs
 from scheduler_svc.store.pool import Pool, transaction
-from scheduler_svc.store.queries import statement
 
 HOUR_MS = 3_600_000
 
@@ -154,7 +153,7 @@ async def _many_jobs(pool: Pool, count: int) -> None:
             INSERT INTO jobs (id, namespace, name, description, labels, definition, state, pause,
                               revision, created_at, updated_at)
             SELECT gen_random_uuid(), 'default', 'job-' || n, '',
-                   jsonb_build_object('common', 'yes', 'shard', (n % 100)::text)
+                   jsonb_build_object('common', 'yes', 'own', n::text)
                    || CASE WHEN n = 17 THEN '{"rare": "yes"}' ELSE '{}' END::jsonb,
                    '{"schedule":{"every":"1h"},"target":{"url":"http://127.0.0.1:9/"}}',
                    CASE WHEN n % 5000 = 1 THEN 'completed' ELSE 'active' END, NULL, 1,
@@ -191,6 +190,8 @@ async def test_no_order_and_no_filter_reads_the_whole_table_for_a_page(
     await _many_jobs(pool, 20_000)
     for order in ("-created_at", "created_at", "name", "-name", "next_fire_at", "-next_fire_at"):
         async with transaction(pool) as conn:
+            for _ in range(7):  # enough for a plan that serves any parameters, were it allowed
+                await list_jobs(conn, wanted, order, after=None, at_most=20)
             await conn.execute("SELECT pg_stat_clear_snapshot()")
             before = await _reads(conn)
             await list_jobs(conn, wanted, order, after=None, at_most=20)
@@ -209,11 +210,3 @@ async def _reads(conn: Any) -> dict[str, int]:
         """
     )
     return {"whole": row["whole"] or 0, "rows": row["rows"] or 0}
-
-
-async def test_a_rare_label_is_found_through_its_index(pool: Pool) -> None:
-    await _many_jobs(pool, 20_000)
-    async with transaction(pool) as conn:
-        await conn.execute(statement("by_index_only"))
-        plan = await conn.fetch("EXPLAIN " + statement("jobs_labelled"), '{"rare": "yes"}', 5001)
-    assert any("jobs_labels" in row[0] for row in plan)

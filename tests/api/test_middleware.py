@@ -8,7 +8,6 @@ from typing import Any
 import httpx2
 import msgspec
 import pytest
-from serving import Records, serving
 from starlette.types import ASGIApp
 
 from scheduler_svc.api.app import build_app
@@ -16,6 +15,7 @@ from scheduler_svc.api.context import Call, Deps, Reply
 from scheduler_svc.api.middleware import is_loopback
 from scheduler_svc.api.route import BODY_MAX, BULK_BODY_MAX, MERGE_PATCH, Answer, Body, Route
 from scheduler_svc.domain.errors import Fault, Invalid, Overlapping, Unavailable
+from serving import Records, serving
 
 JSON = {"Content-Type": "application/json"}
 ID = "01980000-0000-7000-8000-000000000000"

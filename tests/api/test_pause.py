@@ -186,13 +186,13 @@ async def test_another_schedule_given_while_paused_leaves_what_the_old_one_misse
 ) -> None:
     await create(http, name="p", schedule={"cron": "0 * * * *"})
     await post(http, "/jobs/p/pause")
-    clock.ms = MORNING_MS + 2 * HOUR_MS + 60_000
+    clock.ms = MORNING_MS + 2 * HOUR_MS + 45 * 60_000
     await http.put("/jobs/p", json=body(schedule={"cron": "30 * * * *"}))
     clock.ms = MORNING_MS + 4 * HOUR_MS + 60_000
     told = await post(http, "/jobs/p/resume")
     assert told["next_fire_at"] == "2026-01-05T12:30:00Z"
     assert await ledger(http, "p") == [
-        ("10:30", "skipped", "paused", "schedule", 2, "11:30"),
+        ("11:30", "skipped", "paused", "schedule", 1, None),
         ("09:00", "skipped", "paused", "schedule", 2, "10:00"),
     ]
 

@@ -143,16 +143,20 @@ async def test_a_run_claimed_ahead_and_not_sent_refuses_no_trigger_and_is_decide
 ) -> None:
     made = await create(http, name="t", overlap="skip", schedule={"every": "1h", "max_runs": 9})
     replica = uuid4()
-    clock.ms = MORNING_MS + HOUR_MS - 500
+    clock.ms = MORNING_MS + HOUR_MS
+    (sent,) = await claim(pool, now_ms=clock.ms)
+    await settle(pool, str(sent.runs[0].id), made["id"], now_ms=clock.ms)
+    made = (await http.get("/jobs/t")).json()
+    clock.ms = MORNING_MS + 2 * HOUR_MS - 500
     (held,) = await claim(pool, now_ms=clock.ms, replica=replica)
-    clock.ms = MORNING_MS + HOUR_MS - 10
+    clock.ms = MORNING_MS + 2 * HOUR_MS - 10
     answer = await http.post("/jobs/t/trigger")
     assert answer.status_code == 202
     await forget(pool, held.runs[0].id, replica)
     assert (await http.get("/jobs/t")).json()["next_fire_at"] == made["next_fire_at"]
-    clock.ms = MORNING_MS + HOUR_MS
+    clock.ms = MORNING_MS + 2 * HOUR_MS
     (again,) = await claim(pool, now_ms=clock.ms)
     assert [(run.id, run.status, run.reason) for run in again.runs] == [
         (held.runs[0].id, "skipped", "overlap")
     ]
-    assert await pool.fetchval("SELECT runs_made FROM job_timers") == 0
+    assert await pool.fetchval("SELECT runs_made FROM job_timers") == 1

@@ -1,6 +1,7 @@
 """Kept connections: when one is used again, when it is not, and that nothing is ever sent twice."""
 
 import asyncio
+import threading
 
 import pytest
 
@@ -232,6 +233,25 @@ async def test_closing_the_sender_fails_what_is_under_way() -> None:
             for exchange in await asyncio.gather(running, waiting):
                 assert exchange.outcome == "connect_error"
             assert (await sender.send(call(receiver.url()))).outcome == "connect_error"
+
+
+@both_loops
+async def test_a_connection_dialled_while_the_sender_closes_carries_nothing() -> None:
+    gate = threading.Event()
+
+    def resolver(_: str) -> list[str]:
+        gate.wait(5)
+        return ["127.0.0.1"]
+
+    async with receiving() as receiver, sending(resolver=resolver) as sender:
+        url = f"http://localhost:{receiver.port}/"
+        dialling = asyncio.ensure_future(sender.send(call(url)))
+        await asyncio.sleep(0)
+        await sender.close()
+        gate.set()
+        exchange = await dialling
+        assert (exchange.outcome, exchange.error) == ("connect_error", "the sender is closed")
+        assert receiver.requests == []
 
 
 async def _idle_gone(sender: object) -> None:

@@ -4,11 +4,11 @@ import asyncio
 import json
 
 from factories import MORNING_MS
-from receiver import OK, held, raw
-from rig import HOUR, SECOND, Rig
+from receiver import OK, Receiver, held, raw
+from rig import HOUR, SECOND, Rig, rigged
 from scheduler_svc.domain.events import EventName
 from scheduler_svc.domain.ids import instant_at
-from scheduler_svc.engine import dispatch, upkeep
+from scheduler_svc.engine import dispatch, tick, upkeep
 from scheduler_svc.store import replicas
 from scheduler_svc.store.pool import Pool, transaction
 from scheduler_svc.store.timers import Mark
@@ -57,29 +57,28 @@ async def test_a_run_that_lapsed_goes_back_and_is_sent_once(rig: Rig) -> None:
 
 
 async def test_a_new_lease_is_no_right_to_what_was_held_under_the_old_one(
-    rig: Rig, other: Rig
+    engine_pool: Pool, other: Rig, receiver: Receiver
 ) -> None:
     """The process stood still; another replica took over what it held, before its instant."""
-    await rig.job(schedule=EVERY)
-    rig.parts.hand.slots = 10
-    await rig.pass_time(HOUR - 900)
-    await rig.tick()
-    rig.clock.move(-60 * SECOND)  # as with a long lookahead: claimed a minute ahead
-    await rig.beat()
-    rig.clock.move(16 * SECOND)
-    await other.beat()
-    assert await upkeep.rescue(other.parts) == 1
-    await rig.beat()
-    rig.clock.move(45 * SECOND)
-    await rig.beat()
-    await rig.send()
-    assert rig.receiver.requests == []
-    await upkeep.give_back_lapsed(rig.parts, rig.outbox)
-    assert rig.held() == []
-    await other.beat()
-    await other.work()
-    assert [one.headers["scheduler-attempt"] for one in rig.receiver.requests] == ["2"]
-    assert await rig.said() == [("succeeded", None)]
+    async with rigged(engine_pool, receiver, clock=other.clock, lookahead_ms=60_000) as rig:
+        await rig.job(schedule=EVERY)
+        await rig.pass_time(HOUR - 50 * SECOND)
+        await rig.beat()
+        await rig.tick()
+        assert len(rig.held()) == 1
+        rig.clock.move(16 * SECOND)
+        await other.beat()
+        assert await upkeep.rescue(other.parts) == 1
+        await rig.beat()
+        await rig.pass_time(34 * SECOND)
+        await rig.send()
+        assert receiver.requests == []
+        await upkeep.give_back_lapsed(rig.parts, rig.outbox)
+        assert rig.held() == []
+        await other.beat()
+        await other.work()
+        assert [one.headers["scheduler-attempt"] for one in receiver.requests] == ["2"]
+        assert await rig.said() == [("succeeded", None)]
 
 
 async def test_the_runs_of_a_dead_replica_are_sent_by_another_with_a_higher_attempt(
@@ -310,8 +309,6 @@ async def test_a_pass_under_way_when_the_lease_ends_sends_nothing(
 ) -> None:
     await rig.job(schedule=EVERY)
     await rig.pass_time(HOUR)
-    from scheduler_svc.engine import tick  # noqa: PLC0415 - beside the one use
-
     await tick.claim_timers(rig.parts, Mark(), room=10)
     rig.clock.move(20 * SECOND)
     await rig.send()

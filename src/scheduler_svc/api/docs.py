@@ -3,6 +3,7 @@
 The pages run under a policy that lets no inline script and no other origin in.
 """
 
+import asyncio
 from functools import lru_cache
 from importlib.resources import files
 from importlib.util import find_spec
@@ -58,7 +59,7 @@ async def get_home(_call: Call) -> Reply:
 
 async def get_asset(call: Call) -> Reply:
     try:
-        body, media_type = asset(call.path["name"])
+        body, media_type = await asyncio.to_thread(asset, call.path["name"])
     except KeyError:
         raise NotFound("There is no such file.") from None
     headers = {"Cache-Control": "public, max-age=3600"}

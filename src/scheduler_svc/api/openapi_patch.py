@@ -12,7 +12,7 @@ _NULL: Json = {"type": "null"}
 
 
 def patch_of(reference: Json, components: dict[str, Json]) -> Json:
-    """Add the patch schema of a referred one, and of those within, to the components; refer to it."""
+    """Add the patch of a referred schema, and of those within, to the components; refer to it."""
     name = _name(reference)
     made = _patch_name(name)
     if made not in components:
@@ -32,7 +32,7 @@ def patch_of(reference: Json, components: dict[str, Json]) -> Json:
 
 
 def _member(schema: Json, required: bool, components: dict[str, Json]) -> Json:  # noqa: FBT001
-    """Return a member's schema in a patch; without its default, for leaving it out changes nothing."""
+    """Return a member's schema in a patch: no default, for leaving it out changes nothing."""
     patched = {key: value for key, value in schema.items() if key != "default"}
     if "$ref" in patched and "properties" in components[_name(patched)]:
         patched = patch_of(patched, components)
@@ -42,16 +42,13 @@ def _member(schema: Json, required: bool, components: dict[str, Json]) -> Json: 
 
 
 def _nullable(schema: Json) -> Json:
-    choices = schema.get("anyOf", [schema])
-    if (
-        _NULL in choices
-        or schema in ({}, _NULL)
-        or not ({"type", "$ref", "anyOf", "enum"} & set(schema))
-    ):
+    """Let a schema take null too; one that says nothing of types takes it already."""
+    if not {"type", "$ref", "anyOf", "enum"} & set(schema):
         return schema
-    rest = (
-        {key: value for key, value in schema.items() if key != "anyOf"} if "anyOf" in schema else {}
-    )
+    choices = schema.get("anyOf", [schema])
+    if _NULL in choices:
+        return schema
+    rest = schema if "anyOf" in schema else {}
     return {**rest, "anyOf": [*choices, _NULL]}
 
 

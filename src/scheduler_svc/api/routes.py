@@ -29,11 +29,12 @@ from scheduler_svc.api.route import Answer, Route
 
 async def get_openapi(call: Call) -> Reply:
     """Answer with the document of the very routes below."""
-    return Reply(body=_document(call.deps.version, call.deps.public_url))
+    return Reply(body=document(call.deps.version, call.deps.public_url))
 
 
 @lru_cache(maxsize=1)
-def _document(version: str, public_url: str | None) -> bytes:
+def document(version: str, public_url: str | None) -> bytes:
+    """Return the OpenAPI document of the routes below, made once."""
     return msgspec.json.encode(openapi.document(ROUTES, version=version, public_url=public_url))
 
 

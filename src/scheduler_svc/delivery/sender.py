@@ -150,6 +150,9 @@ class Sender:
             dialled.socket.close()
             raise
         self._pool.add(connection)
+        if self._pool.closed:  # while this was being dialled
+            connection.close(polite=False)
+            raise egress.Undialled("connect_error", "the sender is closed")
         if secured:
             tls_ms = (perf_counter() - began) * 1000
             call.dial_timing = msgspec.structs.replace(call.dial_timing, tls_ms=tls_ms)

@@ -95,7 +95,7 @@ def _missed(
         case "all":
             start = max(first, oldest)
             sent = [at for at in take(timetable, start - 1, CATCH_UP_MAX) if at <= last]
-            skipped = _ranges(timetable, first, start - 1, "too_late")
+            skipped = _ranges(timetable, first, min(start - 1, last), "too_late")
             if sent:
                 skipped += _ranges(timetable, sent[-1] + 1, last, "misfire")
             return sent, skipped

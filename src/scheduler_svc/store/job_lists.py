@@ -4,7 +4,6 @@ A page is one statement, or two where it passes from the rows that have the key 
 it, which come last in both directions. `q` alone has no index: it reads what the rest leaves.
 """
 
-from collections.abc import Sequence
 from datetime import datetime
 from typing import Any, Literal
 from uuid import UUID
@@ -20,8 +19,6 @@ from scheduler_svc.store.queries import statement
 
 JobOrder = Literal["created_at", "-created_at", "next_fire_at", "-next_fire_at", "name", "-name"]
 
-FEW = 5_000
-"""So many jobs under a label are sorted; where there are more, the list in its order meets them."""
 LAST = instant_at(253_402_300_799_000)
 NAME_END = "~"  # follows every character that a name may have
 ID_FIRST, ID_LAST = UUID(int=0), UUID(int=2**128 - 1)
@@ -63,11 +60,8 @@ async def list_jobs(
     conn: Connection, wanted: JobFilter, order: JobOrder, *, after: Place | None, at_most: int
 ) -> list[Job]:
     """Return a page of jobs, last runs included; runs in a transaction of the caller's."""
-    ids = await _labelled(conn, wanted.labels) if wanted.labels else None
-    if ids == []:
-        return []
     await conn.execute(statement("plan_afresh"))
-    filters = _filters(wanted, ids)
+    filters = _filters(wanted)
     rows: list[Record] = []
     if after is None or after.key is not None:
         name, begin = _WITH[order]
@@ -94,20 +88,11 @@ def place_of(job: Job, order: JobOrder) -> Place:
             return Place(epoch_ms(job.created_at), job.id)
 
 
-async def _labelled(conn: Connection, labels: dict[str, str]) -> list[UUID] | None:
-    """Return the jobs that carry these labels, or None where they are many."""
-    await conn.execute(statement("by_index_only"))
-    rows = await conn.fetch(
-        statement("jobs_labelled"), msgspec.json.encode(labels).decode(), FEW + 1
-    )
-    return [row[0] for row in rows] if len(rows) <= FEW else None
-
-
-def _filters(wanted: JobFilter, ids: Sequence[UUID] | None) -> tuple[Any, ...]:
+def _filters(wanted: JobFilter) -> tuple[Any, ...]:
     labels = msgspec.json.encode(wanted.labels).decode() if wanted.labels else None
     low = wanted.name_prefix or None
     high = None if low is None else low[:-1] + chr(ord(low[-1]) + 1)
-    return (wanted.state, labels, ids, low, high, wanted.q or None)
+    return (wanted.state, labels, low, high, wanted.q or None)
 
 
 def _key(key: int | str | None) -> datetime | str | None:

@@ -73,7 +73,9 @@ async def _make(conn: Connection, day: date) -> bool:
         await _be_alone(conn)
         if name in await names(conn):
             return False
-        # Nothing may be written between the move and the attachment, nor settled while it moves.
+        # Nothing may be written between the move and the attachment, nor settled while it moves;
+        # and a row already on its way to the default partition would be refused there.
+        await conn.execute("LOCK TABLE ONLY runs IN SHARE ROW EXCLUSIVE MODE")
         await conn.execute("LOCK TABLE runs_default IN ACCESS EXCLUSIVE MODE")
         await conn.execute(
             f"CREATE TABLE {name} (LIKE runs INCLUDING DEFAULTS INCLUDING CONSTRAINTS)"

@@ -68,7 +68,8 @@ RETURNING id;
 -- complete_jobs(job_ids, now)
 -- No occurrence is left: the state is part of the definition's revision.
 WITH timers AS (
-    UPDATE job_timers SET revision = revision + 1 WHERE job_id = ANY ($1::uuid[])
+    UPDATE job_timers SET revision = revision + 1
+    WHERE job_id IN (SELECT id FROM jobs WHERE id = ANY ($1::uuid[]) AND state = 'active')
 )
 UPDATE jobs
 SET state = 'completed', revision = revision + 1, updated_at = $2
@@ -80,7 +81,7 @@ RETURNING id;
 WITH timer AS (
     UPDATE job_timers
     SET scheduled_for = NULL, fire_at = NULL, revision = revision + 1
-    WHERE job_id = $1
+    WHERE job_id IN (SELECT id FROM jobs WHERE id = $1 AND state = 'active')
 )
 UPDATE jobs
 SET state = 'paused', pause = $2::json, revision = revision + 1, updated_at = $3

@@ -1,0 +1,61 @@
+"""docs/api.md tells the truth: its tables are the code's, its examples work."""
+
+import json
+import re
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+from typing import Any
+
+import httpx2
+import pytest
+
+from scheduler_svc.api import listing
+from scheduler_svc.api.app import build_app
+from scheduler_svc.store.pool import Pool
+from serving import Clock, Records, lend
+
+PAGE = (Path(__file__).parents[2] / "docs" / "api.md").read_text()
+
+
+def examples(kind: str) -> list[Any]:
+    return [
+        json.loads(text) for text in re.findall(rf"```json {kind}\n(.*?)\n```", PAGE, re.DOTALL)
+    ]
+
+
+@pytest.fixture
+async def http(pool: Pool) -> AsyncIterator[httpx2.AsyncClient]:
+    transport = httpx2.ASGITransport(build_app(lend(pool, Clock(), Records())))
+    async with httpx2.AsyncClient(transport=transport, base_url="http://127.0.0.1") as opened:
+        yield opened
+
+
+@pytest.mark.parametrize(
+    ("mark", "made"), [("operations", listing.operations), ("codes", listing.codes)]
+)
+def test_the_page_shows_the_tables_as_the_code_has_them(mark: str, made: Callable[[], str]) -> None:
+    shown = re.search(rf"<!-- {mark} -->\n(.*?)\n<!-- /{mark} -->", PAGE, re.DOTALL)
+    assert shown is not None
+    assert shown[1].strip() == made()
+
+
+async def test_each_job_on_the_page_can_be_created(http: httpx2.AsyncClient) -> None:
+    assert len(examples("create")) == 2
+    for example in examples("create"):
+        answer = await http.post("/jobs", json=example)
+        assert answer.status_code == 201, answer.text
+
+
+async def test_the_preview_on_the_page_works(http: httpx2.AsyncClient) -> None:
+    (example,) = examples("preview")
+    answer = await http.post("/schedules/preview", json=example)
+    assert answer.status_code == 200, answer.text
+    assert len(answer.json()["occurrences"]) == 3
+    assert answer.json()["warnings"]
+
+
+async def test_the_problem_on_the_page_is_one_that_is_answered(http: httpx2.AsyncClient) -> None:
+    (problem,) = examples("problem")
+    body = {"schedule": {"every": "5m"}, "target": {"urll": "https://example.com/"}}
+    answer = await http.post("/jobs", json=body, headers={"X-Request-ID": "docs"})
+    assert answer.json() == problem

@@ -1,0 +1,192 @@
+"""Days of history: made ahead, filled from the default partition, dropped when they are over."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from datetime import UTC, date, datetime, timedelta
+from uuid import uuid4
+
+import pytest
+
+from ledger import a_run, add_job, an_end, due_run, write
+from scheduler_svc.domain.ids import epoch_ms
+from scheduler_svc.store import partitions, settlements
+from scheduler_svc.store.pool import Pool, connection, transaction
+
+TODAY = date(2026, 1, 5)
+NOON_MS = epoch_ms(datetime(2026, 1, 5, 12, tzinfo=UTC))
+DAY_MS = 86_400_000
+
+
+@pytest.fixture(autouse=True)
+async def no_days(pool: Pool) -> AsyncIterator[None]:
+    """Begin and end without a partition of any day."""
+
+    async def clear() -> None:
+        async with connection(pool) as conn:
+            for name in await partitions.names(conn):
+                await conn.execute(f"DROP TABLE {name}")
+
+    await clear()
+    yield
+    await clear()
+
+
+async def _where(pool: Pool) -> list[str]:
+    rows = await pool.fetch("SELECT tableoid::regclass::text AS t FROM runs ORDER BY 1")
+    return [row["t"] for row in rows]
+
+
+async def test_days_are_made_from_yesterday_to_so_many_ahead(pool: Pool) -> None:
+    async with connection(pool) as conn:
+        made = await partitions.ensure(conn, today=TODAY, ahead=3)
+        assert made == [
+            "runs_p20260104",
+            "runs_p20260105",
+            "runs_p20260106",
+            "runs_p20260107",
+            "runs_p20260108",
+        ]
+        assert await partitions.ensure(conn, today=TODAY, ahead=3) == []
+        assert await partitions.names(conn) == made
+
+
+async def test_a_run_lies_in_the_partition_of_its_nominal_day(pool: Pool) -> None:
+    async with connection(pool) as conn:
+        await partitions.ensure(conn, today=TODAY, ahead=1)
+    midnight = epoch_ms(datetime(2026, 1, 6, tzinfo=UTC))
+    async with transaction(pool) as conn:
+        job = await add_job(conn)
+        for at_ms in (NOON_MS, midnight - 1, midnight, midnight + 9 * DAY_MS):
+            await write(conn, job, a_run(job, at_ms), replica=uuid4())
+    assert await _where(pool) == [
+        "runs_default",
+        "runs_p20260105",
+        "runs_p20260105",
+        "runs_p20260106",
+    ]
+
+
+async def test_what_the_default_partition_holds_of_a_new_day_moves_into_it(pool: Pool) -> None:
+    async with transaction(pool) as conn:
+        job = await add_job(conn)
+        runs = [a_run(job, NOON_MS), a_run(job, NOON_MS + 30 * DAY_MS)]
+        await write(conn, job, *runs, replica=uuid4())
+    async with connection(pool) as conn:
+        await partitions.ensure(conn, today=TODAY, ahead=0)
+    assert await _where(pool) == ["runs_default", "runs_p20260105"]
+    async with transaction(pool) as conn:
+        assert await settlements.settle(conn, [an_end(job, run) for run in runs]) == {
+            run.id: "succeeded" for run in runs
+        }
+
+
+async def test_an_attempt_that_ends_while_its_day_is_made_is_settled(pool: Pool) -> None:
+    async with transaction(pool) as conn:
+        job = await add_job(conn)
+        run = a_run(job, NOON_MS)
+        await write(conn, job, run, replica=uuid4())
+
+    async def make() -> None:
+        async with connection(pool) as conn:
+            await partitions.ensure(conn, today=TODAY, ahead=0)
+
+    async with transaction(pool) as settler:
+        assert len(await settlements.settle(settler, [an_end(job, run)])) == 1
+        making = asyncio.create_task(make())
+        await asyncio.sleep(0.05)  # most likely it waits for us by now; right either way
+    await asyncio.wait_for(making, 5)
+    assert await pool.fetchval("SELECT status FROM runs") == "succeeded"
+
+
+async def test_days_can_be_made_by_many_replicas_at_once(pool: Pool) -> None:
+    async def make() -> list[str]:
+        async with connection(pool) as conn:
+            return await partitions.ensure(conn, today=TODAY, ahead=3)
+
+    made = await asyncio.gather(*(make() for _ in range(4)))
+    assert sorted(name for names in made for name in names) == [
+        partitions.partition_name(TODAY + timedelta(days=n)) for n in range(-1, 4)
+    ]
+
+
+async def test_days_are_made_while_runs_are_written(pool: Pool) -> None:
+    stop = asyncio.Event()
+
+    async def writer() -> int:
+        count = 0
+        async with connection(pool) as conn:
+            job = await add_job(conn)
+            while not stop.is_set():
+                await write(conn, job, a_run(job, NOON_MS + count), replica=uuid4())
+                count += 1
+        return count
+
+    writing = [asyncio.create_task(writer()) for _ in range(3)]
+    async with connection(pool) as conn:
+        while await conn.fetchval("SELECT count(*) FROM runs") < 60:
+            pass
+        await partitions.ensure(conn, today=TODAY, ahead=2)
+    stop.set()
+    counts = await asyncio.gather(*writing)
+    assert await pool.fetchval("SELECT count(*) FROM runs") == sum(counts)
+    assert "runs_default" not in await _where(pool)
+
+
+async def test_old_days_are_dropped_by_many_replicas_at_once(pool: Pool) -> None:
+    async with connection(pool) as conn:
+        await partitions.ensure(conn, today=TODAY, ahead=5)
+
+    async def drop() -> list[str]:
+        async with connection(pool) as conn:
+            return await partitions.drop(conn, before=TODAY + timedelta(days=3))
+
+    dropped = await asyncio.gather(*(drop() for _ in range(4)))
+    assert sorted(name for names in dropped for name in names) == [
+        partitions.partition_name(TODAY + timedelta(days=n)) for n in range(-1, 3)
+    ]
+
+
+async def test_a_day_with_an_unfinished_run_is_kept(pool: Pool) -> None:
+    async with connection(pool) as conn:
+        await partitions.ensure(conn, today=TODAY, ahead=0)
+        job = await add_job(conn)
+        await due_run(conn, job, due_ms=NOON_MS)
+        dropped = await partitions.drop(conn, before=TODAY + timedelta(days=9))
+        assert dropped == ["runs_p20260104"]
+
+
+async def test_a_lock_that_is_not_to_be_had_leaves_the_day_to_the_next_round(
+    pool: Pool,
+) -> None:
+    """A dump holds its locks for hours; nothing may fail for that, nor wait."""
+    async with connection(pool) as conn:
+        await partitions.ensure(conn, today=TODAY - timedelta(days=5), ahead=0)
+    async with transaction(pool) as dump, connection(pool) as conn:
+        await dump.fetch("SELECT count(*) FROM runs")
+        async with asyncio.timeout(10):
+            assert await partitions.drop(conn, before=TODAY) == []
+            assert await partitions.ensure(conn, today=TODAY, ahead=0) == []
+    async with connection(pool) as conn:
+        assert len(await partitions.drop(conn, before=TODAY - timedelta(days=2))) == 2
+        assert len(await partitions.ensure(conn, today=TODAY, ahead=0)) == 2
+
+
+async def test_the_default_partition_is_pruned_in_batches_and_keeps_the_unfinished(
+    pool: Pool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(partitions, "PRUNE_BATCH", 4)
+    async with transaction(pool) as conn:
+        job = await add_job(conn)
+        old = [
+            a_run(job, NOON_MS + n, status="skipped", reason="overlap", fire_ms=NOON_MS)
+            for n in range(6)
+        ]
+        await write(conn, job, *old, replica=uuid4())
+        await due_run(conn, job, due_ms=NOON_MS + 7)
+    async with connection(pool) as conn:
+        await conn.execute("SET enable_hashjoin = off; SET enable_mergejoin = off")
+        assert await partitions.prune_default(conn, before_ms=NOON_MS + DAY_MS) == 4
+        assert await partitions.prune_default(conn, before_ms=NOON_MS + DAY_MS) == 2
+        assert await partitions.prune_default(conn, before_ms=NOON_MS + DAY_MS) == 0
+        assert await conn.fetchval("SELECT count(*) FROM runs") == 1
+        await conn.execute("RESET enable_hashjoin; RESET enable_mergejoin")
