@@ -124,3 +124,14 @@ async def test_a_bad_parameter_of_upcoming_is_named(http: httpx2.AsyncClient, qu
     answer = await http.get(f"/jobs/u/upcoming?{query}")
     assert answer.status_code == 422
     assert answer.json()["errors"][0]["parameter"] == query.partition("=")[0]
+
+
+async def test_a_warning_is_gone_as_soon_as_its_instant_has_come(
+    http: httpx2.AsyncClient, clock: Clock
+) -> None:
+    await create(http, name="u", schedule=BERLIN)
+    change_ms = 1_774_746_000_000  # 2026-03-29T01:00:00Z
+    for now_ms, first in ((change_ms - 1, "2026-03-29T01:00:00Z"), (change_ms, None)):
+        clock.ms = now_ms
+        codes = {one["code"]: one["at"] for one in (await http.get("/jobs/u")).json()["warnings"]}
+        assert codes["dst_gap"] == (first or "2027-03-28T01:00:00Z")

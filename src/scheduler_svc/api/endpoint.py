@@ -30,11 +30,10 @@ class Endpoint:
         self.deps = deps
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        head = scope["method"] == "HEAD"
-        route = self.by_method["GET" if head else scope["method"]]
+        route = self.by_method["GET" if scope["method"] == "HEAD" else scope["method"]]
         scope[ROUTE] = route.path
         call = await read_call(route, self.deps, scope, receive)
-        await send_reply(await route.handler(call), send, head=head)
+        await send_reply(await route.handler(call), send)
 
 
 async def read_call(route: Route, deps: Deps, scope: Scope, receive: Receive) -> Call:

@@ -1,6 +1,7 @@
 """A job as an answer: what is stored, and what its schedule says about the time ahead."""
 
 from collections.abc import Iterable
+from functools import lru_cache
 
 from scheduler_svc.api.wire import stamp, stamp_ms, stamp_or_none
 from scheduler_svc.api.wire_jobs import (
@@ -18,6 +19,7 @@ from scheduler_svc.domain.ids import epoch_ms
 from scheduler_svc.domain.occurrences import Timetable, take
 
 UPCOMING = 5
+HOUR_MS = 3_600_000
 UNSIGNED = JobWarning(
     code="unsigned",
     detail="The target asks for signed requests, but there is no signing secret: they go unsigned.",
@@ -89,7 +91,11 @@ def within_max_runs(job: jobs.Job, occurrences: list[int]) -> list[int]:
 def warnings(definition: jobs.Definition, plan: PlannedJob, now_ms: int) -> list[JobWarning]:
     """Name what may surprise about a definition."""
     unsigned = [UNSIGNED] if definition.target.sign else []
-    return [*shown_warnings(clock_changes.warnings(plan.timetable, now_ms)), *unsigned]
+    hour_ms = now_ms - now_ms % HOUR_MS
+    found = _clock_changes(plan.timetable, hour_ms)
+    if any(epoch_ms(one.at) <= now_ms for one in found):
+        found = tuple(clock_changes.warnings(plan.timetable, now_ms))
+    return [*shown_warnings(found), *unsigned]
 
 
 def shown_warnings(found: Iterable[ScheduleWarning]) -> list[JobWarning]:
@@ -107,6 +113,12 @@ def shown_occurrences(timetable: Timetable, instants: Iterable[int]) -> list[Occ
         )
         for at in instants
     ]
+
+
+@lru_cache(maxsize=8192)
+def _clock_changes(timetable: Timetable, hour_ms: int) -> tuple[ScheduleWarning, ...]:
+    """Look for clock changes once an hour, for the list of jobs asks again and again."""
+    return tuple(clock_changes.warnings(timetable, hour_ms))
 
 
 def _pause(pause: jobs.Pause | None) -> JobPause | None:

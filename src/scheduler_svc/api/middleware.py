@@ -61,7 +61,7 @@ class Frame:
             reply = self._reply_to(error, scope)
             if answer.started:
                 raise
-            await send_reply(reply, answer, head=scope["method"] == "HEAD")
+            await send_reply(reply, answer)
         finally:
             self.deps.on_request(_access(scope, answer.status, perf_counter() - began))
 

@@ -12,15 +12,15 @@ BODILESS = frozenset({204, 304})
 _ENCODER = msgspec.json.Encoder()
 
 
-async def send_reply(reply: Reply, send: Send, *, head: bool) -> None:
-    """Send a reply; without its body where HEAD asked, which gets the headers of a GET."""
+async def send_reply(reply: Reply, send: Send) -> None:
+    """Send a reply; where HEAD asked, the server leaves the body out and the headers stay."""
     body = b"" if reply.status in BODILESS else encoded(reply.body)
     headers = [(name.lower().encode(), text.encode("latin-1")) for name, text in _fields(reply)]
     if reply.status not in BODILESS:
         headers.append((b"content-type", reply.media_type.encode()))
         headers.append((b"content-length", str(len(body)).encode()))
     await send({"type": "http.response.start", "status": reply.status, "headers": headers})
-    await send({"type": "http.response.body", "body": b"" if head else body})
+    await send({"type": "http.response.body", "body": body})
 
 
 def encoded(body: Any) -> bytes:

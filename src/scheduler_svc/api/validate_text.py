@@ -65,4 +65,4 @@ def pattern_fault(text: str, pattern: str) -> str | None:
 
 @lru_cache(maxsize=256)
 def _compiled(pattern: str) -> re.Pattern[str]:
-    return re.compile(pattern.removesuffix("$"))
+    return re.compile(pattern)

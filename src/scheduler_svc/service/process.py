@@ -59,6 +59,7 @@ async def _run(
         if built is None:
             return OK  # told to stop while the database was awaited
         server = _Server(_server_config(build_app(built.deps)))
+        _open(listening)
         if lifeline is not None:
             lifeline.say_serving()
         else:
@@ -156,15 +157,25 @@ def _listening(settings: Settings) -> Iterator[socket.socket]:
     listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     if settings.workers > 1:
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
-    try:
-        listening.bind((settings.host, settings.port))
-    except OSError as error:
-        listening.close()
-        raise assembly.CanNotStart(
-            f"can not listen on {settings.host}:{settings.port}: {error.strerror}"
-        ) from error
     with listening:
+        try:
+            listening.bind((settings.host, settings.port))
+        except OSError as error:
+            raise _refused(f"{settings.host}:{settings.port}", error) from error
         yield listening
+
+
+def _open(listening: socket.socket) -> None:
+    """Let callers in from here on: they wait for uvicorn, and are no longer turned away."""
+    try:
+        listening.listen(BACKLOG)
+    except OSError as error:
+        host, port = listening.getsockname()[:2]
+        raise _refused(f"{host}:{port}", error) from error
+
+
+def _refused(where: str, error: OSError) -> assembly.CanNotStart:
+    return assembly.CanNotStart(f"can not listen on {where}: {error.strerror}")
 
 
 def greeting(settings: Settings, host: str, port: int) -> str:

@@ -1,0 +1,242 @@
+"""What the engine's statements cost: an index, one batch of rows, and buffers that do not grow.
+
+Each is asked with and without statistics of the tables, with values known and with a generic plan.
+`python -m bench.plans` asks the same of a database a hundred times the size.
+"""
+
+import os
+import secrets
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+from urllib.parse import urlsplit, urlunsplit
+from uuid import UUID
+
+import asyncpg
+import pytest
+
+from scheduler_svc.store import migrate
+from scheduler_svc.store.pool import BY_KEY, Connection, session_settings
+from scheduler_svc.store.queries import statement
+from seeding import BATCH, NOON, REPLICA, Told, explained, seed, soon
+
+JOBS = int(os.environ.get("PLANS_JOBS", "50000"))
+RUNS = int(os.environ.get("PLANS_RUNS", "100000"))
+BUFFERS_A_ROW = 30
+"""A row that is moved costs a look by key in some indexes, and an entry in each of them."""
+EDGE = BATCH // 2
+
+pytestmark = pytest.mark.timeout(60 if JOBS <= 50_000 else 3600)
+
+
+@pytest.fixture(scope="module")
+async def seeded(server_dsn: str) -> AsyncIterator[dict[str, str]]:
+    """Two databases with the same rows: one with statistics, and one without."""
+    name = f"scheduler_plans_{secrets.token_hex(4)}"
+    made = {"without statistics": name, "with statistics": f"{name}_known"}
+    dsns = {
+        key: urlunsplit(urlsplit(server_dsn)._replace(path=f"/{one}")) for key, one in made.items()
+    }
+    await _on(server_dsn, f'CREATE DATABASE "{name}" TEMPLATE template0')
+    await migrate.migrate(dsns["without statistics"])
+    await _seed(dsns["without statistics"])
+    await _on(server_dsn, f'CREATE DATABASE "{name}_known" TEMPLATE "{name}"')
+    await _on(dsns["with statistics"], "VACUUM ANALYZE")
+    yield dsns
+    for one in made.values():
+        await _on(server_dsn, f'DROP DATABASE "{one}" WITH (FORCE)')
+
+
+async def _seed(dsn: str) -> None:
+    async with _connected(dsn) as conn:
+        await seed(conn, jobs=JOBS, runs=RUNS)
+        for (table,) in await conn.fetch(
+            "SELECT oid::regclass::text FROM pg_class WHERE relkind = 'r'"
+            " AND relnamespace = 'public'::regnamespace"
+        ):
+            await conn.execute(f"ALTER TABLE {table} SET (autovacuum_enabled = off)")
+
+
+async def _on(dsn: str, sql: str) -> None:
+    async with _connected(dsn) as conn:
+        await conn.execute(sql)
+
+
+@asynccontextmanager
+async def _connected(dsn: str, **settings: str) -> AsyncIterator[Connection]:
+    opened = await asyncpg.connect(dsn, timeout=10, server_settings=settings)
+    try:
+        yield opened
+    finally:
+        await opened.close()
+
+
+@pytest.fixture(params=["with statistics", "without statistics"])
+async def known(request: pytest.FixtureRequest, seeded: dict[str, str]) -> str:
+    return seeded[request.param]
+
+
+@pytest.fixture(params=["force_custom_plan", "force_generic_plan"])
+async def conn(request: pytest.FixtureRequest, known: str) -> AsyncIterator[Connection]:
+    """A connection as the engine opens it."""
+    settings = session_settings(
+        application_name="plans",
+        statement_timeout_ms=0,
+        lock_timeout_ms=0,
+        idle_in_transaction_ms=0,
+    )
+    async with _connected(
+        known, **settings, **BY_KEY, plan_cache_mode=request.param
+    ) as opened:
+        yield opened
+
+
+async def _cost(conn: Connection, name: str, *args: Any) -> Told:
+    """Run a statement twice, the first time to warm the caches; print the second's figures."""
+    await explained(conn, statement(name), args)
+    told = await explained(conn, statement(name), args)
+    print(f"{name:18} {told.read:6} rows {told.buffers:7} buffers {told.ms:8.2f} ms")
+    assert told.whole == []
+    return told
+
+
+async def test_the_claim_reads_one_batch_of_timers(conn: Connection) -> None:
+    told = await _cost(conn, "lock_due_timers", soon(-10**9), UUID(int=0), soon(1000), BATCH)
+    assert told.read <= BATCH + EDGE
+    assert told.buffers <= BATCH * 4
+
+
+async def test_reading_definitions_looks_each_up_by_key(conn: Connection) -> None:
+    ids = await _due_jobs(conn)
+    told = await _cost(conn, "load_definitions", ids)
+    assert told.read <= BATCH + EDGE
+    assert told.buffers <= BATCH * 6
+
+
+async def test_looking_for_unfinished_runs_reads_no_history(conn: Connection) -> None:
+    ids = await _due_jobs(conn)
+    told = await _cost(conn, "open_runs", ids)
+    assert told.read <= BATCH * 6 + EDGE
+    assert told.buffers <= BATCH * BUFFERS_A_ROW
+
+
+async def test_looking_for_named_runs_looks_each_up_by_key(conn: Connection) -> None:
+    ids = await _due_jobs(conn)
+    told = await _cost(conn, "open_occurrences", ids, [NOON] * len(ids))
+    assert told.read <= BATCH + EDGE
+    assert told.buffers <= BATCH * 6
+
+
+async def test_writing_decisions_touches_the_batch(conn: Connection) -> None:
+    ids = await _due_jobs(conn)
+    n = len(ids)
+    at = [soon(k) for k in range(n)]
+    told = await _cost(
+        conn,
+        "write_decisions",
+        *(ids, at, at, [1] * n),
+        *(ids, at, ids, [None] * n, ["default"] * n, ["schedule"] * n, ["running"] * n),
+        *([None] * n, [1] * n, [None] * n, [0] * n, at, [False] * n),
+        REPLICA,
+        NOON,
+    )
+    assert told.read <= BATCH + EDGE
+    assert told.buffers <= BATCH * BUFFERS_A_ROW * 2
+
+
+async def test_settling_looks_each_run_up_by_key(conn: Connection) -> None:
+    held = await _held(conn)
+    n = len(held)
+    told = await _cost(
+        conn,
+        "settle_runs",
+        *([r["id"] for r in held], [r["scheduled_for"] for r in held], [1] * n),
+        *(["succeeded"] * n, [None] * n, ['{"number":1}'] * n, [NOON] * n, [NOON] * n),
+        *([None] * n, [5] * n, [5] * n),
+    )
+    assert told.read <= BATCH + EDGE
+    assert told.buffers <= BATCH * BUFFERS_A_ROW * 2
+
+
+async def test_the_claim_of_waiting_runs_reads_one_batch(conn: Connection) -> None:
+    told = await _cost(conn, "claim_due_runs", soon(1000), BATCH, REPLICA, NOON)
+    assert told.read <= BATCH * 2 + EDGE
+    assert told.buffers <= BATCH * BUFFERS_A_ROW * 2
+
+
+async def test_asking_for_the_next_instants_reads_a_handful(conn: Connection) -> None:
+    told = await _cost(conn, "next_instants", soon(1000))
+    assert told.read <= 100
+    assert told.buffers <= 600
+
+
+async def test_giving_back_and_forgetting_look_each_run_up_by_key(conn: Connection) -> None:
+    held = await _held(conn)
+    keys = ([r["id"] for r in held], [r["scheduled_for"] for r in held], [1] * len(held))
+    for name, more in (("release_runs", [REPLICA]), ("forget_runs", [REPLICA, soon(-10**6)])):
+        told = await _cost(conn, name, *keys, *more)
+        assert told.read <= BATCH * 4 + EDGE
+        assert told.buffers <= BATCH * BUFFERS_A_ROW * 2
+
+
+async def test_a_rescue_reads_one_batch(conn: Connection) -> None:
+    work = conn.transaction()
+    await work.start()
+    await conn.execute(
+        "INSERT INTO replicas VALUES ($1, 'h', 1, '0', '0', 'all', $2, $2, $2, 0, 1)",
+        REPLICA,
+        soon(-1),
+    )
+    told = await _cost(conn, "rescue_runs", NOON, BATCH)
+    await work.rollback()
+    assert told.read <= BATCH * 2 + EDGE
+    assert told.buffers <= BATCH * BUFFERS_A_ROW * 2
+
+
+async def test_the_upkeep_of_one_replica_reads_what_is_in_flight(conn: Connection) -> None:
+    told = await _cost(conn, "cancel_wanted", REPLICA)
+    assert told.read <= BATCH * 2
+    told = await _cost(conn, "my_runs", REPLICA, soon(1))
+    assert told.read <= BATCH * 2
+
+
+async def test_dead_entries_behind_the_mark_cost_nothing_while_an_old_snapshot_is_open(
+    seeded: dict[str, str],
+) -> None:
+    """G10: a transaction left open for hours keeps vacuum from removing what was moved on."""
+    dsn = seeded["with statistics"]
+    async with _connected(dsn) as old, _connected(dsn, **BY_KEY) as conn:
+        snapshot = old.transaction(isolation="repeatable_read")
+        await snapshot.start()
+        await old.fetchval("SELECT count(*) FROM replicas")
+        for _ in range(10):
+            await conn.execute(
+                "UPDATE job_timers SET fire_at = fire_at + interval '1 ms' WHERE fire_at < $1",
+                NOON,
+            )
+        scans = {
+            name: await explained(
+                conn, statement("lock_due_timers"), (start, UUID(int=0), soon(1000), BATCH)
+            )
+            for name, start in (("whole", soon(-10**9)), ("marked", soon(-1000)))
+        }
+        await snapshot.rollback()
+    assert scans["marked"].buffers * 3 < scans["whole"].buffers
+
+
+async def _due_jobs(conn: Connection) -> list[UUID]:
+    rows = await conn.fetch(
+        "SELECT job_id FROM job_timers WHERE fire_at <= $1 ORDER BY fire_at LIMIT $2", NOON, BATCH
+    )
+    assert len(rows) == BATCH
+    return [row["job_id"] for row in rows]
+
+
+async def _held(conn: Connection) -> list[asyncpg.Record]:
+    rows = await conn.fetch(
+        "SELECT id, scheduled_for FROM runs WHERE replica = $1 AND status = 'running' LIMIT $2",
+        REPLICA,
+        BATCH,
+    )
+    assert len(rows) == BATCH
+    return list(rows)
