@@ -53,9 +53,7 @@ async def test_another_attempt_than_the_present_one_settles_nothing(
 
 
 @pytest.mark.parametrize("status", ["succeeded", "failed", "cancelled", "due"])
-async def test_what_is_not_running_any_more_is_settled_by_nobody(
-    pool: Pool, status: str
-) -> None:
+async def test_what_is_not_running_any_more_is_settled_by_nobody(pool: Pool, status: str) -> None:
     async with transaction(pool) as conn:
         job, run = await _running(conn, uuid4())
         reason = None if status in {"succeeded", "due"} else "status"
@@ -251,8 +249,10 @@ async def test_what_a_replica_holds_by_the_database_is_told_with_its_token(pool:
 async def test_a_job_whose_target_is_gone_is_paused_once(pool: Pool) -> None:
     async with transaction(pool) as conn:
         job = await add_job(conn)
-        assert await settlements.pause_gone(conn, [job.id], now_ms=MORNING_MS) == [job.id]
-        assert await settlements.pause_gone(conn, [job.id], now_ms=MORNING_MS) == []
+        assert await settlements.pause_jobs(conn, [job.id], reason="gone", now_ms=MORNING_MS) == [
+            job.id
+        ]
+        assert await settlements.pause_jobs(conn, [job.id], reason="gone", now_ms=MORNING_MS) == []
     row = await pool.fetchrow("SELECT revision, fire_at FROM job_timers")
     assert row is not None
     assert tuple(row) == (2, None)

@@ -11,6 +11,7 @@ from msgspec import Struct
 from starlette.datastructures import Headers
 
 from scheduler_svc.domain.egress import EgressRules
+from scheduler_svc.domain.events import OnEvent, ignore
 from scheduler_svc.store.pool import Pool
 
 
@@ -85,6 +86,7 @@ class Deps(Struct, frozen=True, kw_only=True):
     public_url: str | None = None
     on_request: Callable[[Access], None] = _ignore
     on_failure: Callable[[Failure], None] = _ignore
+    on_event: OnEvent = ignore
 
 
 class Call(Struct, frozen=True, kw_only=True):

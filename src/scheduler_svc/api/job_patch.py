@@ -26,6 +26,7 @@ from scheduler_svc.api.validate import unknown_names
 from scheduler_svc.api.validate_json import parse
 from scheduler_svc.api.wire_jobs import READ_ONLY, Job, JobComparison
 from scheduler_svc.domain.errors import Fault, Invalid
+from scheduler_svc.domain.events import EventName
 from scheduler_svc.domain.jobs import Definition
 from scheduler_svc.store.pool import transaction
 
@@ -45,6 +46,7 @@ async def patch_job(call: Call) -> Reply:
             return Reply(body=comparison(locked.job, after, now_ms=locked.now_ms))
         done = await edit(conn, locked, definition)
     if done.changed:
+        call.deps.on_event(EventName.JOB_UPDATED, job_id=done.job.id)
         await handover.given_up(call, done.job.id)
     return Reply(
         body=job_view(done.job, now_ms=locked.now_ms),

@@ -20,6 +20,7 @@ from scheduler_svc.api.wire_jobs import Job, JobPauseRequest, JobResumeRequest
 from scheduler_svc.domain import jobs
 from scheduler_svc.domain.arming import Missed, arm, passed_while_paused
 from scheduler_svc.domain.errors import Fault, Invalid
+from scheduler_svc.domain.events import EventName
 from scheduler_svc.domain.ids import epoch_ms, instant_at
 from scheduler_svc.store.pool import Connection, transaction
 
@@ -37,6 +38,7 @@ async def pause_job(call: Call) -> Reply:
         if changed:
             job = await _pause(conn, locked, asked.reason)
     if changed:
+        call.deps.on_event(EventName.JOB_PAUSED, job_id=job.id, reason=asked.reason)
         await handover.given_up(call, job.id)
     return _reply(job, locked)
 
@@ -49,6 +51,8 @@ async def resume_job(call: Call) -> Reply:
         job = locked.job
         if job.state == "paused":
             job = await _resume(conn, locked, asked.missed)
+    if job is not locked.job:
+        call.deps.on_event(EventName.JOB_RESUMED, job_id=job.id)
     if asked.missed != "skip":
         await release_queued(call, job.id)
     return _reply(job, locked)

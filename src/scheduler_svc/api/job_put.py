@@ -1,5 +1,7 @@
 """PUT /jobs/{name}: create or replace a job by its name; by an id only replace."""
 
+from uuid import UUID
+
 from msgspec import structs
 
 from scheduler_svc.api import etag, handover, job_create
@@ -21,6 +23,7 @@ from scheduler_svc.api.route import (
 )
 from scheduler_svc.api.wire_jobs import JobComparison, JobPut
 from scheduler_svc.domain.errors import Fault, Invalid, NameTaken, NotFound
+from scheduler_svc.domain.events import EventName
 from scheduler_svc.domain.ids import looks_like_id
 from scheduler_svc.domain.jobs import NAME_PATTERN, Definition
 from scheduler_svc.store.pool import Connection, transaction
@@ -44,14 +47,18 @@ async def _put(call: Call) -> Reply:
         except NotFound:
             locked = None
         if locked is None:
-            return await _create(conn, call, key)
-        reply, changed = await _replace(conn, call, locked)
-    if changed:
-        await handover.given_up(call, locked.job.id)
+            reply, touched = await _create(conn, call, key)
+        else:
+            reply, touched = await _replace(conn, call, locked)
+    if touched is not None:
+        event = EventName.JOB_CREATED if locked is None else EventName.JOB_UPDATED
+        call.deps.on_event(event, job_id=touched)
+        await handover.given_up(call, touched)
     return reply
 
 
-async def _create(conn: Connection, call: Call, name: str) -> Reply:
+async def _create(conn: Connection, call: Call, name: str) -> tuple[Reply, UUID | None]:
+    """Create a job; with the answer goes its id, or None where nothing was written."""
     if looks_like_id(name):
         raise no_job(name)
     if not is_name(name):
@@ -62,29 +69,31 @@ async def _create(conn: Connection, call: Call, name: str) -> Reply:
     new = structs.replace(new, definition=_named(new.definition, name))
     if call.query["dry_run"]:
         shown = job_create.armed(new, now_ms)[0]
-        return Reply(body=comparison(None, shown, now_ms=now_ms))
+        return Reply(body=comparison(None, shown, now_ms=now_ms)), None
     job = await job_create.insert(conn, new, now_ms)
-    return Reply(
+    reply = Reply(
         status=201,
         body=put_view(job, now_ms=now_ms, changed=True),
         headers={"Location": f"/jobs/{job.id}", "ETag": etag.of(job.revision)},
     )
+    return reply, job.id
 
 
-async def _replace(conn: Connection, call: Call, locked: LockedJob) -> tuple[Reply, bool]:
+async def _replace(conn: Connection, call: Call, locked: LockedJob) -> tuple[Reply, UUID | None]:
+    """Replace a job; with the answer goes its id, or None where nothing was changed."""
     etag.check(call.headers, etag.of(locked.job.revision))
     definition = read_definition(call.body, bench(call, locked))
     if not looks_like_id(call.path["id"]):
         definition = _named(definition, call.path["id"])
     if call.query["dry_run"]:
         after = would_be(locked.job, definition)
-        return Reply(body=comparison(locked.job, after, now_ms=locked.now_ms)), False
+        return Reply(body=comparison(locked.job, after, now_ms=locked.now_ms)), None
     done = await edit(conn, locked, definition)
     reply = Reply(
         body=put_view(done.job, now_ms=locked.now_ms, changed=done.changed),
         headers={"ETag": etag.of(done.job.revision)},
     )
-    return reply, done.changed
+    return reply, done.job.id if done.changed else None
 
 
 def _named(definition: Definition, name: str) -> Definition:

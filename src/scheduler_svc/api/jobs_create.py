@@ -6,6 +6,7 @@ from scheduler_svc.api.job_examples import EXAMPLES, JOB
 from scheduler_svc.api.job_view import job_view
 from scheduler_svc.api.route import Answer, Body, QueryParam, Route
 from scheduler_svc.api.wire_jobs import Job
+from scheduler_svc.domain.events import EventName
 from scheduler_svc.domain.jobs import Definition
 from scheduler_svc.store.pool import connection, transaction
 
@@ -23,6 +24,7 @@ async def create_job(call: Call) -> Reply:
         return Reply(body=job_view(shown, now_ms=now_ms, upcoming=DRY_UPCOMING, dry=True))
     async with transaction(call.deps.pool) as conn:
         job = await job_create.insert(conn, new, now_ms)
+    call.deps.on_event(EventName.JOB_CREATED, job_id=job.id)
     return Reply(
         status=201,
         body=job_view(job, now_ms=now_ms),

@@ -24,6 +24,7 @@ from scheduler_svc.store.settlements import Settlement
 
 GATHER_SECONDS = 0.005
 BATCH_MAX = 500
+GONE = "the target answered 410 Gone"
 BACKOFF_SECONDS_MAX = 2.0
 EVENTS: dict[RunStatus, EventName] = {
     "succeeded": EventName.RUN_SUCCEEDED,
@@ -111,7 +112,7 @@ async def _write(
     gone = {ended.held.claim.job_id for ended, settlement in written if settlement.reason == "gone"}
     if gone:
         # Before the runs: timers are locked before jobs and runs, everywhere.
-        await settlements.pause_gone(conn, sorted(gone), now_ms=now_ms)
+        await settlements.pause_jobs(conn, sorted(gone), reason=GONE, now_ms=now_ms)
     settled = await settlements.settle(conn, [settlement for _, settlement in written])
     queues = {
         ended.held.claim.job_id

@@ -145,7 +145,7 @@ async def _decide(
 async def _park(parts: Parts, conn: Connection, job_id: UUID, error: Exception) -> None:
     """Set a job aside that can not be decided; the pass goes on (DESIGN 6.8)."""
     reason = f"the service could not decide this job: {type(error).__name__}"
-    await timers.park_job(conn, job_id, reason=reason, now_ms=parts.clock.now_ms())
+    await settlements.pause_jobs(conn, [job_id], reason=reason, now_ms=parts.clock.now_ms())
     parts.on_event(EventName.JOB_PARKED, job_id=job_id, error=repr(error))
 
 

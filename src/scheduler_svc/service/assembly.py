@@ -246,6 +246,7 @@ def _deps(
         lookahead_ms=int(settings.lookahead * 1000),
         loopback_only=settings.profile == "development",
         public_url=settings.public_url,
+        on_event=on_event,
         on_request=on_request,
         on_failure=on_failure,
     )

@@ -7,7 +7,6 @@ from uuid import UUID
 import msgspec
 
 from scheduler_svc.domain.ids import epoch_ms, instant_at
-from scheduler_svc.domain.jobs import Pause
 from scheduler_svc.domain.runs import RunStatus
 from scheduler_svc.store.pool import Connection
 from scheduler_svc.store.queries import statement
@@ -77,11 +76,11 @@ async def release_stranded(conn: Connection, *, now_ms: int) -> list[UUID]:
     return [row[0] for row in rows]
 
 
-async def pause_gone(conn: Connection, job_ids: Sequence[UUID], *, now_ms: int) -> list[UUID]:
-    """Pause jobs whose target answered 410."""
-    now = instant_at(now_ms)
-    pause = msgspec.json.encode(Pause(reason="the target answered 410 Gone", since=now)).decode()
-    rows = await conn.fetch(statement("pause_gone_jobs"), job_ids, pause, now)
+async def pause_jobs(
+    conn: Connection, job_ids: Sequence[UUID], *, reason: str, now_ms: int
+) -> list[UUID]:
+    """Pause active jobs on the service's own account; return which were active."""
+    rows = await conn.fetch(statement("pause_jobs"), job_ids, reason, instant_at(now_ms))
     return [row[0] for row in rows]
 
 

@@ -13,7 +13,7 @@ import msgspec
 
 from scheduler_svc.domain.decide import Decision, NewRun, PlannedJob, Timer
 from scheduler_svc.domain.ids import epoch_ms, instant_at, run_id
-from scheduler_svc.domain.jobs import Definition, Pause
+from scheduler_svc.domain.jobs import Definition
 from scheduler_svc.domain.overlap import OpenRun
 from scheduler_svc.store.pool import Connection
 from scheduler_svc.store.queries import statement
@@ -110,13 +110,6 @@ async def complete_jobs(conn: Connection, job_ids: Sequence[UUID], *, now_ms: in
     """Mark jobs that have no occurrence left."""
     rows = await conn.fetch(statement("complete_jobs"), job_ids, instant_at(now_ms))
     return [row[0] for row in rows]
-
-
-async def park_job(conn: Connection, job_id: UUID, *, reason: str, now_ms: int) -> None:
-    """Pause a job that can not be decided, so that it harms no other (DESIGN 6.8)."""
-    now = instant_at(now_ms)
-    pause = msgspec.json.encode(Pause(reason=reason, since=now)).decode()
-    await conn.fetch(statement("park_job"), job_id, pause, now)
 
 
 def _run_row(job: PlannedJob, run: NewRun) -> tuple[Any, ...]:

@@ -110,14 +110,31 @@ uncounted AS (
 )
 SELECT id FROM gone;
 
--- pause_gone_jobs(job_ids, pause, now)
--- The target said 410: the job is paused with that reason until someone resumes it.
-WITH timers AS (
-    UPDATE job_timers
-    SET scheduled_for = NULL, fire_at = NULL, revision = revision + 1
-    WHERE job_id IN (SELECT id FROM jobs WHERE id = ANY ($1::uuid[]) AND state = 'active')
+-- pause_jobs(job_ids, reason, now)
+-- The service pauses a job itself: its target said 410, or it can not be decided. The ledger holds
+-- what lies before the timer's next occurrence; resume accounts for it and what follows.
+WITH stopped AS (
+    SELECT t.job_id, t.scheduled_for
+    FROM job_timers AS t
+    JOIN jobs AS j ON j.id = t.job_id
+    WHERE t.job_id = ANY ($1::uuid[]) AND j.state = 'active'
+    FOR UPDATE OF t
+),
+timers AS (
+    UPDATE job_timers AS t
+    SET scheduled_for = NULL, fire_at = NULL, revision = t.revision + 1
+    FROM stopped
+    WHERE t.job_id = stopped.job_id
 )
-UPDATE jobs
-SET state = 'paused', pause = $2::json, revision = revision + 1, updated_at = $3
-WHERE id = ANY ($1::uuid[]) AND state = 'active'
-RETURNING id;
+UPDATE jobs AS j
+SET state = 'paused',
+    pause = json_build_object(
+        'reason', $2::text,
+        'since', $3::timestamptz,
+        'recorded_until', stopped.scheduled_for - interval '1 millisecond'
+    ),
+    revision = j.revision + 1,
+    updated_at = $3
+FROM stopped
+WHERE j.id = stopped.job_id AND j.state = 'active'
+RETURNING j.id;

@@ -76,18 +76,6 @@ SET state = 'completed', revision = revision + 1, updated_at = $2
 WHERE id = ANY ($1::uuid[]) AND state = 'active'
 RETURNING id;
 
--- park_job(job_id, pause, now)
--- The poison guard: a job that can not be decided is set aside, the pass goes on.
-WITH timer AS (
-    UPDATE job_timers
-    SET scheduled_for = NULL, fire_at = NULL, revision = revision + 1
-    WHERE job_id IN (SELECT id FROM jobs WHERE id = $1 AND state = 'active')
-)
-UPDATE jobs
-SET state = 'paused', pause = $2::json, revision = revision + 1, updated_at = $3
-WHERE id = $1 AND state = 'active'
-RETURNING id;
-
 -- claim_due_runs(horizon, batch, replica, now)
 -- The second source: retries, triggers, backfill, overflow; higher priority first, then the older.
 -- The levels are found by skipping through the index, so that waiting rows of a high priority do

@@ -1,0 +1,41 @@
+"""Each change of a job is told once, after it is true."""
+
+import httpx2
+import msgspec
+
+from factories import body
+from scheduler_svc.api.app import build_app
+from scheduler_svc.api.context import Deps
+from scheduler_svc.domain.events import EventName
+
+
+async def test_each_change_of_a_job_is_told_once_and_no_change_is_not(deps: Deps) -> None:
+    told: list[str] = []
+
+    def listen(name: EventName, /, **fields: object) -> None:
+        assert "job_id" in fields
+        told.append(name.value)
+
+    app = build_app(msgspec.structs.replace(deps, on_event=listen))
+    transport = httpx2.ASGITransport(app)
+    async with httpx2.AsyncClient(transport=transport, base_url="http://127.0.0.1:8080") as http:
+        for method, path, sent, expected in (
+            ("POST", "/jobs", body(name="a"), ["job.created"]),
+            ("POST", "/jobs", body(name="a"), []),
+            ("POST", "/jobs?dry_run=true", body(name="x"), []),
+            ("PUT", "/jobs/b", body(), ["job.created"]),
+            ("PUT", "/jobs/b", body(), []),
+            ("PUT", "/jobs/b", body(priority=1), ["job.updated"]),
+            ("PUT", "/jobs/b?dry_run=true", body(priority=2), []),
+            ("PATCH", "/jobs/b", {}, []),
+            ("PATCH", "/jobs/b", {"priority": 3}, ["job.updated"]),
+            ("POST", "/jobs/b/pause", {}, ["job.paused"]),
+            ("POST", "/jobs/b/pause", {}, []),
+            ("POST", "/jobs/b/resume", {}, ["job.resumed"]),
+            ("POST", "/jobs/b/resume", {}, []),
+            ("DELETE", "/jobs/b", None, ["job.deleted"]),
+            ("DELETE", "/jobs/b", None, []),
+        ):
+            told.clear()
+            await http.request(method, path, json=sent)
+            assert told == expected, (method, path)
