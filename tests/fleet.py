@@ -28,11 +28,9 @@ ENVIRONMENT = {
 
 
 @asynccontextmanager
-async def replica(
-    dsn: str, *, port: int | None = None, **settings: str
-) -> AsyncIterator["Replica"]:
+async def replica(dsn: str, **settings: str) -> AsyncIterator["Replica"]:
     """Run the shipped command on a database until the block ends; it is killed if it still runs."""
-    port = port or free_port()
+    port = free_port()
     env = {"DATABASE_URL": dsn, "SCHEDULER_PORT": str(port)} | ENVIRONMENT
     env |= {f"SCHEDULER_{name.upper()}": value for name, value in settings.items()}
     async with program(*COMMAND, "serve", env=env) as running:
@@ -148,9 +146,7 @@ async def judged(conn: Connection, taken: Sequence[Taken]) -> Verdict:
         ),
         repeated=sum(count > 1 for count in calls.values()),
         failed=sum(row["status"] != "succeeded" for row in runs.values()),
-        lateness_ms=sorted(
-            call.at_ms + apart_ms - call.scheduled_ms for call in first.values()
-        ),
+        lateness_ms=sorted(call.at_ms + apart_ms - call.scheduled_ms for call in first.values()),
         shares=Counter(row["replica"] for row in runs.values()),
     )
 
@@ -170,8 +166,9 @@ async def all_ended(conn: Connection, *, jobs: int, seconds: float) -> None:
     """Wait until so many runs have ended; the judge says what is missing after the time."""
     with suppress(TimeoutError):
         async with asyncio.timeout(seconds):
-            while await conn.fetchval(ENDED) < jobs:
-                await asyncio.sleep(0.1)  # rows of other processes: there is no event to wait for
+            # Rows that other processes write: there is no event to wait for.
+            while await conn.fetchval(ENDED) < jobs:  # noqa: ASYNC110
+                await asyncio.sleep(0.1)
 
 
 ENDED = "SELECT count(*) FROM runs WHERE status NOT IN ('due', 'running')"

@@ -86,9 +86,7 @@ def an_end(job: PlannedJob, run: NewRun, **changes: Any) -> Settlement:
         "finished_at": instant_at(run.fire_ms + 5),
         "record": '{"number":1}',
     }
-    return Settlement(
-        id=run.id, job_id=job.id, scheduled_ms=run.scheduled_ms, **(fields | changes)
-    )
+    return Settlement(id=run.id, job_id=job.id, scheduled_ms=run.scheduled_ms, **(fields | changes))
 
 
 def holding(run: NewRun, attempt: int = 1) -> Held:
@@ -99,9 +97,7 @@ async def alive(
     conn: Connection, replica: UUID, *, now_ms: int = MORNING_MS, lease_ms: int = 15_000
 ) -> None:
     """Beat once."""
-    who = Identity(
-        id=replica, host="here", pid=1, version="0", tzdata="0", role="all", slots=10
-    )
+    who = Identity(id=replica, host="here", pid=1, version="0", tzdata="0", role="all", slots=10)
     beat = Beat(
         started_at=instant_at(now_ms),
         now_ms=now_ms,

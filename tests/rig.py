@@ -237,7 +237,7 @@ def _parts(
         limits=limits,
         on_event=hear,
         rand=chance,
-        random_bytes=lambda n: bytes(n),
+        random_bytes=bytes,
         to_claim=Alarm(),
         to_send=Alarm(),
         to_settle=Alarm(),

@@ -97,6 +97,13 @@ class Sinking:
         await writer.wait_closed()
         return [_taken(line) for line in text.splitlines()]
 
+    async def has(self, count: int, seconds: float = 20) -> None:
+        """Wait until so many calls came; raise TimeoutError after the time."""
+        async with asyncio.timeout(seconds):
+            # In another process: there is no event to wait for.
+            while len(await self.taken()) < count:  # noqa: ASYNC110
+                await asyncio.sleep(0.02)
+
 
 def _taken(line: str) -> Taken:
     run, attempt, scheduled, at, path = line.split("\t")

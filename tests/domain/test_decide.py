@@ -29,9 +29,7 @@ def _timer(n: int, runs_made: int = 0) -> Timer:
     return Timer(JOB, at, at, 1, runs_made)
 
 
-def _decide(
-    plan: PlannedJob, timer: Timer, now_ms: int, *standing: OpenRun
-) -> Decision:
+def _decide(plan: PlannedJob, timer: Timer, now_ms: int, *standing: OpenRun) -> Decision:
     told = decide(plan, timer, list(standing), now_ms=now_ms)
     assert isinstance(told, Decision)
     return told

@@ -52,7 +52,11 @@ def test_the_id_follows_the_words_of_its_definition(
 
 @given(INSTANTS, st.uuids(), st.binary(min_size=10, max_size=10))
 def test_version_and_variant_are_set(ms: int, job: UUID, rest: bytes) -> None:
-    for made, version in ((run_id(job, ms), 8), (random_run_id(ms, rest), 8), (job_id(ms, rest), 7)):
+    for made, version in (
+        (run_id(job, ms), 8),
+        (random_run_id(ms, rest), 8),
+        (job_id(ms, rest), 7),
+    ):
         assert made.version == version
         assert made.variant == "specified in RFC 4122"
 

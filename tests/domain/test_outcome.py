@@ -109,7 +109,7 @@ def test_retry_after_is_read_as_seconds_or_a_date(value: str | None, wanted: int
 @given(st.text(max_size=40))
 def test_no_retry_after_however_odd_raises(value: str) -> None:
     told = retry_after_ms(value, NOW)
-    assert told is None or 0 <= told
+    assert told is None or told >= 0
 
 
 def test_a_retry_after_of_ages_stays_a_number_that_can_be_added_up() -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from typing import Any
 
 from factories import MORNING_MS
 from receiver import OK, Receiver, held, raw
@@ -16,7 +17,7 @@ from scheduler_svc.store.timers import Mark
 EVERY = {"every": "1h"}
 
 
-async def _hold_one(rig: Rig, **changes: object) -> None:
+async def _hold_one(rig: Rig, **changes: Any) -> None:
     """Claim one occurrence 500 ms ahead of its instant."""
     await rig.job(**{"schedule": EVERY, **changes})
     await rig.pass_time(HOUR - 500)
@@ -243,9 +244,7 @@ async def test_forgetting_too_late_loses_no_occurrence(
     assert len(rig.receiver.requests) == 1
 
 
-async def test_what_a_pause_takes_back_is_deleted_however_late(
-    rig: Rig, engine_pool: Pool
-) -> None:
+async def test_what_a_pause_takes_back_is_deleted_however_late(rig: Rig, engine_pool: Pool) -> None:
     await _hold_one(rig)
     await engine_pool.execute("UPDATE job_timers SET scheduled_for = NULL, fire_at = NULL")
     await engine_pool.execute("UPDATE jobs SET state = 'paused', pause = '{}'")

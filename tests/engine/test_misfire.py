@@ -90,9 +90,7 @@ async def test_a_year_of_seconds_is_still_one_row(rig: Rig) -> None:
 
 
 @pytest.mark.parametrize("policy", ["once", "skip", "all"])
-async def test_every_occurrence_of_an_outage_is_in_the_ledger_once(
-    rig: Rig, policy: str
-) -> None:
+async def test_every_occurrence_of_an_outage_is_in_the_ledger_once(rig: Rig, policy: str) -> None:
     job = await rig.job(
         schedule={"every": "7s"},
         misfire={"policy": policy, "grace": "15s", "max_lateness": "5m"},

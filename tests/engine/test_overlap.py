@@ -1,6 +1,7 @@
 """What becomes of an occurrence while a run of its job is unfinished: running, or waiting."""
 
 import asyncio
+from typing import Any
 
 import pytest
 
@@ -15,7 +16,7 @@ EVERY = {"every": "10s"}
 SLOW = {"max_attempts": 4, "initial_delay": "5s", "jitter": "none", "deadline": "1h"}
 
 
-async def _first_at_the_receiver(rig: Rig, gate: asyncio.Event, **job: object) -> None:
+async def _first_at_the_receiver(rig: Rig, gate: asyncio.Event, **job: Any) -> None:
     """Leave the job's first occurrence unanswered until the gate opens."""
     rig.receiver.on("/", held(gate, raw(OK)))
     await rig.job(schedule=EVERY, **job)

@@ -1,6 +1,7 @@
 """Attempts, and what follows a failed one: rows with an instant, reasons, and an end."""
 
 import json
+from typing import Any
 
 import pytest
 
@@ -15,7 +16,7 @@ PLAIN = {"max_attempts": 3, "initial_delay": "5s", "multiplier": 2.0, "jitter": 
 EVERY = {"every": "1h"}
 
 
-async def _fire(rig: Rig, **changes: object) -> None:
+async def _fire(rig: Rig, **changes: Any) -> None:
     await rig.job(**{"schedule": EVERY, "retry": PLAIN, **changes})
     await rig.pass_time(HOUR)
     await rig.work()
@@ -186,9 +187,7 @@ async def test_a_retry_goes_where_the_job_points_now(rig: Rig, engine_pool: Pool
     assert [one.path for one in rig.receiver.requests] == ["/", "/elsewhere"]
 
 
-async def test_the_waiting_run_of_a_deleted_job_is_cancelled(
-    rig: Rig, engine_pool: Pool
-) -> None:
+async def test_the_waiting_run_of_a_deleted_job_is_cancelled(rig: Rig, engine_pool: Pool) -> None:
     rig.receiver.on("/", answer(500))
     await _fire(rig)
     await engine_pool.execute("DELETE FROM jobs")

@@ -85,9 +85,7 @@ async def conn(request: pytest.FixtureRequest, known: str) -> AsyncIterator[Conn
         lock_timeout_ms=0,
         idle_in_transaction_ms=0,
     )
-    async with _connected(
-        known, **settings, **BY_KEY, plan_cache_mode=request.param
-    ) as opened:
+    async with _connected(known, **settings, **BY_KEY, plan_cache_mode=request.param) as opened:
         yield opened
 
 
@@ -101,7 +99,7 @@ async def _cost(conn: Connection, name: str, *args: Any) -> Told:
 
 
 async def test_the_claim_reads_one_batch_of_timers(conn: Connection) -> None:
-    told = await _cost(conn, "lock_due_timers", soon(-10**9), UUID(int=0), soon(1000), BATCH)
+    told = await _cost(conn, "lock_due_timers", soon(-(10**9)), UUID(int=0), soon(1000), BATCH)
     assert told.read <= BATCH + EDGE
     assert told.buffers <= BATCH * 4
 
@@ -173,7 +171,7 @@ async def test_asking_for_the_next_instants_reads_a_handful(conn: Connection) ->
 async def test_giving_back_and_forgetting_look_each_run_up_by_key(conn: Connection) -> None:
     held = await _held(conn)
     keys = ([r["id"] for r in held], [r["scheduled_for"] for r in held], [1] * len(held))
-    for name, more in (("release_runs", [REPLICA]), ("forget_runs", [REPLICA, soon(-10**6)])):
+    for name, more in (("release_runs", [REPLICA]), ("forget_runs", [REPLICA, soon(-(10**6))])):
         told = await _cost(conn, name, *keys, *more)
         assert told.read <= BATCH * 4 + EDGE
         assert told.buffers <= BATCH * BUFFERS_A_ROW * 2
@@ -218,7 +216,7 @@ async def test_dead_entries_behind_the_mark_cost_nothing_while_an_old_snapshot_i
             name: await explained(
                 conn, statement("lock_due_timers"), (start, UUID(int=0), soon(1000), BATCH)
             )
-            for name, start in (("whole", soon(-10**9)), ("marked", soon(-1000)))
+            for name, start in (("whole", soon(-(10**9))), ("marked", soon(-1000)))
         }
         await snapshot.rollback()
     assert scans["marked"].buffers * 3 < scans["whole"].buffers

@@ -52,9 +52,7 @@ async def test_a_heartbeat_renews_the_lease_on_all_of_them(pool: Pool) -> None:
 
 
 @pytest.mark.parametrize("plan", PLANS)
-async def test_a_rescue_takes_no_more_than_its_batch_under_any_plan(
-    pool: Pool, plan: str
-) -> None:
+async def test_a_rescue_takes_no_more_than_its_batch_under_any_plan(pool: Pool, plan: str) -> None:
     async with transaction(pool) as conn:
         await _hold(conn, uuid4(), 12)
         await _hold(conn, uuid4(), 12)
@@ -72,7 +70,7 @@ async def test_two_rescuers_at_once_share_the_work(pool: Pool) -> None:
     ids = [run.id for run in first + second]
     assert len(first) == 12
     assert len(ids) == len(set(ids)) == 20
-    assert set(await pool.fetch("SELECT lost_count FROM runs")) == {(1,)}
+    assert {row[0] for row in await pool.fetch("SELECT lost_count FROM runs")} == {1}
 
 
 async def test_only_running_runs_are_rescued(pool: Pool) -> None:

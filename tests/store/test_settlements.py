@@ -1,6 +1,7 @@
 """The end of attempts: fenced by id, attempt and state; and what is given back unsent."""
 
 import asyncio
+from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
@@ -17,7 +18,7 @@ from scheduler_svc.store.settlements import Held
 DUE = {"status": "due", "finished_at": None, "next_attempt_at": instant_at(MORNING_MS + 5000)}
 
 
-async def _running(conn: Connection, replica: UUID, **job: object) -> tuple[PlannedJob, NewRun]:
+async def _running(conn: Connection, replica: UUID, **job: Any) -> tuple[PlannedJob, NewRun]:
     made = await add_job(conn, **job)
     run = a_run(made)
     await write(conn, made, run, replica=replica)
@@ -170,7 +171,8 @@ async def test_forgetting_removes_the_run_and_uncounts_it(pool: Pool) -> None:
         gone = await settlements.forget_runs(conn, [holding(run)], replica=replica, now_ms=0)
     assert gone == {run.id}
     assert [row["id"] for row in await pool.fetch("SELECT id FROM runs")] == [beside.id]
-    made = dict(await pool.fetch("SELECT job_id, runs_made FROM job_timers"))
+    rows = await pool.fetch("SELECT job_id, runs_made FROM job_timers")
+    made = {row["job_id"]: row["runs_made"] for row in rows}
     assert made == {job.id: 0, kept.id: 1}
 
 
@@ -237,7 +239,7 @@ async def test_the_upkeep_frees_the_oldest_of_what_is_stranded(pool: Pool) -> No
 async def test_what_a_replica_holds_by_the_database_is_told_with_its_token(pool: Pool) -> None:
     replica = uuid4()
     async with transaction(pool) as conn:
-        job, run = await _running(conn, replica)
+        _, run = await _running(conn, replica)
         ended, over = await _running(conn, replica)
         await settlements.settle(conn, [an_end(ended, over)])
         await _running(conn, uuid4())

@@ -16,6 +16,7 @@ from scheduler_svc.store.pool import Connection, Pool, transaction
 from scheduler_svc.store.queries import statement
 from scheduler_svc.store.timers import Mark
 
+BEGINNING = Mark()
 A_LOOK_MS = MORNING_MS + 1000
 
 
@@ -28,15 +29,13 @@ async def _locked_elsewhere(pool: Pool, table: str) -> int:
 
 
 async def _lock(
-    conn: Connection, *, batch: int = 100, after: Mark = Mark(), horizon_ms: int = A_LOOK_MS
+    conn: Connection, *, batch: int = 100, after: Mark = BEGINNING, horizon_ms: int = A_LOOK_MS
 ) -> list[Timer]:
     return await timers.lock_due(conn, after, horizon_ms=horizon_ms, batch=batch)
 
 
 @pytest.mark.parametrize("plan", PLANS)
-async def test_the_claim_locks_no_more_than_its_limit_under_any_plan(
-    pool: Pool, plan: str
-) -> None:
+async def test_the_claim_locks_no_more_than_its_limit_under_any_plan(pool: Pool, plan: str) -> None:
     async with transaction(pool) as conn:
         for n in range(30):
             await add_job(conn, fire_ms=MORNING_MS + n)
@@ -214,9 +213,7 @@ async def test_of_named_occurrences_the_unfinished_ones_are_found(pool: Pool) ->
 async def test_completing_touches_active_jobs_alone(pool: Pool) -> None:
     async with transaction(pool) as conn:
         one, two = await add_job(conn), await add_job(conn)
-        await conn.execute(
-            "UPDATE jobs SET state = 'paused', pause = '{}' WHERE id = $1", two.id
-        )
+        await conn.execute("UPDATE jobs SET state = 'paused', pause = '{}' WHERE id = $1", two.id)
         done = await timers.complete_jobs(conn, [one.id, two.id], now_ms=MORNING_MS)
     assert done == [one.id]
     rows = await pool.fetch(
@@ -236,8 +233,14 @@ async def test_a_locked_timer_is_claimed_by_whoever_comes_after_its_holder_died(
         await add_job(conn)
     dead = await pool.acquire()
     await dead.execute("BEGIN")
-    assert len(await dead.fetch(statement("lock_due_timers"), instant_at(0), UUID(int=0),
-                                instant_at(A_LOOK_MS), 5)) == 1
+    assert (
+        len(
+            await dead.fetch(
+                statement("lock_due_timers"), instant_at(0), UUID(int=0), instant_at(A_LOOK_MS), 5
+            )
+        )
+        == 1
+    )
     async with transaction(pool) as conn:
         assert await _lock(conn) == []
     dead.terminate()

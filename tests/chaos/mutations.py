@@ -1,0 +1,178 @@
+"""Breaks one guard after another in a copy of the tree, and shows that tests fail without it.
+
+    python tests/chaos/mutations.py [NAME ...]
+
+A mutation is a text that stands once in a file, what to put in its place, and the tests that must
+notice. Leaves the tree itself alone. Exit code 1 where a broken guard went unnoticed.
+"""
+
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import NamedTuple
+
+ROOT = Path(__file__).parents[2]
+SQL = "src/scheduler_svc/store/sql"
+ENGINE = "src/scheduler_svc/engine"
+STORE_TESTS = ("tests/store/test_timers.py", "tests/store/test_claims.py")
+SETTLE_TESTS = ("tests/store/test_settlements.py", "tests/engine/test_lease.py")
+
+
+class Mutation(NamedTuple):
+    """One guard taken away."""
+
+    name: str
+    file: str
+    old: str
+    new: str
+    tests: tuple[str, ...]
+
+
+MUTATIONS = (
+    Mutation(
+        "the fence without the attempt",
+        f"{SQL}/settle.sql",
+        "AND r.attempt_count = s.attempt\n",
+        "\n",
+        SETTLE_TESTS,
+    ),
+    Mutation(
+        "the fence without the state",
+        f"{SQL}/settle.sql",
+        "AND r.attempt_count = s.attempt\n    AND r.status || '' = 'running'",
+        "AND r.attempt_count = s.attempt",
+        SETTLE_TESTS,
+    ),
+    Mutation(
+        "a run id that is not of its occurrence",
+        "src/scheduler_svc/domain/ids.py",
+        "digest = sha256(\n        job_id.bytes",
+        "digest = sha256(\n        __import__('os').urandom(8) + job_id.bytes",
+        ("tests/domain/test_ids.py", "tests/engine/test_claim.py"),
+    ),
+    Mutation(
+        "a ledger without its primary key",
+        "migrations/0001_jobs_timers_runs_replicas.sql",
+        "PRIMARY KEY (scheduled_for, id)",
+        "CHECK (true)",
+        STORE_TESTS,
+    ),
+    Mutation(
+        "an occurrence that is there already as an error",
+        f"{SQL}/tick.sql",
+        "ON CONFLICT DO NOTHING\nRETURNING id",
+        "RETURNING id",
+        STORE_TESTS,
+    ),
+    Mutation(
+        "the claim of timers without SKIP LOCKED",
+        f"{SQL}/tick.sql",
+        "LIMIT $4\nFOR UPDATE SKIP LOCKED",
+        "LIMIT $4\nFOR UPDATE",
+        STORE_TESTS,
+    ),
+    Mutation(
+        "the claim of timers without a lock",
+        f"{SQL}/tick.sql",
+        "LIMIT $4\nFOR UPDATE SKIP LOCKED",
+        "LIMIT $4",
+        STORE_TESTS,
+    ),
+    Mutation(
+        "the claim of waiting runs without SKIP LOCKED",
+        f"{SQL}/tick.sql",
+        "LIMIT $2\n        FOR UPDATE SKIP LOCKED",
+        "LIMIT $2\n        FOR UPDATE",
+        STORE_TESTS,
+    ),
+    Mutation(
+        "the claim of waiting runs that may be run again by a nested loop",
+        f"{SQL}/tick.sql",
+        "due AS MATERIALIZED (",
+        "due AS NOT MATERIALIZED (",
+        STORE_TESTS,
+    ),
+    Mutation(
+        "a rescue that leaves the attempt as it was not lost",
+        f"{SQL}/upkeep.sql",
+        "WHERE p.lease_until < $1\n    LIMIT $2",
+        "WHERE p.lease_until < $1 + interval '1 hour'\n    LIMIT $2",
+        ("tests/store/test_replicas.py", "tests/engine/test_lease.py"),
+    ),
+    Mutation(
+        "sending without a look at the lease",
+        f"{ENGINE}/dispatch.py",
+        "        if not parts.lease.held:\n            # Upkeep",
+        "        if False:\n            # Upkeep",
+        ("tests/engine/test_lease.py",),
+    ),
+    Mutation(
+        "an attempt that does not look at the lease again",
+        f"{ENGINE}/dispatch.py",
+        "    if not parts.lease.held:\n        outbox",
+        "    if False:\n        outbox",
+        ("tests/engine/test_lease.py",),
+    ),
+    Mutation(
+        "sending as soon as it is claimed",
+        f"{ENGINE}/hand.py",
+        "is not None and fire_ms <= now_ms",
+        "is not None",
+        ("tests/engine/test_claim.py",),
+    ),
+    Mutation(
+        "forgetting what the timer has left behind",
+        f"{SQL}/settle.sql",
+        "r.next_attempt_at <= $5 AND EXISTS",
+        "r.next_attempt_at <= $5 AND false AND EXISTS",
+        ("tests/engine/test_lease.py",),
+    ),
+    Mutation(
+        "a new lease as a right to old runs",
+        f"{ENGINE}/upkeep.py",
+        "        _lapse(parts, outbox)\n",
+        "        pass\n",
+        ("tests/engine/test_lease.py",),
+    ),
+)
+
+
+def main(names: list[str]) -> int:
+    """Try the named mutations, or all of them; report each."""
+    unnoticed = []
+    with tempfile.TemporaryDirectory() as scratch:
+        copy = Path(scratch) / "tree"
+        for mutation in MUTATIONS:
+            if names and mutation.name not in names:
+                continue
+            noticed = _tried(mutation, copy)
+            print(f"{'noticed  ' if noticed else 'UNNOTICED'}  {mutation.name}", flush=True)
+            if not noticed:
+                unnoticed.append(mutation.name)
+    return 1 if unnoticed else 0
+
+
+def _tried(mutation: Mutation, copy: Path) -> bool:
+    """Break a fresh copy and run the tests on it; True where they fail."""
+    shutil.rmtree(copy, ignore_errors=True)
+    left_out = shutil.ignore_patterns(".*", "__pycache__", "dist", "build")
+    shutil.copytree(ROOT, copy, ignore=left_out)
+    broken = copy / mutation.file
+    text = broken.read_text()
+    if text.count(mutation.old) != 1:
+        raise SystemExit(f"'{mutation.name}' does not stand once in {mutation.file}")
+    broken.write_text(text.replace(mutation.old, mutation.new))
+    # The copy comes before the tree that is installed for editing.
+    env = os.environ | {"PYTHONPATH": str(copy / "src"), "PYTHONDONTWRITEBYTECODE": "1"}
+    command = [sys.executable, "-m", "pytest", "-q", "-x", "--no-header", *mutation.tests]
+    done = subprocess.run(command, cwd=copy, env=env, capture_output=True, text=True, check=False)
+    if done.returncode not in {0, 1}:
+        raise SystemExit(f"'{mutation.name}': the tests did not run\n{done.stdout}{done.stderr}")
+    return done.returncode == 1
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
