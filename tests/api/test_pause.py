@@ -7,6 +7,7 @@ import httpx2
 import pytest
 
 from factories import MORNING_MS, Clock, Json, body, claim, create, forget, settle
+from scheduler_svc.domain.ids import instant_at
 from scheduler_svc.store.pool import Pool
 
 HOUR_MS = 3_600_000
@@ -52,6 +53,7 @@ async def test_a_paused_job_says_why_and_since_when_and_fires_no_more(
         "reason": "moving house",
         "since": "2026-01-05T08:00:00Z",
         "until": None,
+        "by": None,
     }
     assert await claim(pool, now_ms=MORNING_MS + 10 * HOUR_MS) == []
 
@@ -66,12 +68,69 @@ async def test_both_are_idempotent_and_need_no_body(http: httpx2.AsyncClient, cl
     assert (await post(http, "/jobs/p/resume"))["revision"] == 3
 
 
-async def test_a_pause_that_should_end_by_itself_is_refused_in_this_version(
-    http: httpx2.AsyncClient,
+async def test_a_pause_may_say_when_it_ends(http: httpx2.AsyncClient, pool: Pool) -> None:
+    await create(http, name="p")
+    told = await post(http, "/jobs/p/pause", {"until": "2026-01-05T12:30:00.0005+01:00"})
+    assert told["pause"]["until"] == "2026-01-05T11:30:00Z"
+    assert (told["state"], told["next_fire_at"]) == ("paused", None)
+    assert await pool.fetchval("SELECT fire_at FROM job_timers") == instant_at(HALF_PAST_ELEVEN)
+
+
+@pytest.mark.parametrize("until", ["2026-01-05T08:00:00Z", "2025-12-31T00:00:00Z", "2026-01-06"])
+async def test_a_pause_ends_in_the_future_or_is_refused(
+    http: httpx2.AsyncClient, until: str
 ) -> None:
     await create(http, name="p")
-    answer = await http.post("/jobs/p/pause", json={"until": "2026-01-06T00:00:00Z"})
+    answer = await http.post("/jobs/p/pause", json={"until": until})
+    assert answer.status_code == 422
     assert [error["pointer"] for error in answer.json()["errors"]] == ["/until"]
+
+
+async def test_the_end_of_a_pause_can_be_moved_and_is_not_lost_by_a_second_one(
+    http: httpx2.AsyncClient, pool: Pool
+) -> None:
+    await create(http, name="p")
+    first = await post(http, "/jobs/p/pause", {"reason": "x", "until": "2026-01-05T10:30:00Z"})
+    assert await post(http, "/jobs/p/pause", {"reason": "y"}) == first
+    moved = await post(http, "/jobs/p/pause", {"until": "2026-01-05T11:30:00Z"})
+    assert (moved["pause"]["reason"], moved["pause"]["until"]) == ("x", "2026-01-05T11:30:00Z")
+    assert moved["revision"] == first["revision"] + 1
+    assert await pool.fetchval("SELECT fire_at FROM job_timers") == instant_at(HALF_PAST_ELEVEN)
+
+
+async def test_another_schedule_given_while_paused_keeps_the_end_of_the_pause(
+    http: httpx2.AsyncClient, pool: Pool
+) -> None:
+    await create(http, name="p")
+    await post(http, "/jobs/p/pause", {"until": "2026-01-05T11:30:00Z"})
+    told = (await http.put("/jobs/p", json=body(schedule={"cron": "30 * * * *"}))).json()
+    assert told["pause"]["until"] == "2026-01-05T11:30:00Z"
+    assert await pool.fetchval("SELECT fire_at FROM job_timers") == instant_at(HALF_PAST_ELEVEN)
+
+
+async def test_a_job_resumed_by_hand_is_not_resumed_again(
+    http: httpx2.AsyncClient, pool: Pool
+) -> None:
+    made = await create(http, name="p")
+    await post(http, "/jobs/p/pause", {"until": "2026-01-05T11:30:00Z"})
+    told = await post(http, "/jobs/p/resume")
+    assert (told["pause"], told["next_fire_at"]) == (None, made["next_fire_at"])
+
+
+async def test_a_job_whose_pause_will_end_is_listed_with_those_that_fire_at_no_time(
+    http: httpx2.AsyncClient,
+) -> None:
+    for name in ("a", "b", "c"):
+        await create(http, name=name)
+    await post(http, "/jobs/a/pause", {"until": "2026-01-05T08:30:00Z"})
+    for sort in ("next_fire_at", "-next_fire_at"):
+        seen: list[str] = []
+        path = f"/jobs?sort={sort}&limit=1"
+        while path:
+            page = await http.get(path)
+            seen += [item["name"] for item in page.json()["items"]]
+            path = page.links["next"]["url"] if page.json()["next_cursor"] else ""
+        assert (len(seen), seen[-1]) == (3, "a")
 
 
 @pytest.mark.parametrize(

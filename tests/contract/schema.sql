@@ -1,3 +1,40 @@
+CREATE TABLE public.backfills (
+    id uuid NOT NULL,
+    job_id uuid NOT NULL,
+    namespace text NOT NULL,
+    range_from timestamp with time zone NOT NULL,
+    range_to timestamp with time zone NOT NULL,
+    schedule json NOT NULL,
+    anchored_at timestamp with time zone NOT NULL,
+    overlap text NOT NULL,
+    max_per_minute integer NOT NULL,
+    total integer NOT NULL,
+    created integer DEFAULT 0 NOT NULL,
+    status text NOT NULL,
+    reason text,
+    next_from timestamp with time zone NOT NULL,
+    paced_at timestamp with time zone NOT NULL,
+    created_at timestamp with time zone NOT NULL,
+    finished_at timestamp with time zone,
+    CONSTRAINT backfills_check CHECK ((range_from < range_to)),
+    CONSTRAINT backfills_check1 CHECK (((status = 'running'::text) = (finished_at IS NULL))),
+    CONSTRAINT backfills_check2 CHECK (((status = 'cancelled'::text) = (reason IS NOT NULL))),
+    CONSTRAINT backfills_created_check CHECK ((created >= 0)),
+    CONSTRAINT backfills_max_per_minute_check CHECK ((max_per_minute > 0)),
+    CONSTRAINT backfills_overlap_check CHECK ((overlap = ANY (ARRAY['skip'::text, 'queue'::text, 'allow'::text]))),
+    CONSTRAINT backfills_status_check CHECK ((status = ANY (ARRAY['running'::text, 'completed'::text, 'cancelled'::text]))),
+    CONSTRAINT backfills_total_check CHECK ((total >= 0))
+)
+WITH (fillfactor='70');
+
+CREATE TABLE public.job_expectations (
+    job_id uuid NOT NULL,
+    versions text NOT NULL,
+    instants timestamp with time zone[] NOT NULL,
+    refresh_at timestamp with time zone
+)
+WITH (fillfactor='80');
+
 CREATE TABLE public.job_timers (
     job_id uuid NOT NULL,
     scheduled_for timestamp with time zone,
@@ -126,6 +163,12 @@ CREATE TABLE public.schema_migrations (
 
 ALTER TABLE ONLY public.runs ATTACH PARTITION public.runs_default DEFAULT;
 
+ALTER TABLE ONLY public.backfills
+    ADD CONSTRAINT backfills_pkey PRIMARY KEY (id);
+
+ALTER TABLE ONLY public.job_expectations
+    ADD CONSTRAINT job_expectations_pkey PRIMARY KEY (job_id);
+
 ALTER TABLE ONLY public.job_timers
     ADD CONSTRAINT job_timers_pkey PRIMARY KEY (job_id);
 
@@ -144,6 +187,18 @@ ALTER TABLE ONLY public.runs_default
 ALTER TABLE ONLY public.schema_migrations
     ADD CONSTRAINT schema_migrations_pkey PRIMARY KEY (number);
 
+CREATE INDEX backfills_ended ON public.backfills USING btree (finished_at) WHERE (status <> 'running'::text);
+
+CREATE INDEX backfills_job ON public.backfills USING btree (job_id, created_at DESC, id DESC);
+
+CREATE INDEX backfills_list ON public.backfills USING btree (namespace, created_at DESC, id DESC);
+
+CREATE INDEX backfills_running ON public.backfills USING btree (paced_at, id) WHERE (status = 'running'::text);
+
+CREATE INDEX job_expectations_refresh ON public.job_expectations USING btree (refresh_at) WHERE (refresh_at IS NOT NULL);
+
+CREATE INDEX job_expectations_versions ON public.job_expectations USING btree (versions, job_id);
+
 CREATE INDEX job_timers_due ON public.job_timers USING btree (fire_at, job_id) WHERE (fire_at IS NOT NULL);
 
 CREATE INDEX jobs_labels ON public.jobs USING gin (labels jsonb_path_ops);
@@ -156,6 +211,12 @@ CREATE INDEX jobs_list_state ON public.jobs USING btree (namespace, state, creat
 
 CREATE UNIQUE INDEX jobs_name ON public.jobs USING btree (namespace, name COLLATE "C") WHERE (name IS NOT NULL);
 
+CREATE INDEX jobs_spent ON public.jobs USING btree (id) WHERE ((state = 'completed'::text) AND ((definition ->> 'delete_after_completion'::text) = 'true'::text));
+
+CREATE INDEX runs_backfill ON ONLY public.runs USING btree (backfill_id) WHERE ((backfill_id IS NOT NULL) AND (status = ANY (ARRAY['due'::text, 'running'::text])));
+
+CREATE INDEX runs_default_backfill_id_idx ON public.runs_default USING btree (backfill_id) WHERE ((backfill_id IS NOT NULL) AND (status = ANY (ARRAY['due'::text, 'running'::text])));
+
 CREATE INDEX runs_open ON ONLY public.runs USING btree (job_id) WHERE (status = ANY (ARRAY['due'::text, 'running'::text]));
 
 CREATE INDEX runs_default_job_id_idx ON public.runs_default USING btree (job_id) WHERE (status = ANY (ARRAY['due'::text, 'running'::text]));
@@ -163,6 +224,10 @@ CREATE INDEX runs_default_job_id_idx ON public.runs_default USING btree (job_id)
 CREATE INDEX runs_job ON ONLY public.runs USING btree (job_id, scheduled_for DESC, id DESC);
 
 CREATE INDEX runs_default_job_id_scheduled_for_id_idx ON public.runs_default USING btree (job_id, scheduled_for DESC, id DESC);
+
+CREATE INDEX runs_ranges ON ONLY public.runs USING btree (job_id, scheduled_for DESC) WHERE (scheduled_until IS NOT NULL);
+
+CREATE INDEX runs_default_job_id_scheduled_for_idx ON public.runs_default USING btree (job_id, scheduled_for DESC) WHERE (scheduled_until IS NOT NULL);
 
 CREATE INDEX runs_failed ON ONLY public.runs USING btree (namespace, scheduled_for DESC, id DESC) WHERE (status = 'failed'::text);
 
@@ -176,9 +241,13 @@ CREATE INDEX runs_running ON ONLY public.runs USING btree (replica) WHERE (statu
 
 CREATE INDEX runs_default_replica_idx ON public.runs_default USING btree (replica) WHERE (status = 'running'::text);
 
+ALTER INDEX public.runs_backfill ATTACH PARTITION public.runs_default_backfill_id_idx;
+
 ALTER INDEX public.runs_open ATTACH PARTITION public.runs_default_job_id_idx;
 
 ALTER INDEX public.runs_job ATTACH PARTITION public.runs_default_job_id_scheduled_for_id_idx;
+
+ALTER INDEX public.runs_ranges ATTACH PARTITION public.runs_default_job_id_scheduled_for_idx;
 
 ALTER INDEX public.runs_failed ATTACH PARTITION public.runs_default_namespace_scheduled_for_id_idx;
 
@@ -187,6 +256,9 @@ ALTER INDEX public.runs_pkey ATTACH PARTITION public.runs_default_pkey;
 ALTER INDEX public.runs_due ATTACH PARTITION public.runs_default_priority_next_attempt_at_idx;
 
 ALTER INDEX public.runs_running ATTACH PARTITION public.runs_default_replica_idx;
+
+ALTER TABLE ONLY public.job_expectations
+    ADD CONSTRAINT job_expectations_job_id_fkey FOREIGN KEY (job_id) REFERENCES public.jobs(id) ON DELETE CASCADE;
 
 ALTER TABLE ONLY public.job_timers
     ADD CONSTRAINT job_timers_job_id_fkey FOREIGN KEY (job_id) REFERENCES public.jobs(id) ON DELETE CASCADE;

@@ -54,6 +54,15 @@ async def test_the_preview_on_the_page_works(http: httpx2.AsyncClient) -> None:
     assert answer.json()["warnings"]
 
 
+async def test_the_backfill_on_the_page_is_counted(http: httpx2.AsyncClient) -> None:
+    (example,) = examples("backfill")
+    job = {"name": "t", "schedule": {"cron": "0 * * * *"}, "target": {"url": "http://127.0.0.1/"}}
+    assert (await http.post("/jobs", json=job)).status_code == 201
+    answer = await http.post("/jobs/t/backfill", json=example)
+    assert answer.status_code == 200, answer.text
+    assert answer.json()["count"] == 24
+
+
 async def test_the_problem_on_the_page_is_one_that_is_answered(http: httpx2.AsyncClient) -> None:
     (problem,) = examples("problem")
     body = {"schedule": {"every": "5m"}, "target": {"urll": "https://example.com/"}}

@@ -169,6 +169,8 @@ def test_every_occurrence_up_to_now_is_decided_exactly_once_and_none_beyond(
     else:
         assert set(covered) <= set(named)
         assert len(sent) <= most
+        if told.completed:
+            assert sorted(covered) == named
         assert (told.scheduled_ms is None) == (len(sent) == most)
 
 

@@ -15,6 +15,7 @@ from uuid import UUID
 import asyncpg
 import pytest
 
+from scheduler_svc.domain.backfills import STEP_RUNS
 from scheduler_svc.store import migrate
 from scheduler_svc.store.pool import BY_KEY, Connection, session_settings
 from scheduler_svc.store.queries import statement
@@ -25,6 +26,7 @@ RUNS = int(os.environ.get("PLANS_RUNS", "100000"))
 BUFFERS_A_ROW = 30
 """A row that is moved costs a look by key in some indexes, and an entry in each of them."""
 EDGE = BATCH // 2
+OPEN_BACKFILLED = 32
 
 pytestmark = pytest.mark.timeout(60 if JOBS <= 50_000 else 3600)
 
@@ -157,9 +159,16 @@ async def test_settling_looks_each_run_up_by_key(conn: Connection) -> None:
 
 
 async def test_the_claim_of_waiting_runs_reads_one_batch(conn: Connection) -> None:
-    told = await _cost(conn, "claim_due_runs", soon(1000), BATCH, REPLICA, NOON)
-    assert told.read <= BATCH * 2 + EDGE
-    assert told.buffers <= BATCH * BUFFERS_A_ROW * 2
+    for ranks in ((-100, 32767), (-32768, -101)):
+        told = await _cost(conn, "claim_due_runs", soon(1000), BATCH, REPLICA, NOON, *ranks)
+        assert told.read <= BATCH * 2 + EDGE
+        assert told.buffers <= BATCH * BUFFERS_A_ROW * 2
+
+
+async def test_looking_for_completed_jobs_to_delete_reads_no_others(conn: Connection) -> None:
+    told = await _cost(conn, "lock_spent_jobs", BATCH)
+    assert told.read <= EDGE
+    assert told.buffers <= BATCH
 
 
 async def test_asking_for_the_next_instants_reads_a_handful(conn: Connection) -> None:
@@ -198,6 +207,44 @@ async def test_the_upkeep_of_one_replica_reads_what_is_in_flight(conn: Connectio
     assert told.read <= BATCH * 2
 
 
+async def test_a_step_of_a_backfill_reads_what_is_unfinished_of_backfills_and_no_history(
+    conn: Connection,
+) -> None:
+    work = conn.transaction()
+    await work.start()
+    one, job = await _backfills(conn)
+    told = await _cost(conn, "lock_next_backfill", soon(10_000), [])
+    assert told.read <= 2
+    told = await _cost(conn, "open_backfill_runs", one)
+    assert told.read <= OPEN_BACKFILLED
+    assert told.buffers <= 600
+    at = [soon(-(10**10) - k) for k in range(STEP_RUNS)]
+    ids = [UUID(int=k) for k in range(STEP_RUNS)]
+    runs = (ids, at, at, ["due"] * STEP_RUNS)
+    told = await _cost(
+        conn, "write_backfill_step", one, job, None, "default", -1000, *runs, NOON, NOON, NOON
+    )
+    assert told.read <= 2
+    assert told.buffers <= STEP_RUNS * BUFFERS_A_ROW
+    await work.rollback()
+
+
+async def test_cancelling_and_reading_a_backfill_go_by_key(conn: Connection) -> None:
+    work = conn.transaction()
+    await work.start()
+    one, job = await _backfills(conn)
+    for name, args in (
+        ("get_backfill", ("default", one)),
+        ("cancel_backfill_runs", ([one], "cancelled", NOON)),
+        ("cancel_backfills_of", ([job], "job_deleted", NOON)),
+        ("list_job_backfills", ("default", soon(1), UUID(int=2**128 - 1), 51, None, job)),
+    ):
+        told = await _cost(conn, name, *args)
+        assert told.read <= 2 * OPEN_BACKFILLED
+        assert told.buffers <= 600 + OPEN_BACKFILLED * BUFFERS_A_ROW
+    await work.rollback()
+
+
 async def test_dead_entries_behind_the_mark_cost_nothing_while_an_old_snapshot_is_open(
     seeded: dict[str, str],
 ) -> None:
@@ -222,12 +269,71 @@ async def test_dead_entries_behind_the_mark_cost_nothing_while_an_old_snapshot_i
     assert scans["marked"].buffers * 3 < scans["whole"].buffers
 
 
+async def test_explaining_an_instant_and_looking_for_a_herd_read_what_they_name(
+    conn: Connection,
+) -> None:
+    (job, *_) = await _due_jobs(conn)
+    told = await _cost(conn, "runs_at", job, NOON)
+    assert told.read <= 1
+    told = await _cost(conn, "covering_run", job, NOON)
+    assert told.read <= 1
+    assert told.buffers <= 200
+    told = await _cost(conn, "count_timers_between", soon(-(10**9)), soon(10**9), 100, job)
+    assert told.read <= 101
+
+
+async def test_the_drift_guard_reads_its_pages_by_key(conn: Connection) -> None:
+    work = conn.transaction()
+    await work.start()
+    await conn.execute(
+        "INSERT INTO job_expectations SELECT job_id, 'old', ARRAY[fire_at], fire_at FROM job_timers"
+    )
+    for name, args in (
+        ("expectations_under", ("old", UUID(int=0), BATCH)),
+        ("stale_expectations", (soon(), BATCH)),
+        ("other_versions", ("new",)),
+    ):
+        told = await _cost(conn, name, *args)
+        assert told.read <= 3 * BATCH
+    await work.rollback()
+
+
 async def _due_jobs(conn: Connection) -> list[UUID]:
     rows = await conn.fetch(
         "SELECT job_id FROM job_timers WHERE fire_at <= $1 ORDER BY fire_at LIMIT $2", NOON, BATCH
     )
     assert len(rows) == BATCH
     return [row["job_id"] for row in rows]
+
+
+async def _backfills(conn: Connection) -> tuple[UUID, UUID]:
+    """Write a thousand backfills, one in ten running, with a few unfinished runs of the first."""
+    rows = await conn.fetch(
+        """
+        INSERT INTO backfills
+        SELECT gen_random_uuid(), id, 'default', $1::timestamptz - interval '1 day', $1, '{}', $1,
+            'allow', 60, 24, 24, CASE WHEN n % 10 = 0 THEN 'running' ELSE 'completed' END, NULL,
+            $1, $1, $1::timestamptz - n * interval '1 s', CASE WHEN n % 10 > 0 THEN $1 END
+        FROM (SELECT id, row_number() OVER () AS n FROM jobs LIMIT 1000) AS few
+        RETURNING id, job_id, status
+        """,
+        NOON,
+    )
+    one = next(row for row in rows if row["status"] == "running")
+    await conn.execute(
+        """
+        INSERT INTO runs (id, scheduled_for, job_id, namespace, trigger, status, priority,
+            next_attempt_at, backfill_id)
+        SELECT gen_random_uuid(), $1::timestamptz - n * interval '1 hour', $2, 'default',
+            'backfill', 'due', -1000, $1, $3
+        FROM generate_series(1, $4::integer) AS n
+        """,
+        NOON,
+        one["job_id"],
+        one["id"],
+        OPEN_BACKFILLED,
+    )
+    return one["id"], one["job_id"]
 
 
 async def _held(conn: Connection) -> list[asyncpg.Record]:

@@ -12,7 +12,7 @@ from scheduler_svc.api.context import Call
 from scheduler_svc.api.job_find import find_id, no_job
 from scheduler_svc.api.job_view import planned
 from scheduler_svc.domain.decide import Decision, NewRun, PlannedJob
-from scheduler_svc.domain.ids import instant_at
+from scheduler_svc.domain.ids import epoch_ms, instant_at
 from scheduler_svc.domain.jobs import Definition, Job
 from scheduler_svc.domain.occurrences import fire_at
 from scheduler_svc.store import jobs, notices, timers
@@ -108,3 +108,10 @@ def moved(
     """Put a timer to an occurrence, or to rest; with the rows that the ledger gets."""
     fire_ms = None if scheduled_ms is None else fire_at(plan.timetable, scheduled_ms)
     return Decision(plan, scheduled_ms, fire_ms, runs_made, runs or [])
+
+
+def at_rest(after: Job, runs_made: int, runs: list[NewRun] | None = None) -> Decision:
+    """Put the timer of a paused job to rest, or to the instant at which its pause ends."""
+    until = None if after.pause is None else after.pause.until
+    fire_ms = None if until is None else epoch_ms(until)
+    return Decision(planned(after), None, fire_ms, runs_made, runs or [])

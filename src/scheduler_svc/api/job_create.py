@@ -8,11 +8,12 @@ from scheduler_svc.api.job_change import moved, tell
 from scheduler_svc.api.job_view import planned
 from scheduler_svc.domain.arming import Armed, arm, past_instants
 from scheduler_svc.domain.decide import NewRun
+from scheduler_svc.domain.drift import expect, versions
 from scheduler_svc.domain.errors import NameTaken
 from scheduler_svc.domain.ids import RANDOM_BYTES, instant_at
 from scheduler_svc.domain.ids import job_id as new_job_id
 from scheduler_svc.domain.jobs import Job
-from scheduler_svc.store import jobs, timers
+from scheduler_svc.store import expectations, jobs, timers
 from scheduler_svc.store.jobs import TimerState
 from scheduler_svc.store.pool import Connection
 from scheduler_svc.store.timers import NIL
@@ -60,6 +61,7 @@ async def insert(conn: Connection, new: Job, now_ms: int) -> Job:
     plan = planned(job)
     decision = moved(plan, following.scheduled_ms if following else None, _sent(past), past)
     await jobs.insert_job(conn, job, TimerState(job.scheduled_for, job.next_fire_at))
+    await expectations.write(conn, [expect(plan, now_ms)], versions())
     if past:
         await timers.write_decisions(conn, [decision], replica=NIL, now_ms=now_ms)
     await tell(conn, decision, now_ms=now_ms)

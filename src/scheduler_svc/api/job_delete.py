@@ -6,6 +6,7 @@ from scheduler_svc.api.job_change import lock_job
 from scheduler_svc.api.route import IF_MATCH, Answer, Route
 from scheduler_svc.domain.events import EventName
 from scheduler_svc.store import jobs, notices
+from scheduler_svc.store.backfills import cancel_backfills_of
 from scheduler_svc.store.pool import transaction
 
 
@@ -14,6 +15,7 @@ async def delete_job(call: Call) -> Reply:
     async with transaction(call.deps.pool) as conn:
         locked = await lock_job(conn, call, call.path["id"])
         etag.check(call.headers, etag.of(locked.job.revision))
+        await cancel_backfills_of(conn, [locked.job.id], reason="job_deleted", now_ms=locked.now_ms)
         await jobs.forget_unsent(conn, locked.job.id, now_ms=locked.now_ms)
         await jobs.delete_job(conn, locked.job.id, now_ms=locked.now_ms)
         await notices.edited(conn, locked.job.id, timer_moved=True)

@@ -11,14 +11,22 @@ from msgspec import Struct, json, structs
 
 from scheduler_svc.api.check_definition import Bench
 from scheduler_svc.api.context import Call
-from scheduler_svc.api.job_change import LockedJob, moved, revised, write_change
+from scheduler_svc.api.job_change import LockedJob, at_rest, moved, revised, write_change
 from scheduler_svc.api.job_open import cancel_open, open_runs
 from scheduler_svc.api.job_view import planned
-from scheduler_svc.domain.arming import instants_of, passed_while_paused, past_instants, rearm
+from scheduler_svc.domain.arming import (
+    instants_of,
+    passed_while_paused,
+    past_instants,
+    rearm,
+    recorded_from,
+)
 from scheduler_svc.domain.decide import Deferred, NewRun, PlannedJob, Timer, decide
+from scheduler_svc.domain.drift import expect, versions
 from scheduler_svc.domain.ids import epoch_ms
 from scheduler_svc.domain.jobs import Definition, Job, Pause
 from scheduler_svc.domain.overlap import OpenRun
+from scheduler_svc.store import expectations
 from scheduler_svc.store.pool import Connection
 from scheduler_svc.store.run_lists import last_occurrence
 
@@ -48,10 +56,10 @@ async def edit(conn: Connection, locked: LockedJob, definition: Definition) -> E
         return Edit(locked.job, changed=False)
     if old.schedule == definition.schedule:
         job = await write_change(conn, locked, revised(locked, definition))
-    elif locked.job.state == "paused":
-        job = await _reschedule_paused(conn, locked, definition)
     else:
-        job = await _reschedule(conn, locked, definition)
+        paused = locked.job.state == "paused"
+        job = await (_reschedule_paused if paused else _reschedule)(conn, locked, definition)
+        await expectations.write(conn, [expect(planned(job), locked.now_ms)], versions())
     return Edit(job, changed=True)
 
 
@@ -60,11 +68,9 @@ async def recorded_until(conn: Connection, locked: LockedJob) -> int:
 
     A run that left while its job was being paused lies beyond what the pause says.
     """
-    pause = locked.job.pause
-    if pause is None:
+    if locked.job.pause is None:
         return locked.now_ms
-    known = pause.recorded_until
-    after_ms = epoch_ms(pause.since) - locked.plan.spread_ms if known is None else epoch_ms(known)
+    after_ms = recorded_from(locked.job.pause, locked.plan)
     return await last_occurrence(conn, locked.job.id, after_ms=after_ms, until_ms=locked.now_ms)
 
 
@@ -86,8 +92,7 @@ async def _reschedule_paused(conn: Connection, locked: LockedJob, definition: De
     )
     past = _new_past(locked, planned(after), busy=False)
     made += sum(run.status != "skipped" for run in past)
-    move = moved(planned(after), None, made, [*missed, *past])
-    return await write_change(conn, locked, after, move)
+    return await write_change(conn, locked, after, at_rest(after, made, [*missed, *past]))
 
 
 async def _reschedule(conn: Connection, locked: LockedJob, definition: Definition) -> Job:
@@ -99,14 +104,14 @@ async def _reschedule(conn: Connection, locked: LockedJob, definition: Definitio
     await cancel_open(conn, cancelled, now_ms=locked.now_ms)
     past = _new_past(locked, plan, busy=bool(standing or due))
     made += sum(run.status != "skipped" for run in past)
-    following = rearm(plan, pending_ms=_pending(locked), now_ms=locked.now_ms, runs_made=made)
+    following = rearm(plan, pending_ms=pending(locked), now_ms=locked.now_ms, runs_made=made)
     state: Literal["active", "completed"] = "completed" if following is None else "active"
     move = moved(plan, following.scheduled_ms if following else None, made, [*due, *past])
     return await write_change(conn, locked, structs.replace(after, state=state), move)
 
 
-def _pending(locked: LockedJob) -> int | None:
-    """Return the occurrence of the old schedule that is next, taken back or not yet claimed."""
+def pending(locked: LockedJob) -> int | None:
+    """Return the occurrence of the present schedule that is next, taken back or not yet claimed."""
     if locked.unsent is not None:
         return locked.unsent.first_ms
     scheduled_for = locked.timer.scheduled_for

@@ -4,7 +4,7 @@ from typing import Any
 
 import msgspec
 
-from scheduler_svc.api import etag, handover
+from scheduler_svc.api import etag, handover, herd
 from scheduler_svc.api.check_definition import read_definition
 from scheduler_svc.api.context import Call, Reply
 from scheduler_svc.api.job_change import LockedJob, lock_job
@@ -45,11 +45,12 @@ async def patch_job(call: Call) -> Reply:
             after = would_be(locked.job, definition)
             return Reply(body=comparison(locked.job, after, now_ms=locked.now_ms))
         done = await edit(conn, locked, definition)
+        also = await herd.of_job(conn, done.job)
     if done.changed:
         call.deps.on_event(EventName.JOB_UPDATED, job_id=done.job.id)
         await handover.given_up(call, done.job.id)
     return Reply(
-        body=job_view(done.job, now_ms=locked.now_ms),
+        body=job_view(done.job, now_ms=locked.now_ms, also=also),
         headers={"ETag": etag.of(done.job.revision)},
     )
 

@@ -1,24 +1,32 @@
 """Pause and resume: the cadence goes on underneath, and what passed is accounted for at resume.
 
 Both are idempotent: a paused job keeps its first reason, one that is not paused stays as it is.
+A pause with `until` is ended by the engine, at that instant; asked for again it may be moved.
 """
 
+from datetime import datetime
 from typing import Literal
 
 from msgspec import structs
 
 from scheduler_svc.api import etag, handover
-from scheduler_svc.api.check_target import NOT_AVAILABLE
 from scheduler_svc.api.context import Call, Reply
-from scheduler_svc.api.job_change import LockedJob, lock_job, moved, revised, write_change
-from scheduler_svc.api.job_edit import recorded_until
+from scheduler_svc.api.job_change import (
+    LockedJob,
+    at_rest,
+    lock_job,
+    moved,
+    revised,
+    write_change,
+)
+from scheduler_svc.api.job_edit import pending, recorded_until
 from scheduler_svc.api.job_open import open_runs, release_queued
 from scheduler_svc.api.job_view import job_view, planned
 from scheduler_svc.api.route import Answer, Body, Route
 from scheduler_svc.api.validate import decode
 from scheduler_svc.api.wire_jobs import Job, JobPauseRequest, JobResumeRequest
 from scheduler_svc.domain import jobs
-from scheduler_svc.domain.arming import Missed, arm, passed_while_paused
+from scheduler_svc.domain.arming import Missed, resume
 from scheduler_svc.domain.errors import Fault, Invalid
 from scheduler_svc.domain.events import EventName
 from scheduler_svc.domain.ids import epoch_ms, instant_at
@@ -30,13 +38,14 @@ EMPTY = b"{}"
 async def pause_job(call: Call) -> Reply:
     """Pause a job: nothing of it is sent any more, bar what has left already."""
     asked = decode(call.body or EMPTY, JobPauseRequest)
-    if asked.until is not None:
-        raise Invalid([Fault("/until", f"a pause that ends by itself {NOT_AVAILABLE}")])
     async with transaction(call.deps.pool) as conn:
         locked = await lock_job(conn, call, call.path["id"])
+        until = _coming(asked.until, locked.now)
         job, changed = locked.job, locked.job.state != "paused"
         if changed:
-            job = await _pause(conn, locked, asked.reason)
+            job = await _pause(conn, locked, asked.reason, until)
+        elif until is not None:
+            job = await _end_at(conn, locked, until)
     if changed:
         call.deps.on_event(EventName.JOB_PAUSED, job_id=job.id, reason=asked.reason)
         await handover.given_up(call, job.id)
@@ -58,42 +67,55 @@ async def resume_job(call: Call) -> Reply:
     return _reply(job, locked)
 
 
-async def _pause(conn: Connection, locked: LockedJob, reason: str | None) -> jobs.Job:
+def _coming(until: datetime | None, now: datetime) -> datetime | None:
+    """Cut an instant to milliseconds; raise Invalid where it is not to come."""
+    if until is None:
+        return None
+    if until <= now:
+        raise Invalid([Fault("/until", "is not in the future")])
+    return instant_at(epoch_ms(until))
+
+
+async def _pause(
+    conn: Connection, locked: LockedJob, reason: str | None, until: datetime | None
+) -> jobs.Job:
     """Put the timer to rest; the pause remembers up to where the ledger holds the occurrences."""
-    recorded_ms = locked.now_ms - locked.plan.spread_ms
-    if locked.timer.scheduled_for is not None:
-        recorded_ms = min(recorded_ms, epoch_ms(locked.timer.scheduled_for) - 1)
+    next_ms = pending(locked)
+    recorded_ms = locked.now_ms if next_ms is None else min(locked.now_ms, next_ms - 1)
     pause = jobs.Pause(
-        reason=reason, since=locked.now, recorded_until=instant_at(max(recorded_ms, 0))
+        reason=reason, since=locked.now, until=until, recorded_until=instant_at(recorded_ms)
     )
     after = structs.replace(revised(locked, locked.job.definition), state="paused", pause=pause)
-    return await write_change(conn, locked, after, moved(locked.plan, None, locked.runs_made))
+    return await write_change(conn, locked, after, at_rest(after, locked.runs_made))
+
+
+async def _end_at(conn: Connection, locked: LockedJob, until: datetime) -> jobs.Job:
+    """Let a pause end at an instant, or at another one than before."""
+    pause = locked.job.pause
+    if pause is None or pause.until == until:
+        return locked.job
+    after = structs.replace(
+        revised(locked, locked.job.definition), pause=structs.replace(pause, until=until)
+    )
+    return await write_change(conn, locked, after, at_rest(after, locked.runs_made))
 
 
 async def _resume(conn: Connection, locked: LockedJob, missed: Missed) -> jobs.Job:
     """Write what passed to the ledger and put the timer to the next occurrence."""
-    after_ms = await recorded_until(conn, locked)
-    made = locked.runs_made
-    passed = passed_while_paused(
+    ended = resume(
         locked.plan,
         missed,
-        after_ms=after_ms,
+        after_ms=await recorded_until(conn, locked),
         now_ms=locked.now_ms,
-        runs_made=made,
+        runs_made=locked.runs_made,
         busy=bool(await open_runs(conn, locked)),
     )
-    made += sum(run.status != "skipped" for run in passed)
-    following = arm(
-        locked.plan,
-        after_ms=max(after_ms, locked.now_ms - locked.plan.spread_ms),
-        runs_made=made,
-    )
+    following = ended.following
     state: Literal["active", "completed"] = "completed" if following is None else "active"
     after = structs.replace(revised(locked, locked.job.definition), state=state, pause=None)
     scheduled_ms = None if following is None else following.scheduled_ms
-    return await write_change(
-        conn, locked, after, moved(planned(after), scheduled_ms, made, passed)
-    )
+    move = moved(planned(after), scheduled_ms, ended.runs_made, ended.runs)
+    return await write_change(conn, locked, after, move)
 
 
 def _reply(job: jobs.Job, locked: LockedJob) -> Reply:
@@ -107,12 +129,18 @@ ROUTES = (
         handler=pause_job,
         operation_id="pause_job",
         summary="Pause a job",
-        description="While a job is paused its cadence goes on; resume says what became of it.",
+        description=(
+            "While a job is paused its cadence goes on; resume says what became of it."
+            " With `until` the job resumes by itself at that instant, and what passed is skipped."
+        ),
         tag="jobs",
         body=Body(
             type=JobPauseRequest,
             required=False,
-            examples={"why": {"reason": "the target is being moved"}},
+            examples={
+                "why": {"reason": "the target is being moved"},
+                "until": {"reason": "stocktaking", "until": "2030-01-02T06:00:00+01:00"},
+            },
         ),
         answers={
             200: Answer(

@@ -4,7 +4,7 @@ from uuid import UUID
 
 from msgspec import structs
 
-from scheduler_svc.api import etag, handover, job_create
+from scheduler_svc.api import etag, handover, herd, job_create
 from scheduler_svc.api.check_definition import read_definition
 from scheduler_svc.api.context import Call, Reply
 from scheduler_svc.api.job_change import LockedJob, lock_job
@@ -73,7 +73,7 @@ async def _create(conn: Connection, call: Call, name: str) -> tuple[Reply, UUID 
     job = await job_create.insert(conn, new, now_ms)
     reply = Reply(
         status=201,
-        body=put_view(job, now_ms=now_ms, changed=True),
+        body=put_view(job, now_ms=now_ms, changed=True, also=await herd.of_job(conn, job)),
         headers={"Location": f"/jobs/{job.id}", "ETag": etag.of(job.revision)},
     )
     return reply, job.id
@@ -89,8 +89,9 @@ async def _replace(conn: Connection, call: Call, locked: LockedJob) -> tuple[Rep
         after = would_be(locked.job, definition)
         return Reply(body=comparison(locked.job, after, now_ms=locked.now_ms)), None
     done = await edit(conn, locked, definition)
+    also = await herd.of_job(conn, done.job)
     reply = Reply(
-        body=put_view(done.job, now_ms=locked.now_ms, changed=done.changed),
+        body=put_view(done.job, now_ms=locked.now_ms, changed=done.changed, also=also),
         headers={"ETag": etag.of(done.job.revision)},
     )
     return reply, done.job.id if done.changed else None

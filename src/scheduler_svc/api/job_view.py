@@ -1,6 +1,6 @@
 """A job as an answer: what is stored, and what its schedule says about the time ahead."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from functools import lru_cache
 
 from scheduler_svc.api.wire import stamp, stamp_ms, stamp_or_none
@@ -16,7 +16,7 @@ from scheduler_svc.domain import clock_changes, jobs
 from scheduler_svc.domain.clock_changes import ScheduleWarning
 from scheduler_svc.domain.decide import PlannedJob, plan_job
 from scheduler_svc.domain.ids import epoch_ms
-from scheduler_svc.domain.occurrences import Timetable, take
+from scheduler_svc.domain.occurrences import Timetable, last_due, take
 
 UPCOMING = 5
 HOUR_MS = 3_600_000
@@ -26,8 +26,19 @@ UNSIGNED = JobWarning(
 )
 
 
-def job_view(job: jobs.Job, *, now_ms: int, upcoming: int = UPCOMING, dry: bool = False) -> Job:
-    """Write a job for the answer; a dry one has no id, for it was not made."""
+def job_view(
+    job: jobs.Job,
+    *,
+    now_ms: int,
+    upcoming: int = UPCOMING,
+    dry: bool = False,
+    also: Sequence[JobWarning] = (),
+) -> Job:
+    """Write a job for the answer; a dry one has no id, for it was not made.
+
+    `also` are warnings that come of more than the job itself.
+    """
+    own = [] if job.state == "completed" else warnings(job.definition, planned(job), now_ms)
     definition = job.definition
     plan = planned(job)
     return Job(
@@ -50,16 +61,18 @@ def job_view(job: jobs.Job, *, now_ms: int, upcoming: int = UPCOMING, dry: bool 
         next_fire_at=stamp_or_none(job.next_fire_at),
         upcoming=[stamp_ms(at) for at in coming(job, plan, now_ms=now_ms, count=upcoming)],
         last_run=_last_run(job.last_run),
-        warnings=[] if job.state == "completed" else warnings(definition, plan, now_ms),
+        warnings=[*own, *also],
         revision=job.revision,
         created_at=stamp(job.created_at),
         updated_at=stamp(job.updated_at),
     )
 
 
-def put_view(job: jobs.Job, *, now_ms: int, changed: bool) -> JobPut:
+def put_view(
+    job: jobs.Job, *, now_ms: int, changed: bool, also: Sequence[JobWarning] = ()
+) -> JobPut:
     """Write a job for the answer to a PUT."""
-    view = job_view(job, now_ms=now_ms)
+    view = job_view(job, now_ms=now_ms, also=also)
     fields = {name: getattr(view, name) for name in view.__struct_fields__}
     return JobPut(**fields, changed=changed)
 
@@ -78,7 +91,8 @@ def coming(job: jobs.Job, plan: PlannedJob, *, now_ms: int, count: int) -> list[
         return []
     after_ms = now_ms
     if job.scheduled_for is not None:
-        after_ms = max(epoch_ms(job.scheduled_for) - 1, now_ms - plan.spread_ms)
+        due_ms = last_due(plan.timetable, now_ms) or 0
+        after_ms = max(epoch_ms(job.scheduled_for) - 1, due_ms)
     return within_max_runs(job, take(plan.timetable, after_ms, count))
 
 
@@ -124,7 +138,12 @@ def _clock_changes(timetable: Timetable, hour_ms: int) -> tuple[ScheduleWarning,
 def _pause(pause: jobs.Pause | None) -> JobPause | None:
     if pause is None:
         return None
-    return JobPause(reason=pause.reason, since=stamp(pause.since), until=stamp_or_none(pause.until))
+    return JobPause(
+        reason=pause.reason,
+        since=stamp(pause.since),
+        until=stamp_or_none(pause.until),
+        by=pause.by,
+    )
 
 
 def _last_run(run: jobs.LastRun | None) -> JobLastRun | None:

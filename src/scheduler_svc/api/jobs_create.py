@@ -1,6 +1,6 @@
 """POST /jobs: create a job, or only look at what would be created."""
 
-from scheduler_svc.api import etag, job_create
+from scheduler_svc.api import etag, herd, job_create
 from scheduler_svc.api.context import Call, Reply
 from scheduler_svc.api.job_examples import EXAMPLES, JOB
 from scheduler_svc.api.job_view import job_view
@@ -20,14 +20,17 @@ async def create_job(call: Call) -> Reply:
     if call.query["dry_run"]:
         async with connection(call.deps.pool) as conn:
             await job_create.check_name(conn, call.namespace, new.definition.name)
-        shown = job_create.armed(new, now_ms)[0]
-        return Reply(body=job_view(shown, now_ms=now_ms, upcoming=DRY_UPCOMING, dry=True))
+            shown = job_create.armed(new, now_ms)[0]
+            also = await herd.of_job(conn, shown)
+        view = job_view(shown, now_ms=now_ms, upcoming=DRY_UPCOMING, dry=True, also=also)
+        return Reply(body=view)
     async with transaction(call.deps.pool) as conn:
         job = await job_create.insert(conn, new, now_ms)
+        also = await herd.of_job(conn, job)
     call.deps.on_event(EventName.JOB_CREATED, job_id=job.id)
     return Reply(
         status=201,
-        body=job_view(job, now_ms=now_ms),
+        body=job_view(job, now_ms=now_ms, also=also),
         headers={"Location": f"/jobs/{job.id}", "ETag": etag.of(job.revision)},
     )
 

@@ -21,6 +21,7 @@ INFO: Json = {
 TAGS = (
     ("jobs", "What to call, and when."),
     ("runs", "What became of each occurrence."),
+    ("backfills", "Ranges of past occurrences, sent at a rate."),
     ("schedules", "Try a schedule without saving it."),
     ("replicas", "The processes of this service."),
     ("service", "Health, readiness, this document."),
@@ -39,6 +40,11 @@ PATH_PARAMETERS: dict[str, Json] = {
         "description": "The id of a run.",
         "schema": _UUID,
         "example": "019b8f3a-1c00-8a4e-9d3b-6f2c1e7a5b40",
+    },
+    "/backfills/{": {
+        "description": "The id of a backfill.",
+        "schema": _UUID,
+        "example": "019b8f3a-1c00-7a4e-9d3b-6f2c1e7a5b40",
     },
 }
 HEADERS: Json = {

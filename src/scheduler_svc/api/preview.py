@@ -4,13 +4,13 @@ from typing import Any
 
 from msgspec import UNSET, structs
 
-from scheduler_svc.api import validate
+from scheduler_svc.api import herd, validate
 from scheduler_svc.api.check_definition import known_instants
 from scheduler_svc.api.context import Call, Reply
 from scheduler_svc.api.job_examples import PREVIEW
 from scheduler_svc.api.job_view import shown_occurrences, shown_warnings
 from scheduler_svc.api.route import Answer, Body, Route
-from scheduler_svc.api.wire_jobs import Preview, PreviewRequest
+from scheduler_svc.api.wire_jobs import JobWarning, Preview, PreviewRequest
 from scheduler_svc.domain import clock_changes
 from scheduler_svc.domain.describe import describe
 from scheduler_svc.domain.errors import Fault, Invalid
@@ -18,7 +18,10 @@ from scheduler_svc.domain.ids import epoch_ms, instant_at
 from scheduler_svc.domain.occurrences import compile_schedule, take
 from scheduler_svc.domain.schedule import Schedule
 from scheduler_svc.domain.schedule_check import check
+from scheduler_svc.store.pool import connection, is_database_away
 from scheduler_svc.store.timers import NIL
+
+HERD_SECONDS = 1.0
 
 
 async def preview_schedule(call: Call) -> Reply:
@@ -30,13 +33,28 @@ async def preview_schedule(call: Call) -> Reply:
         raise Invalid(faults)
     timetable = compile_schedule(schedule, job_id=NIL, created_at=instant_at(begin_ms))
     count = min(asked.count, schedule.max_runs or asked.count)
+    instants = take(timetable, begin_ms, count)
+    also = await _herd(call, schedule, instants)
     return Reply(
         body=Preview(
-            occurrences=shown_occurrences(timetable, take(timetable, begin_ms, count)),
+            occurrences=shown_occurrences(timetable, instants),
             description=describe(schedule),
-            warnings=shown_warnings(clock_changes.warnings(timetable, begin_ms)),
+            warnings=[*shown_warnings(clock_changes.warnings(timetable, begin_ms)), *also],
         )
     )
+
+
+async def _herd(call: Call, schedule: Schedule, instants: list[int]) -> list[JobWarning]:
+    """Look for a herd at the first occurrence; a preview works without a database too."""
+    if not instants:
+        return []
+    try:
+        async with connection(call.deps.pool, seconds=HERD_SECONDS) as conn:
+            return await herd.of_instant(conn, schedule, instant_at(instants[0]), but_not=NIL)
+    except Exception as error:
+        if not is_database_away(error):
+            raise
+        return []
 
 
 def _read(call: Call) -> PreviewRequest:

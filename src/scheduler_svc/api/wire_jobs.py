@@ -42,17 +42,18 @@ UNSAID = Raw(b"")
 class JobWarning(Struct, frozen=True, kw_only=True):
     """Something about a job that may surprise; `at` is when, where it has an instant."""
 
-    code: Literal["dst_gap", "dst_overlap", "unsigned"]
+    code: Literal["dst_gap", "dst_overlap", "unsigned", "herd"]
     detail: str
     at: Stamp | None = None
 
 
 class JobPause(Struct, frozen=True, kw_only=True):
-    """Why a job is paused, since when, until when."""
+    """Why a job is paused, since when, until when, and by whom: null without an API key."""
 
     reason: str | None
     since: Stamp
     until: Stamp | None
+    by: str | None
 
 
 class JobLastRun(Struct, frozen=True, kw_only=True):
@@ -106,7 +107,7 @@ class JobList(Struct, frozen=True, kw_only=True):
 
 
 class JobPauseRequest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Why to pause; `until` is not available in this version."""
+    """Why to pause; `until`, a coming instant, ends the pause by itself."""
 
     reason: Annotated[str, Meta(max_length=1024)] | None = None
     until: Instant | None = None

@@ -15,12 +15,20 @@ def _switches(parser: ArgumentParser) -> None:
     parser.add_argument(
         "--role", metavar="ROLE", help="all, api or engine: what to do (SCHEDULER_ROLE)"
     )
+    parser.add_argument(
+        "--accept-drift",
+        action="store_const",
+        const="true",
+        help="start although jobs move under these versions (SCHEDULER_ACCEPT_DRIFT)",
+    )
     # How one of several replicas is started by the process that keeps them.
     parser.add_argument("--lifeline", type=int, help=SUPPRESS)
 
 
 def _run(given: Namespace) -> int:
-    settings = settings_with(workers=given.workers, role=given.role)
+    settings = settings_with(
+        workers=given.workers, role=given.role, accept_drift=given.accept_drift
+    )
     if given.lifeline is not None:
         return process.serve(settings, Lifeline(given.lifeline))
     if settings.workers > 1:

@@ -10,12 +10,13 @@ from msgspec import UNSET, Struct, structs
 
 from scheduler_svc.domain.decide import NewRun, PlannedJob
 from scheduler_svc.domain.ids import epoch_ms, run_id
-from scheduler_svc.domain.misfire import CATCH_UP_MAX, COUNT_MAX
+from scheduler_svc.domain.jobs import Pause
+from scheduler_svc.domain.misfire import CATCH_UP_MAX, CATCH_UP_STEP_MS, COUNT_MAX
 from scheduler_svc.domain.occurrences import (
     count_between,
     fire_at,
+    last_due,
     next_after,
-    previous_before_or_at,
     take,
 )
 from scheduler_svc.domain.schedule import LIST_MAX
@@ -59,6 +60,43 @@ def runs_left(job: PlannedJob, runs_made: int) -> int | None:
     return None if limit is None else max(0, limit - runs_made)
 
 
+class Resumed(Struct, frozen=True):
+    """What a resumption makes: rows of the ledger, the next occurrence, and the runs by then."""
+
+    runs: list[NewRun]
+    following: Armed | None
+    runs_made: int
+
+
+def resume(  # one fact of the pause each
+    job: PlannedJob,
+    missed: Missed,
+    *,
+    after_ms: int,
+    now_ms: int,
+    runs_made: int,
+    busy: bool,
+) -> Resumed:
+    """End a pause: what passed becomes rows, and the timer goes where the cadence would be.
+
+    The ledger holds what lies up to `after_ms`. What waits for its spread has not passed.
+    """
+    passed = passed_while_paused(
+        job, missed, after_ms=after_ms, now_ms=now_ms, runs_made=runs_made, busy=busy
+    )
+    made = runs_made + sum(run.status != "skipped" for run in passed)
+    latest = last_due(job.timetable, now_ms)
+    after_ms = after_ms if latest is None else max(after_ms, latest)
+    return Resumed(passed, arm(job, after_ms=after_ms, runs_made=made), made)
+
+
+def recorded_from(pause: Pause, job: PlannedJob) -> int:
+    """Return up to where a pause says that the ledger holds its job's occurrences."""
+    if pause.recorded_until is not None:
+        return epoch_ms(pause.recorded_until)
+    return epoch_ms(pause.since) - job.spread_ms
+
+
 def passed_while_paused(  # one fact of the pause each
     job: PlannedJob,
     missed: Missed,
@@ -73,14 +111,12 @@ def passed_while_paused(  # one fact of the pause each
     `busy` tells that the job has an unfinished run. Where its overlap policy is not `allow`, what
     is caught up goes one after the other.
     """
-    latest = now_ms - job.spread_ms
+    latest = last_due(job.timetable, now_ms)
     left = runs_left(job, runs_made)
-    if latest <= after_ms or left == 0:
+    if latest is None or latest <= after_ms or left == 0:
         return []
     sent = _to_catch_up(job, missed, after_ms, latest)[: CATCH_UP_MAX if left is None else left]
-    runs = [catch_up(job, at, now_ms=now_ms) for at in sent]
-    if job.definition.overlap != "allow":
-        runs = [structs.replace(run, queued=busy or i > 0) for i, run in enumerate(runs)]
+    runs = _in_line(job, sent, now_ms=now_ms, busy=busy)
     if missed == "once" and sent:
         return ledger(job, after_ms, sent[-1] - 1, "merged") + runs
     return runs + ledger(job, sent[-1] if sent else after_ms, latest, "paused")
@@ -97,10 +133,7 @@ def past_instants(
     past = [at for at in named if at <= now_ms and at not in known]
     if schedule.if_past == "skip":
         return [skipped(job, at, "too_late") for at in past]
-    runs = [catch_up(job, at, now_ms=now_ms) for at in past]
-    if job.definition.overlap != "allow":
-        runs = [structs.replace(run, queued=busy or i > 0) for i, run in enumerate(runs)]
-    return runs
+    return _in_line(job, past, now_ms=now_ms, busy=busy)
 
 
 def instants_of(job: PlannedJob) -> frozenset[int]:
@@ -130,12 +163,22 @@ def catch_up(job: PlannedJob, at: int, *, now_ms: int) -> NewRun:
     return NewRun(run_id(job.id, at), at, now_ms, "catch_up", "due")
 
 
+def _in_line(job: PlannedJob, instants: list[int], *, now_ms: int, busy: bool) -> list[NewRun]:
+    """Catch instants up at a bounded rate; one after the other, where none may overlap."""
+    runs = [
+        catch_up(job, at, now_ms=now_ms + turn * CATCH_UP_STEP_MS)
+        for turn, at in enumerate(instants)
+    ]
+    if job.definition.overlap == "allow":
+        return runs
+    return [structs.replace(run, queued=busy or turn > 0) for turn, run in enumerate(runs)]
+
+
 def _to_catch_up(job: PlannedJob, missed: Missed, after_ms: int, latest: int) -> list[int]:
     match missed:
         case "skip":
             return []
         case "once":
-            last = previous_before_or_at(job.timetable, latest)
-            return [] if last is None or last <= after_ms else [last]
+            return [latest]
         case "all":
             return [at for at in take(job.timetable, after_ms, CATCH_UP_MAX) if at <= latest]

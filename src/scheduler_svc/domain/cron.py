@@ -46,6 +46,22 @@ def is_hashed(text: str) -> bool:
     return _read(text).hashed
 
 
+def draws(text: str, job_id: UUID) -> tuple[int, ...]:
+    """Return what each `H` of an expression is for a job: equal ones name the same instants."""
+    return tuple(_draw(field, term, job_id).low for field, term in _hashes(text))
+
+
+@lru_cache(maxsize=1024)
+def _hashes(text: str) -> tuple[tuple[Field, Term], ...]:
+    """List the items of an expression that the job's id decides."""
+    listed = zip(FIELDS, _read(text).parts, strict=True)
+    return tuple((field, term) for field, part in listed for term in part.terms if _is_hash(term))
+
+
+def _is_hash(term: Term) -> bool:
+    return term.kind == "hash"
+
+
 @lru_cache(maxsize=16_384)
 def _read(text: str) -> Expression:
     return read(text)
@@ -53,12 +69,12 @@ def _read(text: str) -> Expression:
 
 @lru_cache(maxsize=16_384)
 def _compile(expression: Expression, job_id: UUID | None) -> Pattern:
-    drawn = _resolve(expression, job_id)
+    fixed = _resolve(expression, job_id)
     pattern = Pattern(
-        clock=(_mask(drawn, HOUR), _mask(drawn, MINUTE), _mask(drawn, SECOND)),
-        masks=_month_masks(_day_rule(drawn)),
-        months=_mask(drawn, MONTH) >> 1,
-        years=_mask(drawn, YEAR) >> YEAR.low,
+        clock=(_mask(fixed, HOUR), _mask(fixed, MINUTE), _mask(fixed, SECOND)),
+        masks=_month_masks(_day_rule(fixed)),
+        months=_mask(fixed, MONTH) >> 1,
+        years=_mask(fixed, YEAR) >> YEAR.low,
         wildcard=expression.part(MINUTE).star or expression.part(HOUR).star,
         with_seconds=expression.with_seconds,
     )

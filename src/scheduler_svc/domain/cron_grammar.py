@@ -5,6 +5,7 @@ the nearest valid form. Gives terms no meaning in time; `cron` does.
 """
 
 import re
+from functools import lru_cache
 from typing import Final, Literal, NamedTuple
 
 from scheduler_svc.domain.cron_fields import (
@@ -109,8 +110,9 @@ def _nickname_fault(text: str) -> str:
     return f"nickname '{text}': unknown; the nicknames are {known}"
 
 
+@lru_cache(maxsize=4096)
 def _part(field: Field, text: str) -> Part:
-    """Check one field."""
+    """Check one field; there are far fewer of them than expressions."""
     body, plus = text, False
     if field is WEEKDAY and text.startswith("+"):
         body, plus = text[1:], True

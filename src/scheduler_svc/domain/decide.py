@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Literal
 from uuid import UUID
 
-from msgspec import Struct, field
+from msgspec import Struct, field, structs
 
 from scheduler_svc.domain import misfire, overlap
 from scheduler_svc.domain.ids import run_id
@@ -17,6 +17,7 @@ from scheduler_svc.domain.occurrences import (
     Timetable,
     compile_schedule,
     fire_at,
+    last_due,
     next_after,
     spread_ms,
 )
@@ -90,9 +91,11 @@ def decide(
 ) -> Decision | Deferred:
     """Decide one timer whose `fire_ms` is due, or due within the lookahead."""
     if timer.scheduled_ms is None:
+        if timer.fire_ms > now_ms:
+            return Deferred(timer.fire_ms)
         return Decision(job, None, None, timer.runs_made, completed=True)
     if timer.fire_ms > now_ms:
-        if open_runs and job.definition.overlap != "allow":
+        if overlap.contending(open_runs) and job.definition.overlap != "allow":
             return Deferred(timer.fire_ms)
         run = _sent(job, timer.scheduled_ms, "schedule")
         if any(other.id == run.id for other in open_runs):
@@ -105,60 +108,78 @@ def decide(
 def _decide_due(
     job: PlannedJob, timer: Timer, first_ms: int, open_runs: list[OpenRun], now_ms: int
 ) -> Decision:
-    due = misfire.judge(
-        job.timetable,
-        job.definition.misfire,
-        first_ms=first_ms,
-        spread_ms=job.spread_ms,
-        now_ms=now_ms,
-    )
+    due = misfire.judge(job.timetable, job.definition.misfire, first_ms=first_ms, now_ms=now_ms)
     runs = [_ledger(job, skipped) for skipped in due.skipped]
     cancel: list[UUID] = []
     standing = list(open_runs)
     left = _runs_left(job, timer)
     last_ms = first_ms
-    for at, trigger in _to_send(due):
+    over: list[int] = []
+    for run in _to_send(job, due, now_ms):
+        last_ms = max(last_ms, run.scheduled_ms)
+        if any(other.id == run.id for other in open_runs):
+            continue  # claimed before the timer was put back, and counted
         if left is not None and left <= 0:
-            break
-        last_ms = max(last_ms, at)
-        made, stopped = _place(job, at, trigger, standing)
-        if made is None:
+            over.append(run.scheduled_ms)
             continue
+        made, stopped = _place(job, run, standing)
         runs.append(made)
         cancel += stopped
         if made.status != "skipped":
             left = None if left is None else left - 1
+    if left is not None and left <= 0:
+        runs += _beyond_max_runs(job, over, due.next_ms, now_ms)
     return _move(job, timer, due.next_ms, runs, cancel, last_ms=last_ms, now_ms=now_ms)
 
 
-def _to_send(due: misfire.Due) -> list[tuple[int, Trigger]]:
-    """On-time work first, then what is caught up, oldest first."""
-    on_time: list[tuple[int, Trigger]] = [(at, "schedule") for at in due.on_time]
-    return on_time + [(at, "catch_up") for at in due.catch_up]
+def _to_send(job: PlannedJob, due: misfire.Due, now_ms: int) -> list[NewRun]:
+    """On-time work first, then what is caught up: oldest first, and at a bounded rate."""
+    on_time = [_sent(job, at, "schedule") for at in due.on_time]
+    late = [_sent(job, at, "catch_up") for at in due.catch_up]
+    return on_time + [
+        structs.replace(run, status="due", fire_ms=now_ms + turn * misfire.CATCH_UP_STEP_MS)
+        for turn, run in enumerate(late)
+    ]
 
 
-def _place(
-    job: PlannedJob, at: int, trigger: Trigger, standing: list[OpenRun]
-) -> tuple[NewRun | None, list[UUID]]:
-    """Put one occurrence among the unfinished runs of its job, by the overlap policy.
-
-    None where it is one of them: it was claimed before the timer was put back, and is counted.
-    """
-    run = _sent(job, at, trigger)
-    if any(other.id == run.id for other in standing):
-        return None, []
-    verdict = overlap.judge(job.definition.overlap, standing)
+def _place(job: PlannedJob, run: NewRun, standing: list[OpenRun]) -> tuple[NewRun, list[UUID]]:
+    """Put one occurrence among the unfinished runs of its job, by the overlap policy."""
+    policy = job.definition.overlap
+    if run.trigger == "catch_up" and job.definition.misfire.policy == "all" and policy != "allow":
+        # Each of them is wanted, and none beside another: they go one after the other.
+        run = structs.replace(run, queued=bool(standing))
+        standing.append(OpenRun(run.id, run.queued, behind=run.queued))
+        return run, []
+    verdict = overlap.judge(policy, standing)
     match verdict.then:
         case "skip":
-            return _with(run, status="skipped", reason="overlap"), []
+            return structs.replace(run, status="skipped", reason="overlap"), []
         case "queue":
-            run = _with(run, status="due", queued=True)
+            run = structs.replace(run, status="due", queued=True)
         case "send":
             pass
     cancelled = list(verdict.cancel)
     standing[:] = [other for other in standing if other.id not in cancelled]
     standing.append(OpenRun(run.id, run.queued))
     return run, cancelled
+
+
+def _beyond_max_runs(
+    job: PlannedJob, over: list[int], next_ms: int | None, now_ms: int
+) -> list[NewRun]:
+    """Write down what else was due when the last run that `max_runs` allows was made."""
+    stretches: list[list[int]] = []
+    for at in sorted(over):
+        if stretches and next_after(job.timetable, stretches[-1][-1]) == at:
+            stretches[-1].append(at)
+        else:
+            stretches.append([at])
+    spans = [(stretch[0], stretch[-1]) for stretch in stretches]
+    latest = last_due(job.timetable, now_ms)
+    if next_ms is not None and latest is not None:
+        spans.append((next_ms, latest))
+    found = (misfire.ranges(job.timetable, low, high, "max_runs") for low, high in spans)
+    return [_ledger(job, skipped) for each in found for skipped in each]
 
 
 def _move(
@@ -196,22 +217,10 @@ def _ledger(job: PlannedJob, skipped: misfire.Skipped) -> NewRun:
     return NewRun(
         run_id(job.id, skipped.first_ms),
         skipped.first_ms,
-        skipped.first_ms + job.spread_ms,
+        skipped.first_ms,
         "schedule",
         "skipped",
         reason=skipped.reason,
         occurrences=skipped.count,
         until_ms=None if skipped.count == 1 else skipped.last_ms,
-    )
-
-
-def _with(
-    run: NewRun,
-    *,
-    status: Literal["running", "due", "skipped"],
-    reason: str | None = None,
-    queued: bool = False,
-) -> NewRun:
-    return NewRun(
-        run.id, run.scheduled_ms, run.fire_ms, run.trigger, status, reason=reason, queued=queued
     )

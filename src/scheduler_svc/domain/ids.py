@@ -46,6 +46,11 @@ def job_id(created_ms: int, rest: bytes) -> UUID:
     return _assemble(created_ms, rest, version=7)
 
 
+def backfill_id(created_ms: int, rest: bytes) -> UUID:
+    """Name a backfill, as a job is named: two of the same range are two."""
+    return _assemble(created_ms, rest, version=7)
+
+
 def scheduled_ms_of(run: UUID) -> int:
     """Read back the nominal time, in epoch milliseconds, from a run's id."""
     return int.from_bytes(run.bytes[:6], "big")

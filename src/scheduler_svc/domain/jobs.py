@@ -129,11 +129,12 @@ class Definition(_Part, frozen=True, kw_only=True):
 
 
 class Pause(Struct, frozen=True, kw_only=True):
-    """Why a job is paused, since when, until when."""
+    """Why a job is paused, by whom, since when, until when."""
 
     reason: str | None
     since: datetime
     until: datetime | None = None
+    by: str | None = None
     recorded_until: datetime | None = None
     """The ledger holds every occurrence up to here; null where that is simply `since`."""
 

@@ -1,7 +1,8 @@
 """What becomes of occurrences that came due while nobody could claim them.
 
 Pure: the occurrences that are due and the policy in, what to send and what to put in the ledger
-out. A range is counted, never enumerated beyond the cap (DESIGN, "Misfire").
+out. A range is counted, never enumerated beyond the cap (DESIGN, "Misfire"). Lateness counts from
+the sending time, so that a spread makes nothing late.
 """
 
 from typing import Literal
@@ -13,15 +14,20 @@ from scheduler_svc.domain.jobs import Misfire
 from scheduler_svc.domain.occurrences import (
     Timetable,
     count_between,
+    last_due,
     next_after,
-    previous_before_or_at,
     take,
 )
 
 CATCH_UP_MAX = 1000
+"""How many runs of one job an outage leaves behind; the rest is in the ledger as `misfire`."""
+CATCH_UP_STEP_MS = 100
+"""Runs of one job that are caught up are due this far apart: ten a second."""
 ON_TIME_MAX = 1000
 DAY_MS = 86_400_000
-COUNT_MAX = 50_000_000
+COUNT_MAX = 2**31 - 1
+
+Reason = Literal["misfire", "too_late", "merged", "max_runs"]
 
 
 class Skipped(Struct, frozen=True):
@@ -30,11 +36,11 @@ class Skipped(Struct, frozen=True):
     first_ms: int
     last_ms: int
     count: int
-    reason: Literal["misfire", "too_late", "merged"]
+    reason: Reason
 
 
 class Due(Struct, frozen=True):
-    """What a pass makes of all occurrences due by now."""
+    """What a pass makes of the occurrences due by now; `next_ms` is the first one it leaves."""
 
     on_time: list[int]
     catch_up: list[int]
@@ -42,28 +48,37 @@ class Due(Struct, frozen=True):
     next_ms: int | None
 
 
-def judge(
-    timetable: Timetable, policy: Misfire, *, first_ms: int, spread_ms: int, now_ms: int
-) -> Due:
-    """Sort the occurrences from `first_ms` to now into on time, to catch up, and skipped."""
-    latest = now_ms - spread_ms
-    grace_end = latest - milliseconds(policy.grace)
-    if first_ms >= grace_end:
-        on_time = _upto(timetable, first_ms, latest)
-        return Due(on_time, [], [], next_after(timetable, on_time[-1] if on_time else first_ms))
-    head = next_after(timetable, grace_end - 1)
-    on_time = [] if head is None or head > latest else _upto(timetable, head, latest)
-    last_missed = previous_before_or_at(timetable, grace_end - 1)
-    if last_missed is None or last_missed < first_ms:
-        last_missed = first_ms
+def judge(timetable: Timetable, policy: Misfire, *, first_ms: int, now_ms: int) -> Due:
+    """Sort the occurrences from `first_ms` to now into on time, to catch up, and skipped.
+
+    More than ON_TIME_MAX on time are left for the next pass: `next_ms` is then due already.
+    """
+    latest = last_due(timetable, now_ms)
+    latest = first_ms if latest is None else max(first_ms, latest)
+    missed = last_due(timetable, now_ms - milliseconds(policy.grace) - 1)
+    if missed is None or missed < first_ms:
+        on_time = _from(timetable, first_ms, latest)
+        return Due(on_time, [], [], next_after(timetable, on_time[-1]))
+    head = next_after(timetable, missed)
+    on_time = [] if head is None or head > latest else _from(timetable, head, latest)
     catch_up, skipped = _missed(
-        timetable, policy, first_ms, last_missed, latest, on_time_too=bool(on_time)
+        timetable, policy, first_ms, missed, now_ms, on_time_too=bool(on_time)
     )
-    return Due(on_time, catch_up, skipped, next_after(timetable, max(latest, last_missed)))
+    return Due(on_time, catch_up, skipped, next_after(timetable, (on_time or [missed])[-1]))
 
 
-def _upto(timetable: Timetable, first_ms: int, latest: int) -> list[int]:
-    """List the occurrences from the first one to the latest instant, at most ON_TIME_MAX."""
+def ranges(timetable: Timetable, first_ms: int, last_ms: int, reason: Reason) -> list[Skipped]:
+    """Count the occurrences in [first, last] into one row, or none where there are none."""
+    if last_ms < first_ms:
+        return []
+    count, begin, end = count_between(timetable, first_ms - 1, last_ms, COUNT_MAX)
+    if not count or begin is None or end is None:
+        return []
+    return [Skipped(begin, end, count, reason)]
+
+
+def _from(timetable: Timetable, first_ms: int, latest: int) -> list[int]:
+    """List the occurrences from the first one to the latest, at most ON_TIME_MAX."""
     found = [first_ms]
     while len(found) < ON_TIME_MAX:
         following = next_after(timetable, found[-1])
@@ -74,47 +89,46 @@ def _upto(timetable: Timetable, first_ms: int, latest: int) -> list[int]:
 
 
 def _missed(
-    timetable: Timetable,
-    policy: Misfire,
-    first: int,
-    last: int,
-    latest: int,
-    *,
-    on_time_too: bool,
+    timetable: Timetable, policy: Misfire, first: int, last: int, now_ms: int, *, on_time_too: bool
 ) -> tuple[list[int], list[Skipped]]:
-    oldest = latest - _lateness_max(policy)
+    """Apply the policy to [first, last], what is too late set aside before.
+
+    Where no `max_lateness` is given only what would be sent is judged: `once` merges and `skip`
+    skips occurrences of any age.
+    """
+    stale = _too_late_until(timetable, policy, last, now_ms, on_time_too=on_time_too)
+    gone = [] if stale is None else ranges(timetable, first, min(stale, last), "too_late")
+    start = first if stale is None else max(first, stale + 1)
     match policy.policy:
         case "skip":
-            return [], _ranges(timetable, first, last, "misfire")
+            return [], gone + ranges(timetable, start, last, "misfire")
         case "once" if on_time_too:
-            return [], _ranges(timetable, first, last, "merged")
-        case "once" if last < oldest:
-            return [], _ranges(timetable, first, last, "too_late")
+            return [], gone + ranges(timetable, start, last, "merged")
+        case "once" if last < start:
+            return [], gone
         case "once":
-            return [last], _ranges(timetable, first, last - 1, "merged")
+            return [last], gone + ranges(timetable, start, last - 1, "merged")
         case "all":
-            start = max(first, oldest)
             sent = [at for at in take(timetable, start - 1, CATCH_UP_MAX) if at <= last]
-            skipped = _ranges(timetable, first, min(start - 1, last), "too_late")
-            if sent:
-                skipped += _ranges(timetable, sent[-1] + 1, last, "misfire")
-            return sent, skipped
+            rest = ranges(timetable, sent[-1] + 1, last, "misfire") if sent else []
+            return sent, gone + rest
 
 
-def _lateness_max(policy: Misfire) -> int:
-    """The gap to the following occurrence never bites where it is in the future, so a day does."""
-    return DAY_MS if policy.max_lateness is None else milliseconds(policy.max_lateness)
+def _too_late_until(
+    timetable: Timetable, policy: Misfire, last: int, now_ms: int, *, on_time_too: bool
+) -> int | None:
+    """Return the last occurrence that is beyond `max_lateness`; None where none is.
 
-
-def _ranges(
-    timetable: Timetable,
-    first: int,
-    last: int,
-    reason: Literal["misfire", "too_late", "merged"],
-) -> list[Skipped]:
-    if last < first:
-        return []
-    count, begin, end = count_between(timetable, first - 1, last, COUNT_MAX)
-    if not count or begin is None or end is None:
-        return []
-    return [Skipped(begin, end, count, reason)]
+    Its default for `once`, the gap to the following occurrence, never bites, for that one lies
+    in the future: a day does.
+    """
+    if policy.max_lateness is not None:
+        return last_due(timetable, now_ms - milliseconds(policy.max_lateness) - 1)
+    stale = last_due(timetable, now_ms - DAY_MS - 1)
+    match policy.policy:
+        case "all":
+            return stale
+        case "once" if stale is not None and stale >= last and not on_time_too:
+            return stale
+        case _:
+            return None

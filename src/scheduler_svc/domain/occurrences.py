@@ -155,6 +155,17 @@ def fire_at(timetable: Timetable, scheduled_ms: int) -> int:
     return latest if following is None else min(latest, following - 1)
 
 
+def last_due(timetable: Timetable, by_ms: int) -> int | None:
+    """Return the last occurrence that is to be sent at or before an instant.
+
+    Sending times keep the order of the occurrences, so all before it are due too.
+    """
+    last = timetable.last_until(by_ms)
+    if last is None or timetable.spread == 0 or fire_at(timetable, last) <= by_ms:
+        return last
+    return timetable.last_until(last - 1)  # it is sent before the next one occurs
+
+
 def expressions_of(schedule: Schedule) -> list[str]:
     """List the cron expressions that decide when a schedule occurs, its exclusions included."""
     named = [] if schedule.cron is UNSET else schedule.cron

@@ -1,6 +1,7 @@
 """What a new occurrence becomes where the job has unfinished runs.
 
-Pure. A run that waits for its retry counts as running; so does one that is queued.
+Pure. A run that waits for its retry counts as running; so does one that is queued. What is caught
+up stands behind on-time work: while it waits in line it does not count.
 """
 
 from typing import Literal, assert_never
@@ -16,6 +17,8 @@ class OpenRun(Struct, frozen=True):
 
     id: UUID
     queued: bool
+    behind: bool = False
+    """It is caught up and waits in line: released only where no other run is unfinished."""
 
 
 class Verdict(Struct, frozen=True):
@@ -27,6 +30,7 @@ class Verdict(Struct, frozen=True):
 
 def judge(policy: Overlap, open_runs: list[OpenRun]) -> Verdict:
     """Decide about one occurrence whose instant has come."""
+    open_runs = contending(open_runs)
     if not open_runs or policy == "allow":
         return Verdict("send")
     match policy:
@@ -38,3 +42,8 @@ def judge(policy: Overlap, open_runs: list[OpenRun]) -> Verdict:
             return Verdict("send", cancel=tuple(run.id for run in open_runs))
         case _:
             assert_never(policy)
+
+
+def contending(open_runs: list[OpenRun]) -> list[OpenRun]:
+    """Leave out the runs that stand behind all others."""
+    return [run for run in open_runs if not run.behind]

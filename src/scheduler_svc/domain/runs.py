@@ -28,6 +28,11 @@ AttemptOutcome = Literal[
     "superseded",
     "cancelled",
 ]
+BACKGROUND: frozenset[str] = frozenset({"catch_up", "backfill"})
+"""Runs of the past: claimed after all on-time work, and never in more than a share of the slots."""
+BACKGROUND_BELOW = -100
+"""Background runs rank below the lowest priority that a job may have."""
+_BACKGROUND_STEP = 1000
 UNFINISHED: frozenset[str] = frozenset({"due", "running"})
 MOVES: dict[str, frozenset[str]] = {
     "due": frozenset({"running", "failed", "skipped", "cancelled"}),
@@ -37,6 +42,11 @@ MOVES: dict[str, frozenset[str]] = {
     "skipped": frozenset(),
     "cancelled": frozenset(),
 }
+
+
+def rank(priority: int, trigger: Trigger) -> int:
+    """Return the priority that a run is claimed by: a job's own, or below that of any job."""
+    return priority - _BACKGROUND_STEP if trigger in BACKGROUND else priority
 
 
 class Timing(Struct, frozen=True, kw_only=True):

@@ -11,9 +11,13 @@ from uuid import UUID
 
 import msgspec
 
+from scheduler_svc.domain.runs import BACKGROUND
 from scheduler_svc.engine.jobs import KnownJob
 from scheduler_svc.store.claims import ClaimedRun
 from scheduler_svc.store.settlements import Held
+
+BACKGROUND_SHARE = 2
+"""At most one slot in two is given to runs of the past."""
 
 
 class HeldRun(msgspec.Struct, eq=False):
@@ -41,6 +45,7 @@ class Hand:
 
     def __init__(self, slots: int) -> None:
         self.slots = slots
+        self._background = 0
         self._runs: dict[UUID, HeldRun] = {}
         self._heap: list[tuple[int, int, UUID]] = []
 
@@ -56,6 +61,12 @@ class Hand:
         return max(0, self.slots - len(self._runs))
 
     @property
+    def background_free(self) -> int:
+        """Return how many more runs of the past may be claimed: on-time work keeps its share."""
+        share = max(1, self.slots // BACKGROUND_SHARE)
+        return max(0, min(self.free, share - self._background))
+
+    @property
     def next_fire_ms(self) -> int | None:
         """Return the earliest instant at which something is to be sent."""
         while self._heap:
@@ -69,6 +80,7 @@ class Hand:
 
     def add(self, claim: ClaimedRun, job: KnownJob) -> None:
         """Hold a claimed run until its instant; of one instant the higher priority goes first."""
+        self._background += (claim.trigger in BACKGROUND) - self._is_background(claim.id)
         self._runs[claim.id] = HeldRun(claim, job)
         heapq.heappush(self._heap, (claim.fire_ms, -job.plan.definition.priority, claim.id))
 
@@ -97,6 +109,7 @@ class Hand:
         anew: that one stays.
         """
         if self._runs.get(held.claim.id) is held:
+            self._background -= self._is_background(held.claim.id)
             del self._runs[held.claim.id]
 
     def unsent(self, job_id: UUID | None = None) -> list[HeldRun]:
@@ -115,3 +128,7 @@ class Hand:
     def sending(self) -> list[HeldRun]:
         """Return the runs that have left, or are about to."""
         return [held for held in self._runs.values() if held.task is not None]
+
+    def _is_background(self, run_id: UUID) -> bool:
+        held = self._runs.get(run_id)
+        return held is not None and held.claim.trigger in BACKGROUND

@@ -7,7 +7,7 @@ wakes it earlier. The wake flag is cleared before looking, not after, so that no
 import msgspec
 
 from scheduler_svc.domain.events import EventName
-from scheduler_svc.engine import tick
+from scheduler_svc.engine import tick, waiting
 from scheduler_svc.engine.parts import Parts
 from scheduler_svc.store.claims import NextInstants, next_instants
 from scheduler_svc.store.pool import connection, is_database_away
@@ -15,9 +15,15 @@ from scheduler_svc.store.timers import Mark
 
 GATHER_SHARE = 5
 """At a steady load a pass comes a fifth of the lookahead after the last, and so gathers a batch."""
+GATHER_MS_MIN = 50
 FULL_SCAN_SECONDS = 15.0
 MARK_MARGIN_MS = 10_000
 """How far the low-water mark stays behind: longer than a frozen claim may hold its locks."""
+BEHIND_MS = 2000
+"""A timer that has been due for longer than this does not go before what is due now."""
+BACKGROUND_STEP_MS = 5
+"""A replica sends what is caught up or backfilled this far apart, 200 a second: an outage behind
+does not cost what is on time its processor."""
 RESERVED_SHARE = 10
 """One slot in ten is left to runs that wait, so that a flood of timers can not starve retries."""
 FIRST_WAIT_SECONDS = 0.1
@@ -36,6 +42,8 @@ class Pace(msgspec.Struct):
     failures: int = 0
     away: bool = False
     stopped: bool = False
+    background_ms: int = 0
+    """Up to where the pace of the past is given away, in epoch milliseconds."""
     wake_ms: float = float("inf")
     """When the loop looks again by itself; endless while it looks."""
 
@@ -87,8 +95,9 @@ async def one_pass(parts: Parts, pace: Pace) -> float:
     # By chance, so that the share also holds where slots come free one at a time.
     reserved = int(parts.hand.free / RESERVED_SHARE + parts.rand())
     deferred_ms, seen_all = await _claim_timers(parts, pace, started_ms, reserved=reserved)
-    while await tick.claim_waiting(parts):
+    while await waiting.claim_waiting(parts):
         pass
+    await _claim_background(parts, pace)
     if not seen_all and parts.hand.free:
         deferred_ms, seen_all = await _claim_timers(parts, pace, started_ms, reserved=0)
     if parts.hand.free == 0:
@@ -96,7 +105,23 @@ async def one_pass(parts: Parts, pace: Pace) -> float:
     horizon_ms = started_ms + parts.limits.lookahead_ms
     async with connection(parts.pool, seconds=parts.limits.database_seconds) as conn:
         following = await next_instants(conn, after_ms=horizon_ms)
+    if pace.background_ms > started_ms:
+        # There may be more of it, due already: only the pace held it back.
+        again_ms = started_ms + _gather_ms(parts)
+        deferred_ms = min(deferred_ms or again_ms, again_ms)
     return _sleep(parts, started_ms, following, deferred_ms)
+
+
+async def _claim_background(parts: Parts, pace: Pace) -> None:
+    """Take as much of the past as is sent until shortly after the next pass, at an even pace."""
+    now_ms = parts.clock.now_ms()
+    from_ms = max(now_ms, pace.background_ms)
+    until_ms = now_ms + 2 * _gather_ms(parts)
+    room = (until_ms - from_ms) // BACKGROUND_STEP_MS
+    taken = await waiting.claim_background(
+        parts, room=room, from_ms=from_ms, step_ms=BACKGROUND_STEP_MS
+    )
+    pace.background_ms = from_ms + taken * BACKGROUND_STEP_MS
 
 
 async def _claim_timers(
@@ -119,7 +144,26 @@ async def _claim_timers(
         if not scan.full:
             _raise_mark(pace, started_ms, deferred_ms)
             return deferred_ms, True
+        if after.fire_ms < started_ms - BEHIND_MS:
+            await _claim_on_time(parts, reserved=reserved)
     return deferred_ms, False
+
+
+async def _claim_on_time(parts: Parts, *, reserved: int) -> None:
+    """Between two portions of what an outage left behind, take what is due now.
+
+    What is deferred here the scan from the mark meets again.
+    """
+    after = Mark(parts.clock.now_ms() - BEHIND_MS)
+    while (room := parts.hand.free - reserved) > 0:
+        scan = await tick.claim_timers(parts, after, room=room)
+        after = scan.mark
+        if not scan.full:
+            return
+
+
+def _gather_ms(parts: Parts) -> int:
+    return max(parts.limits.lookahead_ms // GATHER_SHARE, GATHER_MS_MIN)
 
 
 def _raise_mark(pace: Pace, started_ms: int, deferred_ms: int | None) -> None:

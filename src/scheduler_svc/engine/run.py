@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable
 import msgspec
 
 from scheduler_svc.domain.events import EventName
-from scheduler_svc.engine import dispatch, hear, pace, settle, upkeep
+from scheduler_svc.engine import backfill, dispatch, drift, hear, pace, settle, upkeep
 from scheduler_svc.engine.clock import DatabaseClock
 from scheduler_svc.engine.pace import Pace
 from scheduler_svc.engine.parts import Parts
@@ -74,6 +74,8 @@ def _working(
             parts, ahead=engine.partitions_ahead, retention_days=engine.retention_days
         ),
     }
+    work["expectations"] = drift.refreshes(parts)
+    work["backfills"] = backfill.backfilling(parts, retention_days=engine.retention_days)
     if engine.listener is not None:
         work["listen"] = _listen(engine.listener, heard)
     return {name: tasks.create_task(loop, name=name) for name, loop in work.items()}

@@ -12,13 +12,13 @@ import msgspec
 
 from scheduler_svc.domain.events import EventName
 from scheduler_svc.domain.ids import epoch_ms, instant_at
-from scheduler_svc.domain.occurrences import next_after
+from scheduler_svc.domain.occurrences import fire_at, next_after
 from scheduler_svc.domain.outcome import Failed, Retryable, Succeeded, Verdict
 from scheduler_svc.domain.retry import GiveUp, TryAgain, next_attempt
 from scheduler_svc.domain.runs import Attempt, RunStatus
 from scheduler_svc.engine.hand import HeldRun
 from scheduler_svc.engine.parts import Parts
-from scheduler_svc.store import settlements
+from scheduler_svc.store import backfills, settlements
 from scheduler_svc.store.pool import Connection, is_database_away, run_once_more
 from scheduler_svc.store.settlements import Settlement
 
@@ -93,7 +93,7 @@ async def flush(parts: Parts, outbox: Outbox) -> None:
         seconds=parts.limits.database_seconds,
     )
     del outbox.ended[: len(batch)]
-    was_full = parts.hand.free == 0
+    was_full = parts.hand.free == 0 or parts.hand.background_free == 0
     retry_ms = []
     for ended, settlement in written:
         parts.hand.drop(ended.held)
@@ -109,19 +109,34 @@ async def flush(parts: Parts, outbox: Outbox) -> None:
 async def _write(
     conn: Connection, written: list[tuple[Ended, Settlement]], now_ms: int
 ) -> dict[UUID, RunStatus]:
+    in_line = {ended.held.claim.job_id for ended, _ in written if _may_free_another(ended)}
     gone = {ended.held.claim.job_id for ended, settlement in written if settlement.reason == "gone"}
+    # Timers are locked before jobs and runs, everywhere, and in one order.
+    if in_line | gone:
+        await settlements.lock_queues(conn, sorted(in_line | gone))
     if gone:
-        # Before the runs: timers are locked before jobs and runs, everywhere.
         await settlements.pause_jobs(conn, sorted(gone), reason=GONE, now_ms=now_ms)
+        await backfills.cancel_backfills_of(conn, sorted(gone), reason="gone", now_ms=now_ms)
     settled = await settlements.settle(conn, [settlement for _, settlement in written])
-    queues = {
+    open_still = {
         ended.held.claim.job_id
         for ended, settlement in written
-        if settled.get(settlement.id) != "due" and ended.held.job.plan.definition.overlap == "queue"
+        if settled.get(settlement.id) == "due"
     }
-    if queues:
-        await settlements.release_queued(conn, sorted(queues), now_ms=now_ms)
+    if freed := in_line - open_still:
+        await settlements.release_queued(conn, sorted(freed), now_ms=now_ms)
     return settled
+
+
+def _may_free_another(ended: Ended) -> bool:
+    """Tell whether a run of the same job may wait in line behind this one.
+
+    What is caught up after a pause may wait behind others too: upkeep lets that go.
+    """
+    rule = ended.held.job.plan.definition
+    if rule.overlap in {"queue", "allow"}:
+        return rule.overlap == "queue"
+    return ended.held.claim.trigger == "catch_up" or rule.misfire.policy == "all"
 
 
 def _settlement(parts: Parts, ended: Ended) -> Settlement:
@@ -182,7 +197,7 @@ def _follows(parts: Parts, ended: Ended, retry_after_ms: int | None) -> TryAgain
         if claim.trigger == "catch_up":
             after_ms = max(after_ms, _first_ms(ended))
         bound = next_after(plan.timetable, after_ms)
-        bound = None if bound is None else bound + plan.spread_ms
+        bound = None if bound is None else fire_at(plan.timetable, bound)
     return next_attempt(
         plan.definition.retry,
         made=claim.attempt - claim.lost,

@@ -1,7 +1,7 @@
 """One pass of the loop: lock what is due, decide it, write it, and hold what is to be sent.
 
-A pass is one short transaction for the timers and one statement for runs that wait. It asks for no
-more than the free slots, and reports when it should be looked again. `pace` decides when that is.
+A look at the timers is one short transaction. It asks for no more than the free slots, and reports
+when it should be looked again. `pace` decides when that is; `waiting` takes the runs that wait.
 """
 
 from uuid import UUID
@@ -10,14 +10,19 @@ import msgspec
 
 from scheduler_svc.domain.decide import Decision, Deferred, NewRun, Timer, decide
 from scheduler_svc.domain.events import EventName
-from scheduler_svc.domain.ids import instant_at, scheduled_ms_of
+from scheduler_svc.domain.ids import scheduled_ms_of
 from scheduler_svc.domain.overlap import OpenRun
+from scheduler_svc.engine import resume
 from scheduler_svc.engine.jobs import KnownJob
 from scheduler_svc.engine.parts import Parts
-from scheduler_svc.store import claims, notices, settlements, timers
+from scheduler_svc.store import notices, settlements, timers
 from scheduler_svc.store.claims import ClaimedRun
 from scheduler_svc.store.pool import Connection, run_once_more
 from scheduler_svc.store.timers import Mark
+
+RUNS_MAX = 100
+"""How many runs one transaction writes, or little more: what an outage left behind comes in
+portions, and what is on time goes between them."""
 
 
 class Scan(msgspec.Struct, frozen=True):
@@ -26,8 +31,10 @@ class Scan(msgspec.Struct, frozen=True):
     decisions: list[Decision]
     written: frozenset[UUID]
     deferred_ms: int | None
+    """The earliest instant at which a timer that was looked at wants to be looked at again."""
     mark: Mark
     full: bool
+    resumed: tuple[UUID, ...] = ()
 
 
 async def claim_timers(parts: Parts, after: Mark, *, room: int) -> Scan:
@@ -38,26 +45,11 @@ async def claim_timers(parts: Parts, after: Mark, *, room: int) -> Scan:
         lambda conn: _claim(parts, conn, after, batch),
         seconds=parts.limits.database_seconds,
     )
+    for job_id in scan.resumed:
+        parts.on_event(EventName.JOB_RESUMED, job_id=job_id)
     for decision in scan.decisions:
         _take(parts, decision, scan.written)
     return scan
-
-
-async def claim_waiting(parts: Parts) -> bool:
-    """Take a batch of runs that are due already; tell whether there may be more."""
-    batch = min(parts.limits.batch, parts.hand.free)
-    if batch == 0:
-        return False
-    taken, found = await run_once_more(
-        parts.pool,
-        lambda conn: _claim_waiting(parts, conn, batch),
-        seconds=parts.limits.database_seconds,
-    )
-    for claim, job in found:
-        parts.hand.add(claim, job)
-    if found:
-        parts.to_send.ring()
-    return taken == batch
 
 
 async def _claim(parts: Parts, conn: Connection, after: Mark, batch: int) -> Scan:
@@ -65,25 +57,41 @@ async def _claim(parts: Parts, conn: Connection, after: Mark, batch: int) -> Sca
     locked = await timers.lock_due(conn, after, horizon_ms=horizon_ms, batch=batch)
     if not locked:
         return Scan([], frozenset(), None, after, full=False)
+    ending = await resume.end_pauses(parts, conn, locked)
     known = await _known(parts, conn, locked)
     standing = await _standing(conn, locked, known)
     now_ms = parts.clock.now_ms()
-    decisions, deferred_ms = [], None
+    decisions = list(ending.decisions)
+    again = list(ending.deferred)
+    runs = 0
+    last = locked[-1]
     for timer in locked:
         job = known.get(timer.job_id)
-        if job is None:
+        if job is None or timer.job_id in ending.jobs:
             continue
         verdict = await _decide(
             parts, conn, job, timer, standing=standing.get(timer.job_id, []), now_ms=now_ms
         )
         if isinstance(verdict, Deferred):
-            deferred_ms = min(verdict.fire_ms, deferred_ms or verdict.fire_ms)
+            again.append(verdict.fire_ms)
         elif verdict is not None:
             decisions.append(verdict)
+            runs += len(verdict.runs)
+        if runs >= RUNS_MAX:
+            last = timer
+            break
     decisions = _within_slots(decisions, parts.hand.free)
     written = await _write(parts, conn, decisions, now_ms) if decisions else set()
-    mark = Mark(locked[-1].fire_ms, locked[-1].job_id)
-    return Scan(decisions, frozenset(written), deferred_ms, mark, full=len(locked) == batch)
+    # What is due still, or again, lies behind the mark.
+    again += [d.fire_ms for d in decisions if d.fire_ms is not None and d.fire_ms <= now_ms]
+    return Scan(
+        decisions,
+        frozenset(written),
+        min(again, default=None),
+        Mark(last.fire_ms, last.job_id),
+        full=len(locked) == batch or last is not locked[-1],
+        resumed=tuple(d.job.id for d in ending.decisions),
+    )
 
 
 async def _standing(
@@ -122,7 +130,7 @@ async def _known(parts: Parts, conn: Connection, locked: list[Timer]) -> dict[UU
             try:
                 known[stored.id] = parts.jobs.learn(stored)
             except Exception as error:  # noqa: BLE001 - the poison guard
-                await _park(parts, conn, stored.id, error)
+                await park(parts, conn, stored.id, error)
     return known
 
 
@@ -138,11 +146,11 @@ async def _decide(
     try:
         return decide(job.plan, timer, standing, now_ms=now_ms)
     except Exception as error:  # noqa: BLE001 - the poison guard
-        await _park(parts, conn, timer.job_id, error)
+        await park(parts, conn, timer.job_id, error)
         return None
 
 
-async def _park(parts: Parts, conn: Connection, job_id: UUID, error: Exception) -> None:
+async def park(parts: Parts, conn: Connection, job_id: UUID, error: Exception) -> None:
     """Set a job aside that can not be decided; the pass goes on (DESIGN 6.8)."""
     reason = f"the service could not decide this job: {type(error).__name__}"
     await settlements.pause_jobs(conn, [job_id], reason=reason, now_ms=parts.clock.now_ms())
@@ -209,62 +217,4 @@ def _claimed(decision: Decision, run: NewRun) -> ClaimedRun:
         fire_ms=run.fire_ms,
         trigger=run.trigger,
         attempt=1,
-    )
-
-
-async def _claim_waiting(
-    parts: Parts, conn: Connection, batch: int
-) -> tuple[int, list[tuple[ClaimedRun, KnownJob]]]:
-    """Take a batch; return how many were taken, and those that can be sent."""
-    now_ms = parts.clock.now_ms()
-    claimed = await claims.claim_due_runs(
-        conn,
-        horizon_ms=now_ms + parts.limits.lookahead_ms,
-        batch=batch,
-        replica=parts.replica,
-        now_ms=now_ms,
-    )
-    if not claimed:
-        return 0, []
-    jobs = await _jobs_of(parts, conn, [claim.job_id for claim in claimed])
-    found, lost = [], []
-    for claim in claimed:
-        job = jobs.get(claim.job_id)
-        if job is None:
-            lost.append(_lost(claim, now_ms, deleted=claim.job_id not in jobs))
-        else:
-            found.append((claim, job))
-    if lost:
-        await settlements.settle(conn, lost)
-    return len(claimed), found
-
-
-async def _jobs_of(
-    parts: Parts, conn: Connection, job_ids: list[UUID]
-) -> dict[UUID, KnownJob | None]:
-    """Read the jobs of waiting runs as they are now: a retry goes where its job points now.
-
-    None is one that can not be understood, and is parked.
-    """
-    known: dict[UUID, KnownJob | None] = {}
-    for stored in await timers.load_definitions(conn, list(set(job_ids))):
-        job = parts.jobs.get(stored.id, stored.revision)
-        try:
-            known[stored.id] = parts.jobs.learn(stored) if job is None else job
-        except Exception as error:  # noqa: BLE001 - the poison guard
-            known[stored.id] = None
-            await _park(parts, conn, stored.id, error)
-    return known
-
-
-def _lost(claim: ClaimedRun, now_ms: int, *, deleted: bool) -> settlements.Settlement:
-    """End a waiting run whose job was deleted, or is parked."""
-    return settlements.Settlement(
-        id=claim.id,
-        job_id=claim.job_id,
-        scheduled_ms=claim.scheduled_ms,
-        attempt=claim.attempt,
-        status="cancelled" if deleted else "failed",
-        reason="job_deleted" if deleted else "no_retry",
-        finished_at=instant_at(now_ms),
     )

@@ -6,6 +6,7 @@ do hangs on it; the rest shares one.
 
 import asyncio
 from datetime import timedelta
+from uuid import UUID
 
 import msgspec
 
@@ -16,12 +17,13 @@ from scheduler_svc.engine.clock import DatabaseClock
 from scheduler_svc.engine.hand import HeldRun
 from scheduler_svc.engine.parts import Parts
 from scheduler_svc.engine.settle import Outbox
-from scheduler_svc.store import partitions, replicas, settlements
+from scheduler_svc.store import partitions, replicas, settlements, spent
 from scheduler_svc.store.pool import Connection, connection, is_database_away, run_once_more
 from scheduler_svc.store.replicas import Beat, Identity, Rescued
 
 RESCUE_BATCH = 500
 RESCUE_SECONDS = 1.0
+SPENT_BATCH = 500
 STRAY_SECONDS = 10.0
 STRAY_AGE_MS = 5000
 DAYS_SECONDS = 300.0
@@ -111,6 +113,7 @@ async def rescues(parts: Parts, heart: Heart, outbox: Outbox) -> None:
             await give_back_lapsed(parts, outbox)
             if parts.clock.monotonic() > heart.gap_ended + parts.lease.seconds / 2:
                 await rescue(parts)
+            await delete_spent(parts)
             if parts.clock.monotonic() > stray_at:
                 stray_at = parts.clock.monotonic() + STRAY_SECONDS
                 await free_stranded(parts)
@@ -141,6 +144,22 @@ async def rescue(parts: Parts) -> int:
         if found:
             parts.to_claim.ring()
         if len(found) < RESCUE_BATCH:
+            return count
+
+
+async def delete_spent(parts: Parts) -> int:
+    """Delete completed jobs that are to be deleted then; return how many there were."""
+
+    async def take(conn: Connection) -> list[UUID]:
+        return await spent.delete_spent(conn, batch=SPENT_BATCH)
+
+    count = 0
+    while True:
+        found = await run_once_more(parts.pool, take, seconds=parts.limits.database_seconds)
+        for job_id in found:
+            parts.on_event(EventName.JOB_DELETED, job_id=job_id)
+        count += len(found)
+        if len(found) < SPENT_BATCH:
             return count
 
 

@@ -16,9 +16,11 @@ import msgspec
 
 from scheduler_svc.api.context import Access, Deps, Failure
 from scheduler_svc.delivery.sender import Sender
+from scheduler_svc.domain.drift import DriftRefused
 from scheduler_svc.domain.egress import EgressRules
 from scheduler_svc.domain.events import EventName, OnEvent
 from scheduler_svc.domain.zones import tzdata_version
+from scheduler_svc.engine import drift
 from scheduler_svc.engine.alarm import Alarm
 from scheduler_svc.engine.clock import DatabaseClock
 from scheduler_svc.engine.hand import Hand
@@ -97,12 +99,21 @@ async def assembled(
             rand=rand,
         )
         engine = _engine(settings, dsn, parts, clock)
+        await _guard(parts, settings)
         await keep_days(parts, ahead=engine.partitions_ahead, retention_days=engine.retention_days)
         await beat(parts, engine.heart, clock, Outbox(parts))
         deps = _deps(
             settings, pool=api_pool, clock=clock, rules=rules, engine=engine, on_event=on_event
         )
         yield Built(engine, deps)
+
+
+async def _guard(parts: Parts, settings: Settings) -> None:
+    """Judge, before anything is claimed, what other versions expected of the jobs."""
+    try:
+        await drift.guard(parts, most=settings.drift_max, accept=settings.accept_drift)
+    except DriftRefused as refused:
+        raise CanNotStart(str(refused)) from refused
 
 
 async def _await_database(

@@ -73,6 +73,7 @@ async def _start(settings: Settings, dsn: str) -> Kept:
             *(sys.executable, "-m", "scheduler_svc", "serve"),
             *("--workers", str(settings.workers), "--role", settings.role),
             *("--lifeline", str(number)),
+            *(["--accept-drift"] if settings.accept_drift else []),
             pass_fds=[number],
             env=os.environ | {"DATABASE_URL": dsn},
             start_new_session=True,

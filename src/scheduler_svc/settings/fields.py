@@ -102,6 +102,12 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     request_body_max: Annotated[int, _number("bytes of a request body", 1024, 33_554_432)] = (
         1_048_576
     )
+    drift_max: Annotated[
+        int, _number("jobs that other versions may move at start, unasked", 0, 10_000_000)
+    ] = 100
+    accept_drift: Annotated[
+        bool, _text("start although other versions move more jobs than that")
+    ] = False
     migrate_on_start: Annotated[bool, _text("bring the schema up to date before serving")] = False
 
     def __repr__(self) -> str:

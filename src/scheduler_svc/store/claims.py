@@ -6,10 +6,11 @@ from uuid import UUID
 import msgspec
 
 from scheduler_svc.domain.ids import epoch_ms, instant_at
-from scheduler_svc.domain.runs import Overrides
+from scheduler_svc.domain.runs import BACKGROUND_BELOW, Overrides
 from scheduler_svc.store.pool import Connection
 from scheduler_svc.store.queries import statement
 
+RANK_MIN, RANK_MAX = -(2**15), 2**15 - 1
 OVERRIDES = msgspec.json.Decoder(Overrides)
 
 
@@ -35,11 +36,26 @@ class NextInstants(msgspec.Struct, frozen=True):
 
 
 async def claim_due_runs(
-    conn: Connection, *, horizon_ms: int, batch: int, replica: UUID, now_ms: int
+    conn: Connection,
+    *,
+    horizon_ms: int,
+    batch: int,
+    replica: UUID,
+    now_ms: int,
+    background: bool = False,
 ) -> list[ClaimedRun]:
-    """Take retries, triggers, backfill and overflow due by the horizon under this lease."""
+    """Take retries, triggers and overflow due by the horizon under this lease.
+
+    With `background` it takes instead what is caught up and backfilled.
+    """
+    ranks = (RANK_MIN, BACKGROUND_BELOW - 1) if background else (BACKGROUND_BELOW, RANK_MAX)
     rows = await conn.fetch(
-        statement("claim_due_runs"), instant_at(horizon_ms), batch, replica, instant_at(now_ms)
+        statement("claim_due_runs"),
+        instant_at(horizon_ms),
+        batch,
+        replica,
+        instant_at(now_ms),
+        *ranks,
     )
     return [
         ClaimedRun(

@@ -64,16 +64,26 @@ async def settle(conn: Connection, batch: Sequence[Settlement]) -> dict[UUID, Ru
     return dict(rows)
 
 
+async def lock_queues(conn: Connection, job_ids: Sequence[UUID]) -> None:
+    """Keep the tick from deciding these jobs until the transaction ends."""
+    await conn.fetch(statement("lock_queues"), job_ids)
+
+
 async def release_queued(conn: Connection, job_ids: Sequence[UUID], *, now_ms: int) -> list[UUID]:
-    """Let the run that waited behind another go, where its job has none left."""
+    """Let the run that waited behind another go, where its job has none left.
+
+    Locks the timers first: a pass that sends beside what is caught up must have been seen. A
+    caller who locks runs before has to lock the timers before those.
+    """
+    await lock_queues(conn, job_ids)
     rows = await conn.fetch(statement("release_queued"), job_ids, instant_at(now_ms))
     return [row[0] for row in rows]
 
 
 async def release_stranded(conn: Connection, *, now_ms: int) -> list[UUID]:
     """Let go waiting runs whose predecessor ended without telling."""
-    rows = await conn.fetch(statement("release_stranded"), instant_at(now_ms))
-    return [row[0] for row in rows]
+    job_ids = [row[0] for row in await conn.fetch(statement("stranded_jobs"))]
+    return await release_queued(conn, job_ids, now_ms=now_ms) if job_ids else []
 
 
 async def pause_jobs(

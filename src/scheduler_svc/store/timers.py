@@ -15,6 +15,7 @@ from scheduler_svc.domain.decide import Decision, NewRun, PlannedJob, Timer
 from scheduler_svc.domain.ids import epoch_ms, instant_at, run_id
 from scheduler_svc.domain.jobs import Definition
 from scheduler_svc.domain.overlap import OpenRun
+from scheduler_svc.domain.runs import rank
 from scheduler_svc.store.pool import Connection
 from scheduler_svc.store.queries import statement
 
@@ -71,8 +72,8 @@ async def load_definitions(conn: Connection, job_ids: Sequence[UUID]) -> list[St
 async def open_runs(conn: Connection, job_ids: Sequence[UUID]) -> dict[UUID, list[OpenRun]]:
     """Return the unfinished runs of these jobs."""
     found: dict[UUID, list[OpenRun]] = defaultdict(list)
-    for open_id, job_id, queued in await conn.fetch(statement("open_runs"), job_ids):
-        found[job_id].append(OpenRun(open_id, queued))
+    for open_id, job_id, queued, behind in await conn.fetch(statement("open_runs"), job_ids):
+        found[job_id].append(OpenRun(open_id, queued, behind))
     return found
 
 
@@ -85,7 +86,7 @@ async def open_occurrences(
         [run_id(job_id, at) for job_id, at in occurrences],
         [instant_at(at) for _, at in occurrences],
     )
-    return {job_id: [OpenRun(found, queued)] for found, job_id, queued in rows}
+    return {job_id: [OpenRun(found, *how)] for found, job_id, *how in rows}
 
 
 async def write_decisions(
@@ -104,6 +105,11 @@ async def write_decisions(
         instant_at(now_ms),
     )
     return {row[0] for row in rows}
+
+
+async def ending_pauses(conn: Connection, job_ids: Sequence[UUID]) -> set[UUID]:
+    """Return those of these jobs that are paused: their timers stand at the end of a pause."""
+    return {row[0] for row in await conn.fetch(statement("ending_pauses"), job_ids)}
 
 
 async def complete_jobs(conn: Connection, job_ids: Sequence[UUID], *, now_ms: int) -> list[UUID]:
@@ -125,7 +131,7 @@ def _run_row(job: PlannedJob, run: NewRun) -> tuple[Any, ...]:
         run.reason,
         run.occurrences,
         _instant(run.until_ms),
-        job.definition.priority,
+        rank(job.definition.priority, run.trigger),
         None if ended else instant_at(run.fire_ms),
         run.queued,
     )

@@ -43,6 +43,11 @@ EVENTS: Mapping[EventName, Description] = MappingProxyType(
         _NAME.JOB_PARKED: Description(
             _E, ("job_id", "error"), "deciding it raised, so it is paused and the others go on"
         ),
+        _NAME.JOB_MOVED: Description(
+            _W,
+            ("job_id", "before", "after"),
+            "other versions of croniter, tzdata or the dialect read its schedule differently",
+        ),
         _NAME.RUN_STARTED: Description(
             _D, ("run_id", "job_id", "attempt", "scheduled_for"), "an attempt is being sent"
         ),
@@ -55,6 +60,15 @@ EVENTS: Mapping[EventName, Description] = MappingProxyType(
         _NAME.RUN_CANCELLED: Description(_I, _ENDED, "it was called off"),
         _NAME.RUN_RESCUED: Description(
             _W, ("run_id", "job_id", "status"), "taken over from a replica that died"
+        ),
+        _NAME.BACKFILL_CREATED: Description(
+            _I, ("backfill_id", "job_id", "total"), "a range is being sent, at its rate"
+        ),
+        _NAME.BACKFILL_COMPLETED: Description(
+            _I, ("backfill_id", "job_id", "created"), "all its runs have ended"
+        ),
+        _NAME.BACKFILL_CANCELLED: Description(
+            _W, ("backfill_id", "job_id", "reason", "error"), "it makes no more runs"
         ),
         _NAME.REPLICA_STARTED: Description(_I, ("replica",), "it takes work"),
         _NAME.REPLICA_DRAINING: Description(
@@ -79,6 +93,9 @@ EVENTS: Mapping[EventName, Description] = MappingProxyType(
         _NAME.PARTITIONS_DROPPED: Description(_I, ("names",), "days of history dropped"),
         _NAME.API_REQUEST: Description(_I, _ASKED, "one request answered"),
         _NAME.API_FAILED: Description(_E, (*_ASKED, "error"), "a bug: the caller got a 500"),
+        _NAME.DRIFT_SETTLED: Description(
+            _I, ("moved", "before", "after"), "what other versions had computed was judged anew"
+        ),
         _NAME.SERVICE_STARTED: Description(_I, ("host", "port", "role"), "the process is up"),
         _NAME.SERVICE_STOPPED: Description(_I, ("code", "error"), "the process is leaving"),
         _NAME.LIBRARY_LOG: Description(

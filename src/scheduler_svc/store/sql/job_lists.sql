@@ -109,14 +109,14 @@ ORDER BY j.id DESC
 LIMIT $3;
 
 -- list_jobs_next_asc(namespace, fire_at, id, at_most, state, labels, name_from, name_to, q)
--- The next to fire first: through job_timers_due.
+-- The next to fire first: through job_timers_due. A paused job's timer may stand at its resumption.
 SELECT
     j.id, j.namespace, j.definition, j.state, j.pause, j.revision, j.created_at, j.updated_at,
     CASE j.state WHEN 'active' THEN t.fire_at END AS next_fire_at, t.scheduled_for, t.runs_made
 FROM jobs AS j
 JOIN job_timers AS t ON t.job_id = j.id
 WHERE j.namespace = $1 AND (t.fire_at, t.job_id) > ($2, $3)
-    AND t.fire_at IS NOT NULL
+    AND t.fire_at IS NOT NULL AND j.state = 'active'
     AND ($5::text IS NULL OR j.state = $5)
     AND ($6::jsonb IS NULL OR j.labels @> $6)
     AND ($7::text IS NULL
@@ -134,7 +134,7 @@ SELECT
 FROM jobs AS j
 JOIN job_timers AS t ON t.job_id = j.id
 WHERE j.namespace = $1 AND (t.fire_at, t.job_id) < ($2, $3)
-    AND t.fire_at IS NOT NULL
+    AND t.fire_at IS NOT NULL AND j.state = 'active'
     AND ($5::text IS NULL OR j.state = $5)
     AND ($6::jsonb IS NULL OR j.labels @> $6)
     AND ($7::text IS NULL
@@ -151,7 +151,7 @@ SELECT
     CASE j.state WHEN 'active' THEN t.fire_at END AS next_fire_at, t.scheduled_for, t.runs_made
 FROM jobs AS j
 JOIN job_timers AS t ON t.job_id = j.id
-WHERE j.namespace = $1 AND j.state <> 'active' AND t.fire_at IS NULL AND j.id > $2
+WHERE j.namespace = $1 AND j.state <> 'active' AND j.id > $2
     AND ($4::text IS NULL OR j.state = $4)
     AND ($5::jsonb IS NULL OR j.labels @> $5)
     AND ($6::text IS NULL
@@ -168,7 +168,7 @@ SELECT
     CASE j.state WHEN 'active' THEN t.fire_at END AS next_fire_at, t.scheduled_for, t.runs_made
 FROM jobs AS j
 JOIN job_timers AS t ON t.job_id = j.id
-WHERE j.namespace = $1 AND j.state <> 'active' AND t.fire_at IS NULL AND j.id < $2
+WHERE j.namespace = $1 AND j.state <> 'active' AND j.id < $2
     AND ($4::text IS NULL OR j.state = $4)
     AND ($5::jsonb IS NULL OR j.labels @> $5)
     AND ($6::text IS NULL

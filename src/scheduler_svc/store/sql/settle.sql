@@ -32,9 +32,13 @@ WHERE s.id::text || '' = s.id::text AND s.status || '' = s.status -- one_row
     AND r.status || '' = 'running'
 RETURNING r.id, r.status;
 
+-- lock_queues(job_ids)
+-- Before release_queued, in a statement of its own: what the tick wrote meanwhile is then seen.
+SELECT job_id FROM job_timers WHERE job_id = ANY ($1::uuid[]) ORDER BY job_id FOR UPDATE;
+
 -- release_queued(job_ids, now)
--- The run that waited behind another may go once its job has no other unfinished run: the oldest
--- of each job. Serves overlap: queue.
+-- The run that waited behind another may go once its job has no other unfinished run: one of each
+-- job, the oldest, and what is caught up last. Serves overlap: queue, and runs caught up in turn.
 WITH freed AS MATERIALIZED (
     SELECT DISTINCT ON (q.job_id) q.id, q.scheduled_for
     FROM runs AS q
@@ -42,8 +46,9 @@ WITH freed AS MATERIALIZED (
         AND NOT EXISTS (
             SELECT 1 FROM runs AS o
             WHERE o.job_id = q.job_id AND o.status IN ('due', 'running') AND NOT o.queued
+                AND o.trigger <> 'backfill'
         )
-    ORDER BY q.job_id, q.scheduled_for
+    ORDER BY q.job_id, q.trigger = 'catch_up', q.scheduled_for
 )
 UPDATE runs AS r
 SET queued = false, next_attempt_at = greatest(r.next_attempt_at, $2)

@@ -17,15 +17,16 @@ FROM jobs
 WHERE id = ANY ($1::uuid[]);
 
 -- open_runs(job_ids)
--- Overlap is decided by the unfinished runs as they are now, under the timer's lock.
-SELECT id, job_id, queued
+-- Overlap is decided by the unfinished runs as they are now, under the timer's lock. Those of a
+-- backfill do not count: it has a rule of its own, and never holds back the cadence.
+SELECT id, job_id, queued, queued AND trigger = 'catch_up' AS behind
 FROM runs
-WHERE job_id = ANY ($1::uuid[]) AND status IN ('due', 'running');
+WHERE job_id = ANY ($1::uuid[]) AND status IN ('due', 'running') AND trigger <> 'backfill';
 
 -- open_occurrences(ids, scheduled_fors)
 -- Which of these very runs are there already and unfinished: of jobs that allow overlap, whose
 -- other runs may be many.
-SELECT r.id, r.job_id, r.queued
+SELECT r.id, r.job_id, r.queued, r.queued AND r.trigger = 'catch_up' AS behind
 FROM unnest($1::uuid[], $2::timestamptz[]) AS o (id, scheduled_for)
 JOIN runs AS r ON r.scheduled_for = o.scheduled_for AND r.id = o.id
 WHERE o.id::text || '' = o.id::text AND o.scheduled_for::text || '' = o.scheduled_for::text -- one_row
@@ -76,20 +77,28 @@ SET state = 'completed', revision = revision + 1, updated_at = $2
 WHERE id = ANY ($1::uuid[]) AND state = 'active'
 RETURNING id;
 
--- claim_due_runs(horizon, batch, replica, now)
+-- ending_pauses(job_ids)
+-- Which of these jobs, whose timers name no occurrence, are paused and not completed.
+SELECT id FROM jobs WHERE id = ANY ($1::uuid[]) AND state = 'paused';
+
+-- claim_due_runs(horizon, batch, replica, now, rank_min, rank_max)
 -- The second source: retries, triggers, backfill, overflow; higher priority first, then the older.
+-- Background runs rank below all others, and are asked for by themselves: they have fewer slots.
 -- The levels are found by skipping through the index, so that waiting rows of a high priority do
 -- not hide due ones of a lower. MATERIALIZED: an IN (SELECT ... LIMIT) may be run again by a
 -- nested loop and then claims more than its limit.
 WITH RECURSIVE levels AS (
-    (SELECT priority FROM runs WHERE status = 'due' AND NOT queued ORDER BY priority DESC LIMIT 1)
+    (
+        SELECT priority FROM runs WHERE status = 'due' AND NOT queued AND priority <= $6
+        ORDER BY priority DESC LIMIT 1
+    )
     UNION ALL
     SELECT (
         SELECT r.priority FROM runs AS r
         WHERE r.status = 'due' AND NOT r.queued AND r.priority < levels.priority
         ORDER BY r.priority DESC LIMIT 1
     )
-    FROM levels WHERE levels.priority IS NOT NULL
+    FROM levels WHERE levels.priority >= $5
 ),
 due AS MATERIALIZED (
     SELECT d.id, d.scheduled_for
@@ -101,6 +110,7 @@ due AS MATERIALIZED (
         ORDER BY r.next_attempt_at LIMIT $2
         FOR UPDATE SKIP LOCKED
     ) AS d
+    WHERE levels.priority >= $5
     LIMIT $2
 )
 UPDATE runs AS r

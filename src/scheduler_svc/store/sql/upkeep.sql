@@ -94,17 +94,42 @@ USING old
 WHERE old.id::text || '' = old.id::text -- one_row, see settle_runs
     AND r.scheduled_for = old.scheduled_for AND r.id = old.id;
 
--- release_stranded(now)
--- The backstop of release_queued: a waiting run whose predecessor ended without telling.
-UPDATE runs AS r
-SET queued = false, next_attempt_at = greatest(r.next_attempt_at, $1)
+-- stranded_jobs()
+-- The backstop of release_queued: jobs with a waiting run whose predecessor ended without telling.
+SELECT DISTINCT r.job_id
+FROM runs AS r
 WHERE r.status = 'due' AND r.queued
     AND NOT EXISTS (
         SELECT 1 FROM runs AS o
-        WHERE o.job_id = r.job_id AND o.status IN ('due', 'running')
-            AND (NOT o.queued OR (o.scheduled_for, o.id) < (r.scheduled_for, r.id))
+        WHERE o.job_id = r.job_id AND o.status IN ('due', 'running') AND NOT o.queued
+            AND o.trigger <> 'backfill'
     )
-RETURNING r.id;
+LIMIT 500;
+
+-- lock_spent_jobs(batch)
+-- Completed jobs that are to be deleted then; those with an unfinished run come again.
+SELECT t.job_id
+FROM jobs AS j
+JOIN job_timers AS t ON t.job_id = j.id
+WHERE j.state = 'completed' AND j.definition ->> 'delete_after_completion' = 'true'
+    AND NOT EXISTS (
+        SELECT 1 FROM runs AS r WHERE r.job_id = j.id AND r.status IN ('due', 'running')
+    )
+    AND NOT EXISTS (SELECT 1 FROM backfills AS b WHERE b.job_id = j.id AND b.status = 'running')
+LIMIT $1
+FOR UPDATE OF t SKIP LOCKED;
+
+-- delete_spent_jobs(job_ids)
+-- Under the locks of their timers and seen anew: an edit may have given a job occurrences, a
+-- trigger a run. The timers go with them; history stays until it is pruned.
+DELETE FROM jobs AS j
+WHERE j.id = ANY ($1::uuid[]) AND j.state = 'completed'
+    AND j.definition ->> 'delete_after_completion' = 'true'
+    AND NOT EXISTS (
+        SELECT 1 FROM runs AS r WHERE r.job_id = j.id AND r.status IN ('due', 'running')
+    )
+    AND NOT EXISTS (SELECT 1 FROM backfills AS b WHERE b.job_id = j.id AND b.status = 'running')
+RETURNING j.id;
 
 -- end_lease(replica, now)
 -- A replica that leaves gives its lease back: what it still holds is rescued at once.

@@ -1,0 +1,25 @@
+-- What the forecast reads, and what the herd hint asks of the timers.
+
+-- forecast_page(namespace, after_id, at_most)
+-- Jobs that will fire, page by page through the primary key; a paused one from where it resumes.
+SELECT
+    j.id, j.created_at, j.definition -> 'schedule' AS schedule,
+    j.definition -> 'target' ->> 'url' AS url,
+    coalesce(CASE j.state WHEN 'active' THEN t.scheduled_for END, j.until) AS from_at,
+    t.runs_made, j.state = 'paused' AS paused
+FROM (
+    SELECT id, created_at, definition, state, (pause ->> 'until')::timestamptz AS until
+    FROM jobs
+    WHERE namespace = $1 AND id > $2 AND state <> 'completed'
+    ORDER BY id LIMIT $3
+) AS j
+JOIN job_timers AS t ON t.job_id = j.id
+ORDER BY j.id;
+
+-- count_timers_between(low, high, at_most, but_not)
+-- How many other jobs are next due in [low, high): bounded, through job_timers_due.
+SELECT count(*) FROM (
+    SELECT FROM job_timers
+    WHERE fire_at >= $1 AND fire_at < $2 AND job_id <> $4
+    LIMIT $3
+) AS herd;

@@ -1,0 +1,224 @@
+"""Two years in the life of jobs of every kind; then the ledger says what became of each instant.
+
+The judge knows the ledger, the oracle's list of occurrences and when nobody was there, no more:
+nothing forgotten, nothing twice, nothing without a reason (G1), the cadence never moved (G7).
+The seed is printed; SIMULATION_SEED repeats one, SIMULATION_YEARS and _JOBS make it longer.
+"""
+
+import os
+from bisect import bisect_left, bisect_right
+from datetime import datetime
+from random import Random
+from typing import Any
+from uuid import UUID
+
+import pytest
+
+from domain.oracle import occurrences
+from domain.simulation import DAY, HOUR, NEVER, SECOND, Life, Row, Span, utc
+from scheduler_svc.domain.duration import milliseconds
+
+SEED = int(os.environ.get("SIMULATION_SEED", "0")) or Random().randrange(1, 10**9)
+YEARS = float(os.environ.get("SIMULATION_YEARS", "2"))
+JOBS = int(os.environ.get("SIMULATION_JOBS", "50"))
+BEGIN = round(datetime.fromisoformat("2025-11-20T00:00:00+00:00").timestamp() * 1000)
+END = BEGIN + round(YEARS * 365 * DAY)
+ZONES = ["UTC", "Europe/Berlin", "America/New_York", "Australia/Lord_Howe", "Asia/Kathmandu",
+         "America/Havana", "Pacific/Chatham", "Africa/Casablanca", "Antarctica/Troll"]  # fmt: skip
+FIXED = ["30 2 * * *", "0 9 * * MON-FRI", "15 1,2,3 * * *", "0 0 L * *", "45 1 1-7 * +SUN",
+         "0 3 29 2 *", "59 23 31 * *", "30 1,13 * * SAT,SUN"]  # fmt: skip
+WILD = ["0 * * * SUN", "*/30 1-3 * * *", "20 */4 * * *", "*/15 2 * * *", "10 */6 * * MON-FRI",
+        "0 */3 1,15 * *"]  # fmt: skip
+REASONS = {"paused", "overlap", "misfire", "too_late", "merged", "max_runs"}
+
+
+def stamp(ms: int) -> str:
+    return utc(ms).isoformat()
+
+
+def a_schedule(kind: str, draw: Random, now: int, *, spread: bool) -> dict[str, Any]:
+    """Make a schedule of a kind, with whatever else one may say."""
+    made: dict[str, Any] = {}
+    if kind == "every":
+        made = {"every": draw.choice(["11h", "215m", "7h", "1d", "250m"]), "anchor": stamp(now)}
+    elif kind == "at":
+        made = {
+            "at": [stamp(now + draw.randrange(1, END - BEGIN)) for _ in range(draw.choice([1, 40]))]
+        }
+    else:
+        crons = FIXED if kind == "fixed" else WILD
+        made = {"cron": draw.sample(crons, draw.choice([1, 1, 2])), "timezone": draw.choice(ZONES)}
+        made["dst_gap"] = draw.choice(["auto", "auto", "run_after", "skip"])
+        made["dst_overlap"] = draw.choice(["auto", "auto", "first", "second", "both"])
+    if draw.random() < 0.3:
+        low = now + draw.randrange(200 * DAY)
+        made["exclude"] = [{"from": stamp(low), "to": stamp(low + draw.randrange(1, 9 * DAY))}]
+    if draw.random() < 0.2:
+        made["start"] = stamp(now + draw.randrange(60 * DAY))
+    if draw.random() < 0.1:
+        made["end"] = stamp(now + draw.randrange(400 * DAY, 700 * DAY))
+    if now == BEGIN and draw.random() < 0.15:
+        made["max_runs"] = draw.choice([1, 7, 300])
+    if spread:
+        made["spread"] = draw.choice(["40m", "90m", "1d"])
+    return made
+
+
+def some_outages(draw: Random) -> list[Span]:
+    """Let the service be down now and then, for seconds or for days."""
+    found, at = [], BEGIN
+    while (at := at + draw.randrange(HOUR, 20 * DAY)) < END:
+        length = draw.choice([20 * SECOND, 61 * SECOND, HOUR, 7 * HOUR, 40 * HOUR, 9 * DAY])
+        found.append((at, at + draw.randrange(1, length + 1)))
+        at = found[-1][1]
+    return found
+
+
+def a_life(kind: str, number: int, outages: list[Span]) -> Life:
+    draw = Random(f"{SEED} {kind} {number}")
+    misfire: dict[str, Any] = {
+        "policy": draw.choice(["once", "skip", "all"]),
+        "grace": draw.choice(["0s", "10s", "1m", "2h"]),
+    }
+    if draw.random() < 0.5:
+        misfire["max_lateness"] = draw.choice(["0s", "30m", "5h", "3d"])
+    spread = number % 7 == 0
+    made = {
+        "schedule": a_schedule(kind, draw, BEGIN, spread=spread),
+        "misfire": misfire,
+        "overlap": draw.choice(["skip", "queue", "cancel", "allow"]),
+    }
+    life = Life(UUID(int=draw.getrandbits(128)), made, BEGIN, draw, outages)
+    live(life, kind, draw, may_edit=not spread)
+    return life
+
+
+def live(life: Life, kind: str, draw: Random, *, may_edit: bool) -> None:
+    """Let the years pass: the timer's ticks, and now and then a hand that meddles."""
+    now, meddling = BEGIN, BEGIN + draw.randrange(30 * DAY)
+    while True:
+        tick = life.next_tick(now)
+        now = min(tick, meddling)
+        if now >= END:
+            break
+        if tick <= meddling:
+            life.tick(now)
+            continue
+        meddle(life, kind, draw, now, may_edit=may_edit)
+        meddling = now + draw.choice([draw.randrange(1, 3 * SECOND), draw.randrange(30 * DAY)])
+    life.resume(END, "skip")
+    if life.fire_ms is not None and life.fire_ms <= END:
+        life.tick(END)
+    life.take_back(END)
+
+
+def meddle(life: Life, kind: str, draw: Random, now: int, *, may_edit: bool) -> None:
+    match draw.choice(["pause", "until", "resume", "edit", "trigger", "restart"]):
+        case "pause":
+            life.pause(now, None)
+        case "until":
+            life.pause(now, now + draw.randrange(1, 9 * DAY))
+        case "resume":
+            life.resume(now, draw.choice(["skip", "once", "all"]))
+        case "edit" if may_edit and kind != "at" and draw.random() < 0.5:
+            life.edit(now, a_schedule(kind, draw, now, spread=False))
+        case "trigger":
+            life.trigger(now)
+        case _:
+            life.restart()
+
+
+def judge(life: Life) -> int:
+    """Hold the ledger against the oracle; return how many occurrences there were."""
+    expected: list[int] = []
+    for epoch in life.epochs:
+        until = utc(min(epoch.until_ms, END))
+        expected += occurrences(epoch.schedule, utc(epoch.from_ms), until)
+    last = max((row.run.until_ms or row.run.scheduled_ms for row in life.rows.values()), default=0)
+    if life.state == "completed":
+        expected = [at for at in expected if at <= last]  # `max_runs`: there is no other
+    else:
+        spread = life.plan.spread_ms
+        expected = [at for at in expected if at <= END - spread or at <= last]
+    covered: list[int] = []
+    for row in life.rows.values():
+        covered += of_row(row, expected)
+        explained(life, row)
+    assert sorted(covered) == expected, f"{life.made} (seed {SEED})"
+    return len(expected)
+
+
+def of_row(row: Row, expected: list[int]) -> list[int]:
+    """Return the occurrences that a row stands for, by the oracle: its count must be right."""
+    run = row.run
+    if run.until_ms is None:
+        assert run.occurrences == 1
+        return [run.scheduled_ms]
+    begin = bisect_left(expected, run.scheduled_ms)
+    named = expected[begin : bisect_right(expected, run.until_ms)]
+    assert (len(named), named[0], named[-1]) == (run.occurrences, run.scheduled_ms, run.until_ms)
+    return named
+
+
+def explained(life: Life, row: Row) -> None:
+    """Each row was sent at its time, or late for a reason, or names the rule that skipped it."""
+    run, rule = row.run, life.plan.definition.misfire
+    first, last = run.scheduled_ms, run.until_ms or run.scheduled_ms
+    spread = life.plan.spread_ms
+    if row.status == "skipped":
+        assert run.reason in REASONS
+        if run.reason == "paused":
+            assert any(low < first and last <= high for low, high in life.pauses)
+        elif run.reason == "overlap":
+            assert life.plan.definition.overlap != "allow"
+        elif run.reason in {"misfire", "merged", "too_late"}:
+            assert absent(life, first, first + spread) or run.reason == "merged"
+        return
+    if row.status != "sent":
+        return
+    assert row.sent_ms is not None
+    assert row.sent_ms >= first
+    if run.trigger == "catch_up":
+        assert absent(life, first, first + spread)
+        return
+    waited = row.sent_ms - first
+    if run.queued or absent(life, first - SECOND, first + spread):
+        assert run.queued or waited <= spread + milliseconds(rule.grace)
+    else:
+        assert waited <= spread
+        assert waited == 0 or spread
+
+
+def absent(life: Life, low: int, high: int) -> bool:
+    """Tell whether nobody was there, or the job was paused, at some time of a stretch."""
+    spans = [*life.outages, *life.pauses]
+    return any(begin <= high and low <= end for begin, end in spans)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(120)
+@pytest.mark.parametrize("kind", ["fixed", "wild", "every", "at"])
+def test_two_years_with_outages_pauses_edits_and_restarts_forget_nothing(kind: str) -> None:
+    outages = some_outages(Random(SEED))
+    lives = [a_life(kind, number, outages) for number in range(JOBS)]
+    count = sum(judge(life) for life in lives)
+    rows = sum(len(life.rows) for life in lives)
+    moves = sum(life.moves for life in lives)
+    print(f"seed {SEED}, {kind}: {JOBS} jobs, {count} occurrences, {rows} rows, {moves} ticks,"
+          f" {len(outages)} outages: 0 forgotten, 0 unexplained")  # fmt: skip
+    assert count > JOBS
+    assert all(life.epochs[-1].until_ms == NEVER for life in lives)
+
+
+def test_the_judge_sees_a_row_that_is_missing_or_counts_wrong() -> None:
+    outages = some_outages(Random(SEED))
+    life = next(
+        life for number in range(1000) if len((life := a_life("every", number, outages)).rows) > 20
+    )
+    judge(life)
+    key, row = sorted(life.rows.items(), key=lambda item: item[1].run.scheduled_ms)[5]
+    del life.rows[key]
+    with pytest.raises(AssertionError):
+        judge(life)
+    life.rows[key] = row
+    judge(life)
