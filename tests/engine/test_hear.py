@@ -107,9 +107,7 @@ async def test_a_word_of_a_newer_version_is_passed_over(rig: Rig) -> None:
     await _hear(rig, "dance", "now")
 
 
-async def test_what_can_not_be_given_up_now_is_given_up_later(
-    rig: Rig, engine_pool: Pool
-) -> None:
+async def test_what_can_not_be_given_up_now_is_given_up_later(rig: Rig, engine_pool: Pool) -> None:
     """The database was away; the run is out of sending all the same."""
     await _hold_one(rig)
     runs = rig.held()
@@ -123,9 +121,7 @@ async def test_what_can_not_be_given_up_now_is_given_up_later(
     assert await rig.said() == [("due", None)]
 
 
-async def test_ends_are_settled_in_batches_until_none_is_left(
-    rig: Rig, engine_pool: Pool
-) -> None:
+async def test_ends_are_settled_in_batches_until_none_is_left(rig: Rig, engine_pool: Pool) -> None:
     job = await rig.job(schedule={"every": "30d"})
     for n in range(20):
         await waiting_run(engine_pool, job, at_ms=MORNING_MS + n)
@@ -141,16 +137,23 @@ async def test_ends_are_settled_in_batches_until_none_is_left(
 async def test_the_upkeep_makes_the_coming_days_and_drops_the_old_ones(
     rig: Rig, engine_pool: Pool
 ) -> None:
+    await _drop_all(engine_pool)
     await keep_days(rig.parts, ahead=2, retention_days=3)
     async with connection(engine_pool) as conn:
         assert len(await partitions.names(conn)) == 4
     await rig.pass_time(6 * 24 * HOUR)
     await keep_days(rig.parts, ahead=2, retention_days=3)
-    async with connection(engine_pool) as conn:
-        left = await partitions.names(conn)
-        for name in left:
-            await conn.execute(f"DROP TABLE {name}")
+    left = await _drop_all(engine_pool)
     assert left == [f"runs_p202601{day:02}" for day in (10, 11, 12, 13)]
+
+
+async def _drop_all(pool: Pool) -> list[str]:
+    """Drop the partitions of all days, also those that services of other tests made."""
+    async with connection(pool) as conn:
+        found = await partitions.names(conn)
+        for name in found:
+            await conn.execute(f"DROP TABLE {name}")
+    return found
 
 
 async def test_the_upkeep_forgets_replicas_long_dead(rig: Rig, other: Rig) -> None:
