@@ -85,7 +85,7 @@ async def test_what_it_tells_you_to_type_does_what_it_says(empty_database: str) 
 @pytest.mark.skipif(shutil.which("make") is None, reason="there is no make here")
 def test_make_run_is_the_command_that_is_tested_here() -> None:
     shown = subprocess.run(
-        ["make", "--dry-run", "run", "VENV=.venv"],
+        ["make", "--no-print-directory", "--dry-run", "run", "VENV=.venv"],
         cwd=ROOT,
         capture_output=True,
         text=True,
