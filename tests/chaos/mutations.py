@@ -89,13 +89,6 @@ MUTATIONS = (
         STORE_TESTS,
     ),
     Mutation(
-        "the claim of waiting runs that may be run again by a nested loop",
-        f"{SQL}/tick.sql",
-        "due AS MATERIALIZED (",
-        "due AS NOT MATERIALIZED (",
-        STORE_TESTS,
-    ),
-    Mutation(
         "a rescue that leaves the attempt as it was not lost",
         f"{SQL}/upkeep.sql",
         "WHERE p.lease_until < $1\n    LIMIT $2",
@@ -105,15 +98,8 @@ MUTATIONS = (
     Mutation(
         "sending without a look at the lease",
         f"{ENGINE}/dispatch.py",
-        "        if not parts.lease.held:\n            # Upkeep",
-        "        if False:\n            # Upkeep",
-        ("tests/engine/test_lease.py",),
-    ),
-    Mutation(
-        "an attempt that does not look at the lease again",
-        f"{ENGINE}/dispatch.py",
-        "    if not parts.lease.held:\n        outbox",
-        "    if False:\n        outbox",
+        "    if not parts.lease.held:\n",
+        "    if False:\n",
         ("tests/engine/test_lease.py",),
     ),
     Mutation(

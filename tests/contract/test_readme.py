@@ -1,6 +1,7 @@
 """The README as a program: its commands are run, in its order, against what they start."""
 
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -84,9 +85,11 @@ async def test_what_it_tells_you_to_type_does_what_it_says(empty_database: str) 
 
 @pytest.mark.skipif(shutil.which("make") is None, reason="there is no make here")
 def test_make_run_is_the_command_that_is_tested_here() -> None:
+    outer = {"MAKEFLAGS", "MAKELEVEL", "MFLAGS", "ARGS"}  # of a make that runs this test
     shown = subprocess.run(
-        ["make", "--dry-run", "run", "VENV=.venv"],
+        ["make", "--no-print-directory", "--dry-run", "run", "VENV=.venv"],
         cwd=ROOT,
+        env={name: value for name, value in os.environ.items() if name not in outer},
         capture_output=True,
         text=True,
         check=True,

@@ -36,6 +36,27 @@ async def test_it_takes_no_more_than_its_limit_under_any_plan(pool: Pool, plan: 
             assert len(await _claim(other)) == 35
 
 
+async def test_the_shape_that_is_not_used_takes_more_than_its_limit(pool: Pool) -> None:
+    """The control of the test above: it would notice."""
+    async with transaction(pool) as conn:
+        job = await add_job(conn)
+        for n in range(40):
+            await due_run(conn, job, due_ms=MORNING_MS - n)
+    async with transaction(pool) as conn:
+        await conn.execute("SET LOCAL enable_hashjoin = off; SET LOCAL enable_mergejoin = off")
+        await conn.execute("SET LOCAL enable_material = off; SET LOCAL enable_hashagg = off")
+        await conn.execute("SET LOCAL enable_sort = off")
+        taken = await conn.fetch(
+            """
+            UPDATE runs SET priority = 1 WHERE (scheduled_for, id) IN (
+                SELECT scheduled_for, id FROM runs WHERE priority = 0 LIMIT 5
+                FOR UPDATE SKIP LOCKED
+            ) RETURNING id
+            """
+        )
+    assert len(taken) > 5
+
+
 async def test_the_higher_priority_goes_first_and_then_the_older(pool: Pool) -> None:
     async with transaction(pool) as conn:
         job = await add_job(conn)

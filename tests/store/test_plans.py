@@ -25,6 +25,8 @@ JOBS = int(os.environ.get("PLANS_JOBS", "50000"))
 RUNS = int(os.environ.get("PLANS_RUNS", "100000"))
 BUFFERS_A_ROW = 30
 """A row that is moved costs a look by key in some indexes, and an entry in each of them."""
+BUFFERS_A_LOOK = 4
+"""Root, leaf and row, and one for what the index points to in vain."""
 EDGE = BATCH // 2
 OPEN_BACKFILLED = 32
 
@@ -117,7 +119,11 @@ async def test_looking_for_unfinished_runs_reads_no_history(conn: Connection) ->
     ids = await _due_jobs(conn)
     told = await _cost(conn, "open_runs", ids)
     assert told.read <= BATCH * 6 + EDGE
-    assert told.buffers <= BATCH * BUFFERS_A_ROW
+    days = await conn.fetchval(
+        "SELECT count(*) FROM pg_inherits WHERE inhparent = 'runs'::regclass"
+    )
+    # Up to PostgreSQL 16 each key is looked up in the small index of each day that is kept.
+    assert told.buffers <= BATCH * days * BUFFERS_A_LOOK
 
 
 async def test_looking_for_named_runs_looks_each_up_by_key(conn: Connection) -> None:

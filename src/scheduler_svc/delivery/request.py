@@ -23,7 +23,7 @@ from scheduler_svc.domain.runs import (
 from scheduler_svc.domain.url import Url, parse_url
 
 CONNECT_SECONDS_MAX = 10.0
-JSON_TYPE = b"application/json"
+JSON_TYPE = (b"Content-Type", b"application/json")
 SECRET_HEADERS = frozenset(
     {"authorization", "cookie", "set-cookie", "proxy-authorization", "proxy-authenticate"}
 )
@@ -35,8 +35,8 @@ class Prepared(msgspec.Struct, frozen=True):
 
     method: str
     url: Url
-    headers: dict[str, bytes]
-    """Names in lower case."""
+    headers: dict[str, tuple[bytes, bytes]]
+    """By the name in lower case: the name as it was given, and the value."""
     body: bytes
     timeout: float
     redirects: int
@@ -61,14 +61,14 @@ class Sending(msgspec.Struct, frozen=True, kw_only=True):
 def prepare(definition: Definition, *, namespace: str, version: str) -> Prepared:
     """Build what all attempts of this revision share; raise UrlRefused where the URL is none."""
     target = definition.target
-    headers = {"user-agent": f"scheduler-svc/{version}".encode()}
+    headers = {"user-agent": (b"User-Agent", f"scheduler-svc/{version}".encode())}
     body = b""
     if isinstance(target.body_base64, str):
         body = base64.b64decode(target.body_base64)
     elif bytes(target.body) != bytes(NO_BODY):
         body = bytes(target.body)
         headers["content-type"] = JSON_TYPE
-    headers.update({name.lower(): _value(value) for name, value in target.headers.items()})
+    headers.update(_by_name(target.headers))
     return Prepared(
         method=target.method,
         url=parse_url(target.url),
@@ -91,22 +91,21 @@ def request(
         if overrides.body is not None:
             body = b"" if overrides.body == "null" else overrides.body.encode()
             headers["content-type"] = JSON_TYPE
-        for name, value in (overrides.headers or {}).items():
-            headers[name.lower()] = _value(value)
-    lines = [(name.encode(), value) for name, value in headers.items()]
+        headers.update(_by_name(overrides.headers or {}))
+    lines = list(headers.values())
     run_id = str(sending.run_id).encode()
     lines += [
         (b"webhook-id", run_id),
         (b"webhook-timestamp", b"%d" % (sending.now_ms // 1000)),
-        (b"idempotency-key", run_id),
+        (b"Idempotency-Key", run_id),
         (b"traceparent", _traceparent(sending.trace)),
-        (b"scheduler-job", str(sending.job_id).encode()),
-        (b"scheduler-scheduled-for", _instant(sending.scheduled_ms)),
-        (b"scheduler-attempt", b"%d" % sending.attempt),
-        (b"scheduler-trigger", sending.trigger.encode()),
+        (b"Scheduler-Job", str(sending.job_id).encode()),
+        (b"Scheduler-Scheduled-For", _instant(sending.scheduled_ms)),
+        (b"Scheduler-Attempt", b"%d" % sending.attempt),
+        (b"Scheduler-Trigger", sending.trigger.encode()),
     ]
     if sending.job_name is not None:
-        lines.append((b"scheduler-job-name", sending.job_name.encode()))
+        lines.append((b"Scheduler-Job-Name", sending.job_name.encode()))
     return HttpRequest(
         method=prepared.method,
         url=prepared.url,
@@ -181,8 +180,9 @@ def _instant(ms: int) -> bytes:
     return at.isoformat(timespec=spec).replace("+00:00", "Z").encode()
 
 
-def _value(value: str) -> bytes:
-    return value.encode("utf-8")
+def _by_name(given: dict[str, str]) -> dict[str, tuple[bytes, bytes]]:
+    """Key headers by their name in lower case: two spellings of one name are one header."""
+    return {name.lower(): (name.encode(), value.encode()) for name, value in given.items()}
 
 
 def _rounded(value: float | None) -> float | None:

@@ -31,20 +31,17 @@ async def run(parts: Parts, outbox: Outbox, tasks: asyncio.TaskGroup) -> None:
 
 
 def start_due(parts: Parts, outbox: Outbox, tasks: asyncio.TaskGroup) -> None:
-    """Start an attempt for each held run whose instant has come, as long as the lease holds."""
+    """Start an attempt for each held run whose instant has come."""
     for held in parts.hand.pop_due(parts.clock.now_ms()):
-        if not parts.lease.held:
-            # Upkeep gives it back once the database is heard again.
-            outbox.unsendable(held)
-            continue
         held.task = tasks.create_task(attempt(parts, outbox, held))
         held.task.add_done_callback(partial(_unstarted, parts, outbox, held))
 
 
 async def attempt(parts: Parts, outbox: Outbox, held: HeldRun) -> None:
-    """Make one attempt and hand its end to the outbox."""
+    """Make one attempt, if the lease holds, and hand its end to the outbox."""
     if not parts.lease.held:
-        outbox.unsendable(held)  # this process stood still since the attempt was started
+        # Upkeep gives it back once the database is heard again.
+        outbox.unsendable(held)
         return
     started_ms = parts.clock.now_ms()
     claim = held.claim

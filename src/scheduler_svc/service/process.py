@@ -63,7 +63,7 @@ async def _run(
         if lifeline is not None:
             lifeline.say_serving()
         else:
-            print(greeting(settings, host, port), flush=True)  # noqa: T201 - the one line
+            say(greeting(settings, host, port))
         emit(EventName.SERVICE_STARTED, host=host, port=port, role=settings.role)
         fault = await _both(server, built.engine, listening, stop)
     code = OK if fault is None else FAILED
@@ -176,6 +176,12 @@ def _open(listening: socket.socket) -> None:
 
 def _refused(where: str, error: OSError) -> assembly.CanNotStart:
     return assembly.CanNotStart(f"can not listen on {where}: {error.strerror}")
+
+
+def say(line: str) -> None:
+    """Write one line at once: replicas share the stream, and log to it at the same moment."""
+    sys.stdout.write(f"{line}\n")
+    sys.stdout.flush()
 
 
 def greeting(settings: Settings, host: str, port: int) -> str:

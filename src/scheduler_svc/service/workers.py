@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 from scheduler_svc.service.database import database
 from scheduler_svc.service.lifeline import SERVING
-from scheduler_svc.service.process import FAILED, REFUSED, SERVER_GRACE_SECONDS, greeting
+from scheduler_svc.service.process import FAILED, REFUSED, SERVER_GRACE_SECONDS, greeting, say
 from scheduler_svc.settings import Settings
 from scheduler_svc.store.embedded import EmbeddedRefused
 
@@ -95,7 +95,7 @@ async def _greet(settings: Settings, replicas: list[Kept]) -> None:
         if await asyncio.get_running_loop().sock_recv(one.lifeline, 1) != SERVING:
             return
     where = settings.host, settings.port
-    print(greeting(settings, *where), flush=True)  # noqa: T201 - the one line
+    say(greeting(settings, *where))
 
 
 async def _end(replicas: list[Kept], seconds: float) -> None:
