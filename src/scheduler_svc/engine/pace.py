@@ -19,8 +19,6 @@ GATHER_MS_MIN = 50
 FULL_SCAN_SECONDS = 15.0
 MARK_MARGIN_MS = 10_000
 """How far the low-water mark stays behind: longer than a frozen claim may hold its locks."""
-BEHIND_MS = 2000
-"""A timer that has been due for longer than this does not go before what is due now."""
 BACKGROUND_STEP_MS = 5
 """A replica sends what is caught up or backfilled this far apart, 200 a second: an outage behind
 does not cost what is on time its processor."""
@@ -144,7 +142,7 @@ async def _claim_timers(
         if not scan.full:
             _raise_mark(pace, started_ms, deferred_ms)
             return deferred_ms, True
-        if after.fire_ms < started_ms - BEHIND_MS:
+        if after.fire_ms < started_ms - tick.BEHIND_MS:
             await _claim_on_time(parts, reserved=reserved)
     return deferred_ms, False
 
@@ -154,7 +152,7 @@ async def _claim_on_time(parts: Parts, *, reserved: int) -> None:
 
     What is deferred here the scan from the mark meets again.
     """
-    after = Mark(parts.clock.now_ms() - BEHIND_MS)
+    after = Mark(parts.clock.now_ms() - tick.BEHIND_MS)
     while (room := parts.hand.free - reserved) > 0:
         scan = await tick.claim_timers(parts, after, room=room)
         after = scan.mark

@@ -20,9 +20,11 @@ from scheduler_svc.store.claims import ClaimedRun
 from scheduler_svc.store.pool import Connection, run_once_more
 from scheduler_svc.store.timers import Mark
 
+BEHIND_MS = 2000
+"""A timer that has been due for longer than this is of an outage."""
 RUNS_MAX = 100
-"""How many runs one transaction writes, or little more: what an outage left behind comes in
-portions, and what is on time goes between them."""
+"""How many runs of an outage one transaction writes, or little more: they come in portions, and
+what is on time goes between them. What is on time comes in whole batches, at half the cost."""
 
 
 class Scan(msgspec.Struct, frozen=True):
@@ -76,7 +78,7 @@ async def _claim(parts: Parts, conn: Connection, after: Mark, batch: int) -> Sca
             again.append(verdict.fire_ms)
         elif verdict is not None:
             decisions.append(verdict)
-            runs += len(verdict.runs)
+            runs += len(verdict.runs) if timer.fire_ms < now_ms - BEHIND_MS else 0
         if runs >= RUNS_MAX:
             last = timer
             break
