@@ -9,7 +9,8 @@ from functools import partial
 from uuid import UUID
 
 from scheduler_svc.delivery.exchange import Exchange
-from scheduler_svc.delivery.request import Sending, record, request
+from scheduler_svc.delivery.record import record
+from scheduler_svc.delivery.request import Sending, request
 from scheduler_svc.domain.events import EventName
 from scheduler_svc.domain.ids import instant_at
 from scheduler_svc.domain.outcome import Retryable, Succeeded, classify

@@ -9,7 +9,7 @@ from uuid import UUID
 
 import msgspec
 
-from scheduler_svc.delivery.request import Prepared, prepare
+from scheduler_svc.delivery.prepare import Prepared, prepare
 from scheduler_svc.domain.decide import PlannedJob, plan_job
 from scheduler_svc.store.timers import DEFINITION, StoredJob
 
