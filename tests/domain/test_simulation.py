@@ -14,8 +14,9 @@ from uuid import UUID
 
 import pytest
 
+from domain.lives import a_schedule, some_outages
 from domain.oracle import occurrences
-from domain.simulation import DAY, HOUR, NEVER, SECOND, Life, Row, Span, utc
+from domain.simulation import DAY, NEVER, SECOND, Life, Row, Span, utc
 from scheduler_svc.domain.duration import milliseconds
 
 SEED = int(os.environ.get("SIMULATION_SEED", "0")) or Random().randrange(1, 10**9)
@@ -23,55 +24,7 @@ YEARS = float(os.environ.get("SIMULATION_YEARS", "2"))
 JOBS = int(os.environ.get("SIMULATION_JOBS", "50"))
 BEGIN = round(datetime.fromisoformat("2025-11-20T00:00:00+00:00").timestamp() * 1000)
 END = BEGIN + round(YEARS * 365 * DAY)
-ZONES = ["UTC", "Europe/Berlin", "America/New_York", "Australia/Lord_Howe", "Asia/Kathmandu",
-         "America/Havana", "Pacific/Chatham", "Africa/Casablanca", "Antarctica/Troll"]  # fmt: skip
-FIXED = ["30 2 * * *", "0 9 * * MON-FRI", "15 1,2,3 * * *", "0 0 L * *", "45 1 1-7 * +SUN",
-         "0 3 29 2 *", "59 23 31 * *", "30 1,13 * * SAT,SUN"]  # fmt: skip
-WILD = ["0 * * * SUN", "*/30 1-3 * * *", "20 */4 * * *", "*/15 2 * * *", "10 */6 * * MON-FRI",
-        "0 */3 1,15 * *"]  # fmt: skip
 REASONS = {"paused", "overlap", "misfire", "too_late", "merged", "max_runs"}
-
-
-def stamp(ms: int) -> str:
-    return utc(ms).isoformat()
-
-
-def a_schedule(kind: str, draw: Random, now: int, *, spread: bool) -> dict[str, Any]:
-    """Make a schedule of a kind, with whatever else one may say."""
-    made: dict[str, Any] = {}
-    if kind == "every":
-        made = {"every": draw.choice(["11h", "215m", "7h", "1d", "250m"]), "anchor": stamp(now)}
-    elif kind == "at":
-        made = {
-            "at": [stamp(now + draw.randrange(1, END - BEGIN)) for _ in range(draw.choice([1, 40]))]
-        }
-    else:
-        crons = FIXED if kind == "fixed" else WILD
-        made = {"cron": draw.sample(crons, draw.choice([1, 1, 2])), "timezone": draw.choice(ZONES)}
-        made["dst_gap"] = draw.choice(["auto", "auto", "run_after", "skip"])
-        made["dst_overlap"] = draw.choice(["auto", "auto", "first", "second", "both"])
-    if draw.random() < 0.3:
-        low = now + draw.randrange(200 * DAY)
-        made["exclude"] = [{"from": stamp(low), "to": stamp(low + draw.randrange(1, 9 * DAY))}]
-    if draw.random() < 0.2:
-        made["start"] = stamp(now + draw.randrange(60 * DAY))
-    if draw.random() < 0.1:
-        made["end"] = stamp(now + draw.randrange(400 * DAY, 700 * DAY))
-    if now == BEGIN and draw.random() < 0.15:
-        made["max_runs"] = draw.choice([1, 7, 300])
-    if spread:
-        made["spread"] = draw.choice(["40m", "90m", "1d"])
-    return made
-
-
-def some_outages(draw: Random) -> list[Span]:
-    """Let the service be down now and then, for seconds or for days."""
-    found, at = [], BEGIN
-    while (at := at + draw.randrange(HOUR, 20 * DAY)) < END:
-        length = draw.choice([20 * SECOND, 61 * SECOND, HOUR, 7 * HOUR, 40 * HOUR, 9 * DAY])
-        found.append((at, at + draw.randrange(1, length + 1)))
-        at = found[-1][1]
-    return found
 
 
 def a_life(kind: str, number: int, outages: list[Span]) -> Life:
@@ -84,7 +37,7 @@ def a_life(kind: str, number: int, outages: list[Span]) -> Life:
         misfire["max_lateness"] = draw.choice(["0s", "30m", "5h", "3d"])
     spread = number % 7 == 0
     made = {
-        "schedule": a_schedule(kind, draw, BEGIN, spread=spread),
+        "schedule": a_schedule(kind, draw, BEGIN, begin=BEGIN, end=END, spread=spread),
         "misfire": misfire,
         "overlap": draw.choice(["skip", "queue", "cancel", "allow"]),
     }
@@ -121,7 +74,7 @@ def meddle(life: Life, kind: str, draw: Random, now: int, *, may_edit: bool) -> 
         case "resume":
             life.resume(now, draw.choice(["skip", "once", "all"]))
         case "edit" if may_edit and kind != "at" and draw.random() < 0.5:
-            life.edit(now, a_schedule(kind, draw, now, spread=False))
+            life.edit(now, a_schedule(kind, draw, now, begin=BEGIN, end=END, spread=False))
         case "trigger":
             life.trigger(now)
         case _:
@@ -199,7 +152,7 @@ def absent(life: Life, low: int, high: int) -> bool:
 @pytest.mark.timeout(120)
 @pytest.mark.parametrize("kind", ["fixed", "wild", "every", "at"])
 def test_two_years_with_outages_pauses_edits_and_restarts_forget_nothing(kind: str) -> None:
-    outages = some_outages(Random(SEED))
+    outages = some_outages(Random(SEED), BEGIN, END)
     lives = [a_life(kind, number, outages) for number in range(JOBS)]
     count = sum(judge(life) for life in lives)
     rows = sum(len(life.rows) for life in lives)
@@ -211,7 +164,7 @@ def test_two_years_with_outages_pauses_edits_and_restarts_forget_nothing(kind: s
 
 
 def test_the_judge_sees_a_row_that_is_missing_or_counts_wrong() -> None:
-    outages = some_outages(Random(SEED))
+    outages = some_outages(Random(SEED), BEGIN, END)
     life = next(
         life for number in range(1000) if len((life := a_life("every", number, outages)).rows) > 20
     )
