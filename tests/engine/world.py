@@ -253,6 +253,6 @@ def _outages(draw: Random, begin: int, end: int) -> list[Span]:
     found, at = [], begin
     while (at := at + draw.randrange(HOUR, 6 * DAY)) < end:
         length = draw.choice([20 * SECOND, 61 * SECOND, HOUR, 7 * HOUR, 40 * HOUR])
-        found.append((at, at + draw.randrange(1, length + 1)))
+        found.append((at, min(end, at + draw.randrange(1, length + 1))))
         at = found[-1][1]
     return found
