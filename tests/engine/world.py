@@ -117,10 +117,12 @@ class World:
 
     async def step(self, until: int) -> bool:
         """Go to where something happens next, and let a replica work; False where that is later."""
-        at = await self._next()
-        if at > until:
+        coming = await self._next()
+        if coming > until:
             await self._go(until)
             return False
+        # What is deferred to its instant is met again there, and not sooner.
+        at = max(coming, self.clock.ms + (coming < self.clock.ms))
         for begin, end in self.outages:
             if begin <= at < end:
                 await self._outage(end)
@@ -145,8 +147,7 @@ class World:
         coming = [NEVER if row["work"] is None else epoch_ms(row["work"]) - ahead]
         coming += [NEVER if row["lease"] is None else epoch_ms(row["lease"]) + 1]
         coming += [rig.parts.hand.next_fire_ms or NEVER for rig, _, _ in self.replicas]
-        # What is deferred to its instant is met again there, and not sooner.
-        return max(min(coming), self.clock.ms + (1 if min(coming) < self.clock.ms else 0))
+        return min(coming)
 
     async def _go(self, at: int) -> None:
         self.clock.ms = max(self.clock.ms, at)
