@@ -223,9 +223,10 @@ async def a_world(
     draw = Random(seed)
     clock = HandClock(begin)
     receiver.on("/well", answer(200))
-    receiver.on("/ill", _sometimes_ill(draw))
-    api_clock = Clock()
-    deps = structs.replace(lend(pool, api_clock, Records()), now_ms=clock.now_ms)
+    receiver.on("/ill", _sometimes_ill(seed))
+    deps = structs.replace(
+        lend(pool, Clock(), Records()), now_ms=clock.now_ms, random_bytes=draw.randbytes
+    )
     transport = httpx2.ASGITransport(build_app(deps))
     outages = _outages(draw, begin, end)
     async with (
@@ -240,12 +241,13 @@ async def a_world(
             await world.kill()
 
 
-def _sometimes_ill(draw: Random) -> Behaviour:
-    """Answer 503 two times in three."""
-    well, ill = answer(200), answer(503)
+def _sometimes_ill(seed: int) -> Behaviour:
+    """Answer 503 two times in three, by a lot that each attempt draws for itself."""
 
     async def behave(wire: Wire, received: Received) -> None:
-        await draw.choice([well, ill, ill])(wire, received)
+        run, attempt = received.headers["webhook-id"], received.headers["scheduler-attempt"]
+        drawn = Random(f"{seed} {run} {attempt}")
+        await answer(drawn.choice([200, 503, 503]))(wire, received)
 
     return behave
 
