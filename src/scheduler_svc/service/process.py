@@ -7,6 +7,7 @@ which way. The wiring is `_run`, read from top to bottom.
 
 import asyncio
 import contextlib
+import gc
 import random
 import signal
 import socket
@@ -32,6 +33,8 @@ from scheduler_svc.telemetry.events import emit
 OK, FAILED, REFUSED = 0, 1, 2
 SERVER_GRACE_SECONDS = 5
 BACKLOG = 2048
+COLLECT_EVERY = (50_000, 20, 50)
+"""Allocations between two collections of the young, and how many of those make an older one."""
 
 
 def serve(settings: Settings, lifeline: Lifeline | None = None) -> int:
@@ -65,10 +68,22 @@ async def _run(
         else:
             say(greeting(settings, host, port))
         emit(EventName.SERVICE_STARTED, host=host, port=port, role=settings.role)
+        _settle_garbage_collector()
         fault = await _both(server, built.engine, listening, stop)
     code = OK if fault is None else FAILED
     emit(EventName.SERVICE_STOPPED, code=code, error=None if fault is None else repr(fault))
     return code
+
+
+def _settle_garbage_collector() -> None:
+    """Leave what start-up made out of every later collection, and collect less often.
+
+    Runs, calls and rows are freed by their counts; what the collector looks for is rare here, and
+    its default pace had it walk over all known jobs several times in a burst (`bench/burst.py`).
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(*COLLECT_EVERY)
 
 
 async def _both(

@@ -106,8 +106,10 @@ EVENTS: Mapping[EventName, Description] = MappingProxyType(
 
 
 def emit(name: EventName, /, **fields: object) -> None:
-    """Log one event at the level of its description."""
-    _LOG.log(EVENTS[name].level, str(name), **fields)
+    """Log one event at the level of its description; what is not shown costs next to nothing."""
+    level = EVENTS[name].level
+    if level >= logging.root.level:  # as `logs.configure` set it
+        _LOG.log(level, str(name), **fields)
 
 
 def fan_out(*listeners: OnEvent) -> OnEvent:
