@@ -21,6 +21,7 @@ from domain.simulation import DAY, HOUR, LOOKAHEAD, NEVER, SECOND, Epoch, Span
 from receiver import Behaviour, Received, Receiver, Wire, answer
 from rig import Rig, rigged
 from scheduler_svc.api.app import build_app
+from scheduler_svc.domain.events import EventName
 from scheduler_svc.domain.ids import epoch_ms
 from scheduler_svc.engine import hear, upkeep
 from scheduler_svc.store import notices
@@ -133,6 +134,7 @@ class World:
         await upkeep.rescue(rig.parts)
         await upkeep.free_stranded(rig.parts)
         await rig.tick()
+        assert rig.told(EventName.JOB_PARKED) == []
         for each, _, _ in self.replicas:
             await each.send()
         if self.draw.random() < 0.01:
@@ -183,7 +185,7 @@ class World:
                 until = {} if ends == NEVER else {"until": stamp(ends)}
                 before = await self._state(job)
                 (await self.http.post(f"{path}/pause", json=until)).raise_for_status()
-                if before == "active":
+                if before != "paused":
                     job.pauses.append((now, ends))
             case "resume":
                 if await self._state(job) == "paused":
