@@ -30,12 +30,14 @@ from scheduler_svc.engine.jobs import KnownJobs
 from scheduler_svc.engine.lease import Lease
 from scheduler_svc.engine.pace import Pace
 from scheduler_svc.engine.parts import Limits, Parts
+from scheduler_svc.engine.secrets import KnownSecrets, Source
 from scheduler_svc.engine.settle import Outbox
 from scheduler_svc.engine.upkeep import Heart
 from scheduler_svc.store import jobs
 from scheduler_svc.store.jobs import TimerState
 from scheduler_svc.store.pool import Pool, transaction
 from scheduler_svc.store.replicas import Identity
+from sealing import PUBLIC_URL, RING
 
 LEASE_SECONDS = 15.0
 SECOND, MINUTE, HOUR = 1000, 60_000, 3_600_000
@@ -232,7 +234,16 @@ def _parts(
         clock=clock,
         lease=Lease(clock, seconds=LEASE_SECONDS),
         hand=Hand(slots),
-        jobs=KnownJobs(version="0"),
+        jobs=KnownJobs(version="0", ring=RING, public_url=PUBLIC_URL),
+        secrets=KnownSecrets(
+            Source(
+                pool=pool,
+                ring=RING,
+                now_ms=clock.now_ms,
+                monotonic=clock.monotonic,
+                public_url=PUBLIC_URL,
+            )
+        ),
         sender=sender,
         limits=limits,
         on_event=hear,

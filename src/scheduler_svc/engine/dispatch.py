@@ -10,11 +10,12 @@ from uuid import UUID
 
 from scheduler_svc.delivery.exchange import Exchange
 from scheduler_svc.delivery.record import record
-from scheduler_svc.delivery.request import Sending, request
+from scheduler_svc.delivery.request import Sending
 from scheduler_svc.domain.events import EventName
 from scheduler_svc.domain.ids import instant_at
 from scheduler_svc.domain.outcome import Retryable, Succeeded, classify
 from scheduler_svc.domain.runs import AttemptOutcome
+from scheduler_svc.engine import outgoing
 from scheduler_svc.engine.hand import HeldRun
 from scheduler_svc.engine.parts import Parts
 from scheduler_svc.engine.settle import Ended, Outbox
@@ -98,9 +99,7 @@ async def _send(parts: Parts, held: HeldRun, started_ms: int) -> Exchange:
         now_ms=started_ms,
         trace=parts.random_bytes(TRACE_BYTES),
     )
-    return await parts.sender.send(
-        request(job.prepared, sending, claim.overrides, capture_max=parts.limits.capture_max)
-    )
+    return await outgoing.exchange(parts, held, sending)
 
 
 def _ended(parts: Parts, held: HeldRun, exchange: Exchange, started_ms: int) -> Ended:
