@@ -10,10 +10,11 @@ from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID, uuid4
 
+import msgspec
 from asyncpg import Record
 
 from clock import HandClock
-from factories import MORNING_MS, definition
+from factories import MORNING_MS, body
 from receiver import Receiver
 from scheduler_svc.delivery.sender import Sender
 from scheduler_svc.domain.arming import arm
@@ -37,7 +38,7 @@ from scheduler_svc.store import jobs
 from scheduler_svc.store.jobs import TimerState
 from scheduler_svc.store.pool import Pool, transaction
 from scheduler_svc.store.replicas import Identity
-from sealing import PUBLIC_URL, RING
+from sealing import PUBLIC_URL, RING, sealed_target
 
 LEASE_SECONDS = 15.0
 SECOND, MINUTE, HOUR = 1000, 60_000, 3_600_000
@@ -66,12 +67,15 @@ class Rig:
         **changes: Any,
     ) -> UUID:
         """Store a job whose timer stands at its next occurrence, or at the one given."""
-        target = {"url": self.receiver.url("/"), **changes.pop("target", {})}
-        made = definition(target=target, **changes)
         created = self.clock.ms if created_ms is None else created_ms
         self.jobs_made += 1
+        new_id = job_id(created, self.jobs_made.to_bytes(2, "big") + uuid4().bytes[:8])
+        target = {"url": self.receiver.url("/"), **changes.pop("target", {})}
+        given = msgspec.json.encode(body(target=target, **changes))
+        read = msgspec.json.decode(given, type=Definition)
+        made = msgspec.structs.replace(read, target=sealed_target(new_id, read.target))
         new = Job(
-            id=job_id(created, self.jobs_made.to_bytes(2, "big") + uuid4().bytes[:8]),
+            id=new_id,
             namespace="default",
             definition=made,
             state="active",

@@ -41,6 +41,7 @@ class KnownSecrets:
     def __init__(self, source: Source) -> None:
         self.ring = source.ring
         self._source = source
+        self._last_issuer: Issuer | None = None
         age = Age(source.monotonic, source.age_seconds)
         self._named = Remembered(self._read_named, age=age, size_max=KEPT_MAX)
         self._signers = Remembered(self._read_signers, age=age, size_max=KEPT_MAX)
@@ -104,11 +105,14 @@ class KnownSecrets:
             key = await identity_keys.signing_key(conn)
         if key is None:
             return "there is no key for identity tokens"
+        if self._last_issuer is not None and self._last_issuer.key_id == key.id:
+            return self._last_issuer  # with the tokens that it made
         try:
             private = self._open(key.sealed, place_of("", IDENTITY, key.id))
         except Unopenable as fault:
             return f"{fault}: the key of identity tokens"
-        return Issuer(issuer_url(url), key.id, private)
+        self._last_issuer = Issuer(issuer_url(url), key.id, private)
+        return self._last_issuer
 
     def _signer(self, namespace: str, stored: SealedSigner) -> Signer:
         ends_ms = None if stored.expires_at is None else epoch_ms(stored.expires_at)
