@@ -1,8 +1,10 @@
 """Named secrets and secrets that sign: made, listed without their values, rotated, gone."""
 
+import asyncio
 import base64
 from typing import Any
 
+import asyncpg
 import httpx2
 import jwt
 import msgspec
@@ -12,6 +14,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from factories import MORNING_MS, Clock, body, create
 from scheduler_svc.api.app import build_app
 from scheduler_svc.api.context import Deps
+from scheduler_svc.store.notices import CHANNEL
 from scheduler_svc.store.pool import Pool
 from sealing import PUBLIC_URL
 
@@ -169,6 +172,22 @@ async def test_a_namespace_has_ten_signing_secrets_at_most(http: httpx2.AsyncCli
     for _ in range(10):
         assert (await http.post("/signing-secrets")).status_code == 201
     assert (await http.post("/signing-secrets")).status_code == 409
+
+
+async def test_each_change_tells_the_replicas(http: httpx2.AsyncClient, dsn: str) -> None:
+    heard: asyncio.Queue[object] = asyncio.Queue()
+    conn = await asyncpg.connect(dsn, timeout=10)
+    await conn.add_listener(CHANNEL, lambda *said: heard.put_nowait(said[3]))
+    try:
+        await http.put("/secrets/s", json={"value": "v"})
+        await http.delete("/secrets/s")
+        first, second = [(await http.post("/signing-secrets")).json()["id"] for _ in range(2)]
+        await http.delete(f"/signing-secrets/{first}")
+        await http.delete(f"/signing-secrets/{second}?after=1h")
+        async with asyncio.timeout(10):
+            assert [await heard.get() for _ in range(6)] == ["secrets default"] * 6
+    finally:
+        await conn.close()
 
 
 async def test_the_warning_unsigned_goes_when_something_signs_for_the_host(

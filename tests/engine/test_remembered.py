@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from clock import HandClock
-from scheduler_svc.engine.remembered import RETRY_SECONDS, Age, Remembered
+from scheduler_svc.engine.remembered import PATIENCE_SECONDS, RETRY_SECONDS, Age, Remembered
 
 
 class Source:
@@ -84,6 +84,17 @@ async def test_while_the_source_is_away_what_was_known_counts_and_few_ask() -> N
     source.away = False
     clock.move(int(RETRY_SECONDS * 1000))
     assert await known.get("a") == 2
+
+
+async def test_where_something_is_known_nobody_waits_long_for_a_source_that_hangs() -> None:
+    source, clock = Source(), HandClock(0)
+    known = remembered(source, clock)
+    assert await known.get("a") == 1
+    known.forget(lambda _key: True)
+    source.gate.clear()
+    async with asyncio.timeout(PATIENCE_SECONDS * 4):
+        assert await asyncio.gather(*[known.get("a") for _ in range(50)]) == [1] * 50
+    assert source.reads == 2
 
 
 async def test_no_more_than_so_many_are_kept() -> None:

@@ -1,5 +1,6 @@
 """What a receiver gets of secrets, templates and tokens, and what becomes of a run without them."""
 
+import asyncio
 import base64
 import time
 from collections.abc import AsyncIterator
@@ -18,9 +19,19 @@ from scheduler_svc.api import identity
 from scheduler_svc.delivery.identity import new_key
 from scheduler_svc.domain.jobs import Target
 from scheduler_svc.domain.runs import Attempt, Overrides
+from scheduler_svc.engine import hear, upkeep
+from scheduler_svc.engine.secrets import KnownSecrets, Source
 from scheduler_svc.store import secrets
-from scheduler_svc.store.pool import Pool
-from sealing import OTHER_KEY, PUBLIC_URL, RING, keep_secret, ring_of, sealed_target
+from scheduler_svc.store.pool import Pool, open_pool
+from sealing import (
+    OTHER_KEY,
+    PUBLIC_URL,
+    RING,
+    keep_secret,
+    keep_signing_secret,
+    ring_of,
+    sealed_target,
+)
 
 EVERY = {"every": "1h"}
 ATTEMPT = msgspec.json.Decoder(Attempt)
@@ -137,6 +148,31 @@ async def test_what_was_read_of_secrets_counts_until_a_notice_or_its_age(rig: Ri
     await rig.pass_time(MINUTE)
     await fire(rig, target=target)
     assert [one.headers["x-auth"] for one in rig.receiver.requests] == ["first", "first", "second"]
+
+
+@pytest.mark.parametrize(
+    ("word", "argument", "heard"),
+    [
+        ("secrets", "default", True),
+        ("secrets", "other", False),
+        ("wake", "0", True),
+        ("wake", "1767600000000", False),
+    ],
+)
+async def test_a_notice_makes_it_read_anew_what_it_names(
+    rig: Rig, word: str, argument: str, *, heard: bool
+) -> None:
+    target = {"headers": {"X-Auth": "{{secret:token}}"}}
+    await keep_secret(rig.parts.pool, "token", "first")
+    before = await fire(rig, target=target)
+    await keep_secret(rig.parts.pool, "token", "second")
+    await keep_signing_secret(rig.parts.pool)
+    async with asyncio.TaskGroup() as tasks:
+        hear.hearer(rig.parts, rig.pace, rig.outbox, tasks)(word, argument)
+    assert await fire(rig, target=target) != before
+    last = rig.receiver.requests[-1].headers
+    assert last["x-auth"] == ("second" if heard else "first")
+    assert ("webhook-signature" in last) is heard
 
 
 async def test_a_value_that_no_header_can_hold_blocks_the_run(rig: Rig) -> None:
@@ -306,3 +342,23 @@ async def test_a_job_with_nothing_of_this_kind_goes_the_short_way(rig: Rig) -> N
     known = rig.parts.jobs.get(job, 1)
     assert known is not None
     assert known.prepared.plain
+
+
+async def test_what_can_not_be_read_now_is_given_back_unsent_and_goes_out_later(
+    rig: Rig, dsn: str
+) -> None:
+    job = await rig.job(schedule=EVERY, at_ms=rig.clock.ms, created_ms=rig.clock.ms)
+    await rig.tick()
+    whole = rig.parts
+    away = await open_pool(dsn, application_name="cut", size_max=1)
+    away.terminate()
+    source = Source(pool=away, ring=RING, now_ms=rig.clock.now_ms, monotonic=rig.clock.monotonic)
+    rig.parts = msgspec.structs.replace(whole, secrets=KnownSecrets(source))
+    await rig.send()
+    rig.parts = whole
+    assert await rig.said(job) == [("running", None)]
+    assert rig.receiver.requests == []
+    await upkeep.give_back_lapsed(rig.parts, rig.outbox)
+    await rig.work()
+    row = await rig.run(job)
+    assert (row["status"], row["attempt_count"], len(row["attempts"])) == ("succeeded", 1, 1)

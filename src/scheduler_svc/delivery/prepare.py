@@ -57,6 +57,10 @@ class Prepared(msgspec.Struct, frozen=True):
     blocked: str | None = None
     """Why nothing of this job can be sent, where its secrets can not be opened here."""
 
+    def __repr__(self) -> str:
+        """Show where it goes, and nothing that it carries."""
+        return f"Prepared({self.method} {self.url.origin})"
+
     @property
     def plain(self) -> bool:
         """Tell whether attempts differ by the run alone, and hold nothing secret."""

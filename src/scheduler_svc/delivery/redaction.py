@@ -17,6 +17,8 @@ from scheduler_svc.delivery.exchange import Exchange
 MASK = b"***"
 LENGTH_MIN = 6
 """Shorter values would mask innocent text."""
+CUT_MIN = 3
+"""Nobody misses fewer bytes of the end of a body, or guesses a secret from them."""
 
 
 def needles(values: Iterable[str]) -> tuple[bytes, ...]:
@@ -70,13 +72,17 @@ def _masked(text: bytes, masked: Sequence[bytes]) -> bytes:
 
 def _without_tail(body: bytes, masked: Sequence[bytes]) -> bytes:
     """Mask the beginning of a secret that the cap cut off."""
-    longest = 0
-    for one in masked:
-        for length in range(min(len(one) - 1, len(body)), longest, -1):
-            if body.endswith(one[:length]):
-                longest = length
-                break
-    return body if longest < LENGTH_MIN // 2 else body[:-longest] + MASK
+    longest = max((_begun(body, one) for one in masked), default=0)
+    return body[:-longest] + MASK if longest else body
+
+
+def _begun(body: bytes, secret: bytes) -> int:
+    """Return how much of a secret's beginning, but not all of it, stands at the end of a body."""
+    tail = body[1 - len(secret) :]
+    at = tail.find(secret[:CUT_MIN])
+    while at >= 0 and not secret.startswith(tail[at:]):
+        at = tail.find(secret[:CUT_MIN], at + 1)
+    return 0 if at < 0 else len(tail) - at
 
 
 def _forms(value: str) -> Iterator[str]:

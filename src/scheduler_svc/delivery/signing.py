@@ -28,6 +28,10 @@ class Signer(msgspec.Struct, frozen=True):
     expires_ms: int | None
     key: bytes | Ed25519PrivateKey | str
 
+    def __repr__(self) -> str:
+        """Show whom it signs for, and not with what."""
+        return f"Signer({self.host or 'every host'})"
+
     def is_for(self, host: str, now_ms: int) -> bool:
         """Tell whether it signs what goes to a host now."""
         return (self.host is None or self.host == host) and (

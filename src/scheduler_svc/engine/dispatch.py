@@ -60,6 +60,9 @@ async def attempt(parts: Parts, outbox: Outbox, held: HeldRun) -> None:
         if not held.cancelled:
             raise
         exchange = Exchange("connect_error", error="cancelled on request")
+    except outgoing.Unread:
+        outbox.unsendable(held)
+        return
     except Exception as error:  # noqa: BLE001 - the one broad catch around a dispatch
         parts.on_event(EventName.TICK_FAILED, run_id=claim.id, error=repr(error))
         exchange = Exchange("protocol_error", error="an internal fault of the scheduler")

@@ -1,7 +1,7 @@
 """One attempt's exchange: its request made with the secrets it needs, sent, and its answer cleaned.
 
 A job without secrets, templates or tokens goes the short way. What can not be made is `blocked`,
-with a reason that shows no secret; what the database keeps from us now is tried again.
+with a reason that shows no secret; what the database keeps from us just now is not sent at all.
 """
 
 from collections.abc import Sequence
@@ -22,11 +22,13 @@ from scheduler_svc.engine.parts import Parts
 from scheduler_svc.store.pool import is_database_away
 from scheduler_svc.store.vault import Unopenable, open_text
 
-UNREADABLE = "the secrets can not be read: the database does not answer"
+
+class Unread(Exception):
+    """What an attempt needs was never read, and the database does not answer: nothing was sent."""
 
 
 async def exchange(parts: Parts, held: HeldRun, sending: Sending) -> Exchange:
-    """Make the request of an attempt and send it."""
+    """Make the request of an attempt and send it; raise Unread."""
     prepared, overrides = held.job.prepared, held.claim.overrides
     masked: tuple[bytes, ...] = ()
     try:
@@ -42,7 +44,7 @@ async def exchange(parts: Parts, held: HeldRun, sending: Sending) -> Exchange:
     except Exception as error:
         if not is_database_away(error):
             raise
-        return Exchange("connect_error", error=UNREADABLE)
+        raise Unread from error
     return redacted(await parts.sender.send(asked), masked)
 
 

@@ -1,7 +1,8 @@
 """What was read from the database a while ago and still counts: one small cache for one kind.
 
 Promises that one reader at a time asks, that nothing read before a change is kept after its notice,
-and that while the database is away what was known goes on to count. Bounded in number and in age.
+and that while the database is away what was known goes on to count, at once or nearly so. Bounded
+in number and in age.
 """
 
 import asyncio
@@ -13,6 +14,8 @@ import msgspec
 
 from scheduler_svc.store.pool import is_database_away
 
+PATIENCE_SECONDS = 0.25
+"""How long a read may take where something is known already: attempts are waiting for it."""
 RETRY_SECONDS = 1.0
 """How long nobody asks again after the database did not answer."""
 K = TypeVar("K")
@@ -76,7 +79,8 @@ class Remembered(Generic[K, V]):
             return self._as_it_was(key, self._failed[1])
         changes = self._changes
         try:
-            value = await self._read(key)
+            async with asyncio.timeout(PATIENCE_SECONDS if key in self._known else None):
+                value = await self._read(key)
         except Exception as error:
             if not is_database_away(error):
                 raise
