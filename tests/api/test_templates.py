@@ -110,6 +110,25 @@ async def test_what_a_trigger_gives_is_judged_like_the_job(http: httpx2.AsyncCli
     assert (await http.post("/jobs/a/trigger", json=sent)).status_code == 202
 
 
+async def test_what_was_stored_before_there_were_templates_does_not_stand_in_the_way(
+    http: httpx2.AsyncClient, pool: Pool
+) -> None:
+    await create(http, name="a", labels={"team": "x"}, target={"headers": {"X-A": "h"}, "body": {}})
+    await pool.execute(
+        """UPDATE jobs SET definition = replace(replace(
+        definition::text, '"body":{}', '"body":{"a":"{{#each}}"}'), '"h"', '"{{old"')::json"""
+    )
+    assert (await http.patch("/jobs/a", json={"priority": 1})).status_code == 200
+    answer = await http.patch("/jobs/a", json={"target": {"body": {"a": "{{#if}}"}}})
+    assert [error["pointer"] for error in answer.json()["errors"]] == ["/target/body"]
+    answer = await http.patch(
+        "/jobs/a", json={"target": {"headers": {"X-A": "{{job.labels.team}}"}, "body": None}}
+    )
+    assert answer.status_code == 200
+    answer = await http.patch("/jobs/a", json={"labels": {"team": None}})
+    assert [error["pointer"] for error in answer.json()["errors"]] == ["/target/headers/X-A"]
+
+
 async def test_an_event_s_own_attributes_can_not_be_set(http: httpx2.AsyncClient) -> None:
     headers = {"ce-id": "x", "Ce-SpecVersion": "x", "ce-time": "x", "ce-type": "mine", "ce-e": "x"}
     answer = await http.post("/jobs", json=job({"format": "cloudevents", "headers": headers}))

@@ -19,7 +19,7 @@ from scheduler_svc.api.check_target import (
     status_faults,
     target_faults,
 )
-from scheduler_svc.api.check_templates import Fillers, named_in, template_faults
+from scheduler_svc.api.check_templates import Fillers, kept_texts, named_in, template_faults
 from scheduler_svc.api.wire_jobs import READ_ONLY
 from scheduler_svc.domain.duration import normal
 from scheduler_svc.domain.egress import EgressRules
@@ -115,7 +115,8 @@ def _target_faults(target: Target, bench: Bench, labels: dict[str, str] | None) 
     yield from target_faults(target, bench.egress)
     yield from secret_faults(target, bench.safe, public_url=bench.public_url)
     known = bench.secrets | named_in(bench.stored)
-    yield from template_faults(target, Fillers(labels=labels, secrets=known))
+    kept = kept_texts(bench.stored)
+    yield from template_faults(target, Fillers(labels=labels, secrets=known, kept=kept))
 
 
 def _part(document: dict[str, Any], name: str, shape: type[T]) -> T | None:

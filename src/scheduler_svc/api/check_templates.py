@@ -34,10 +34,15 @@ NO_NAMES = frozenset[str]()
 
 
 class Fillers(Struct, frozen=True, kw_only=True):
-    """What templates may name: the job's labels, and secrets; None where labels are not known."""
+    """What templates may name: the job's labels, and secrets; None where labels are not known.
+
+    `kept` are texts that are stored already: one that is no template was stored before there were
+    any, is sent as it is, and does not keep the rest of its job from being edited.
+    """
 
     labels: Mapping[str, str] | None
     secrets: frozenset[str]
+    kept: frozenset[str] = frozenset()
 
 
 async def secret_names(call: Call) -> frozenset[str]:
@@ -65,6 +70,14 @@ def named_in(definition: Definition | None) -> frozenset[str]:
     return frozenset(slot.secret for one in found for slot in slots(one) if slot.secret)
 
 
+def kept_texts(definition: Definition | None) -> frozenset[str]:
+    """Return the texts of a stored definition in which templates may stand."""
+    if definition is None:
+        return NO_NAMES
+    target = definition.target
+    return frozenset((*target.headers.values(), bytes(target.body).decode()))
+
+
 def template_faults(target: Target, fillers: Fillers) -> Iterator[Fault]:
     """Name every fault of a target's templates, the address's form aside."""
     yield from header_template_faults(target.headers, fillers, "/headers")
@@ -89,7 +102,8 @@ def body_template_faults(body: bytes, fillers: Fillers, pointer: str) -> Iterato
     try:
         template = parse_body(body.decode())
     except TemplateRefused as refused:
-        yield Fault(pointer, refused.reason)
+        if body.decode() not in fillers.kept:
+            yield Fault(pointer, refused.reason)
         return
     yield from _slot_faults(template or (), fillers, pointer, in_header=False)
 
@@ -98,7 +112,8 @@ def _header_faults(value: str, fillers: Fillers, pointer: str) -> Iterator[Fault
     try:
         template = parse_header(value)
     except TemplateRefused as refused:
-        yield Fault(pointer, refused.reason)
+        if value not in fillers.kept:
+            yield Fault(pointer, refused.reason)
         return
     yield from _slot_faults(template or (), fillers, pointer, in_header=True)
 
