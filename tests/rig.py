@@ -10,10 +10,11 @@ from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID, uuid4
 
+import msgspec
 from asyncpg import Record
 
 from clock import HandClock
-from factories import MORNING_MS, definition
+from factories import MORNING_MS, body
 from receiver import Receiver
 from scheduler_svc.delivery.sender import Sender
 from scheduler_svc.domain.arming import arm
@@ -30,12 +31,14 @@ from scheduler_svc.engine.jobs import KnownJobs
 from scheduler_svc.engine.lease import Lease
 from scheduler_svc.engine.pace import Pace
 from scheduler_svc.engine.parts import Limits, Parts
+from scheduler_svc.engine.secrets import KnownSecrets, Source
 from scheduler_svc.engine.settle import Outbox
 from scheduler_svc.engine.upkeep import Heart
 from scheduler_svc.store import jobs
 from scheduler_svc.store.jobs import TimerState
 from scheduler_svc.store.pool import Pool, transaction
 from scheduler_svc.store.replicas import Identity
+from sealing import PUBLIC_URL, RING, sealed_target
 
 LEASE_SECONDS = 15.0
 SECOND, MINUTE, HOUR = 1000, 60_000, 3_600_000
@@ -64,12 +67,15 @@ class Rig:
         **changes: Any,
     ) -> UUID:
         """Store a job whose timer stands at its next occurrence, or at the one given."""
-        target = {"url": self.receiver.url("/"), **changes.pop("target", {})}
-        made = definition(target=target, **changes)
         created = self.clock.ms if created_ms is None else created_ms
         self.jobs_made += 1
+        new_id = job_id(created, self.jobs_made.to_bytes(2, "big") + uuid4().bytes[:8])
+        target = {"url": self.receiver.url("/"), **changes.pop("target", {})}
+        given = msgspec.json.encode(body(target=target, **changes))
+        read = msgspec.json.decode(given, type=Definition)
+        made = msgspec.structs.replace(read, target=sealed_target(new_id, read.target))
         new = Job(
-            id=job_id(created, self.jobs_made.to_bytes(2, "big") + uuid4().bytes[:8]),
+            id=new_id,
             namespace="default",
             definition=made,
             state="active",
@@ -232,7 +238,16 @@ def _parts(
         clock=clock,
         lease=Lease(clock, seconds=LEASE_SECONDS),
         hand=Hand(slots),
-        jobs=KnownJobs(version="0"),
+        jobs=KnownJobs(version="0", ring=RING, public_url=PUBLIC_URL),
+        secrets=KnownSecrets(
+            Source(
+                pool=pool,
+                ring=RING,
+                now_ms=clock.now_ms,
+                monotonic=clock.monotonic,
+                public_url=PUBLIC_URL,
+            )
+        ),
         sender=sender,
         limits=limits,
         on_event=hear,

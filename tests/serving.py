@@ -21,6 +21,7 @@ from scheduler_svc.api.context import (
 )
 from scheduler_svc.domain.egress import EgressRules
 from scheduler_svc.store.pool import Pool
+from sealing import RING
 
 READY = Readiness(
     status="ok",
@@ -69,6 +70,7 @@ def lend(pool: Pool, clock: Clock, records: Records) -> Deps:
         egress=EgressRules.parse(allow=["127.0.0.0/8", "[::1]", "localhost"]),
         ready=ready,
         version="0.1.0",
+        ring=RING,
         on_request=records.request,
         on_failure=records.failures.append,
     )

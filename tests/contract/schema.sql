@@ -27,6 +27,15 @@ CREATE TABLE public.backfills (
 )
 WITH (fillfactor='70');
 
+CREATE TABLE public.identity_keys (
+    id text NOT NULL,
+    sealed text NOT NULL,
+    public_key json NOT NULL,
+    created_at timestamp with time zone NOT NULL,
+    retired_at timestamp with time zone,
+    CONSTRAINT identity_keys_sealed_check CHECK ((sealed ~~ 'sealed:v1:%'::text))
+);
+
 CREATE TABLE public.job_expectations (
     job_id uuid NOT NULL,
     versions text NOT NULL,
@@ -161,10 +170,38 @@ CREATE TABLE public.schema_migrations (
     applied_at timestamp with time zone DEFAULT now() NOT NULL
 );
 
+CREATE TABLE public.secrets (
+    namespace text NOT NULL,
+    name text NOT NULL COLLATE pg_catalog."C",
+    sealed text NOT NULL,
+    created_at timestamp with time zone NOT NULL,
+    updated_at timestamp with time zone NOT NULL,
+    CONSTRAINT secrets_sealed_check CHECK ((sealed ~~ 'sealed:v1:%'::text))
+);
+
+CREATE TABLE public.signing_secrets (
+    id uuid NOT NULL,
+    namespace text NOT NULL,
+    name text,
+    type text NOT NULL,
+    host text,
+    hint text NOT NULL,
+    sealed text NOT NULL,
+    public_key text,
+    created_at timestamp with time zone NOT NULL,
+    expires_at timestamp with time zone,
+    CONSTRAINT signing_secrets_check CHECK (((type = 'ed25519'::text) = (public_key IS NOT NULL))),
+    CONSTRAINT signing_secrets_sealed_check CHECK ((sealed ~~ 'sealed:v1:%'::text)),
+    CONSTRAINT signing_secrets_type_check CHECK ((type = ANY (ARRAY['hmac'::text, 'ed25519'::text])))
+);
+
 ALTER TABLE ONLY public.runs ATTACH PARTITION public.runs_default DEFAULT;
 
 ALTER TABLE ONLY public.backfills
     ADD CONSTRAINT backfills_pkey PRIMARY KEY (id);
+
+ALTER TABLE ONLY public.identity_keys
+    ADD CONSTRAINT identity_keys_pkey PRIMARY KEY (id);
 
 ALTER TABLE ONLY public.job_expectations
     ADD CONSTRAINT job_expectations_pkey PRIMARY KEY (job_id);
@@ -187,6 +224,12 @@ ALTER TABLE ONLY public.runs_default
 ALTER TABLE ONLY public.schema_migrations
     ADD CONSTRAINT schema_migrations_pkey PRIMARY KEY (number);
 
+ALTER TABLE ONLY public.secrets
+    ADD CONSTRAINT secrets_pkey PRIMARY KEY (namespace, name);
+
+ALTER TABLE ONLY public.signing_secrets
+    ADD CONSTRAINT signing_secrets_pkey PRIMARY KEY (id);
+
 CREATE INDEX backfills_ended ON public.backfills USING btree (finished_at) WHERE (status <> 'running'::text);
 
 CREATE INDEX backfills_job ON public.backfills USING btree (job_id, created_at DESC, id DESC);
@@ -194,6 +237,8 @@ CREATE INDEX backfills_job ON public.backfills USING btree (job_id, created_at D
 CREATE INDEX backfills_list ON public.backfills USING btree (namespace, created_at DESC, id DESC);
 
 CREATE INDEX backfills_running ON public.backfills USING btree (paced_at, id) WHERE (status = 'running'::text);
+
+CREATE UNIQUE INDEX identity_keys_signing ON public.identity_keys USING btree ((true)) WHERE (retired_at IS NULL);
 
 CREATE INDEX job_expectations_refresh ON public.job_expectations USING btree (refresh_at) WHERE (refresh_at IS NOT NULL);
 
@@ -240,6 +285,8 @@ CREATE INDEX runs_default_priority_next_attempt_at_idx ON public.runs_default US
 CREATE INDEX runs_running ON ONLY public.runs USING btree (replica) WHERE (status = 'running'::text);
 
 CREATE INDEX runs_default_replica_idx ON public.runs_default USING btree (replica) WHERE (status = 'running'::text);
+
+CREATE INDEX signing_secrets_list ON public.signing_secrets USING btree (namespace, created_at DESC, id DESC);
 
 ALTER INDEX public.runs_backfill ATTACH PARTITION public.runs_default_backfill_id_idx;
 

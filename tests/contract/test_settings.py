@@ -1,5 +1,6 @@
 """Settings: all faults at once, near misses, no secret shown, and a page that tells the truth."""
 
+import base64
 import re
 from pathlib import Path
 
@@ -7,6 +8,7 @@ import pytest
 
 from scheduler_svc.settings import Settings, SettingsRefused, load, table
 from scheduler_svc.telemetry import events
+from sealing import KEY_TEXT, OTHER_KEY_TEXT
 
 ROOT = Path(__file__).parents[2]
 DATABASE = {"DATABASE_URL": "postgresql://someone:hunter2secret@db/scheduler"}
@@ -57,7 +59,7 @@ def test_texts_become_values_of_their_types() -> None:
             "SCHEDULER_LISTEN": "off",
             "SCHEDULER_LEASE": "1m30s",
             "SCHEDULER_HEARTBEAT": "500ms",
-            "SCHEDULER_SECRET_KEYS": "one, two,",
+            "SCHEDULER_SECRET_KEYS": f"{KEY_TEXT}, {OTHER_KEY_TEXT},",
             "SCHEDULER_LOG_LEVEL": " debug ",
             "SCHEDULER_PUBLIC_URL": "",
         }
@@ -66,7 +68,7 @@ def test_texts_become_values_of_their_types() -> None:
     assert settings.listen is False
     assert settings.lease == 90.0
     assert settings.heartbeat == 0.5
-    assert settings.secret_keys == ("one", "two")
+    assert settings.secret_keys == (KEY_TEXT, OTHER_KEY_TEXT)
     assert settings.log_level == "debug"
     assert settings.public_url is None
 
@@ -127,19 +129,46 @@ def test_the_links_that_kubernetes_sets_are_no_typing_errors() -> None:
     )
 
 
+def test_every_key_that_is_none_is_named_by_its_place_and_not_shown() -> None:
+    short, twice = base64.b64encode(b"short").decode(), KEY_TEXT.rstrip("=")
+    with pytest.raises(SettingsRefused) as refused:
+        load(
+            DATABASE
+            | {
+                "SCHEDULER_SECRET_KEYS": f"{KEY_TEXT},{short},no base64!,{twice}",
+                "SCHEDULER_PORT": "x",
+            }
+        )
+    told = [fault.detail for fault in refused.value.faults if fault.name == "SCHEDULER_SECRET_KEYS"]
+    assert [detail.partition(";")[0] for detail in told] == [
+        "key 2 has 5 bytes, not 32",
+        "key 3 is not base64",
+        "key 4 is key 1 again",
+    ]
+    assert len(refused.value.faults) == 4
+    assert "no base64!" not in str(refused.value)
+
+
 def test_secrets_appear_in_no_text() -> None:
     environ = DATABASE | {
         "SCHEDULER_BOOTSTRAP_KEY": "canary-bootstrap-key",
-        "SCHEDULER_SECRET_KEYS": "canary-ring-1,canary-ring-2",
+        "SCHEDULER_SECRET_KEYS": f"{KEY_TEXT},{OTHER_KEY_TEXT}",
     }
     settings = load(environ)
+    canary_keys = {"SCHEDULER_SECRET_KEYS": "canary-ring-1,canary-ring-2"}
     texts = [repr(settings), str(settings), f"{settings}", str(settings.shown())]
     with pytest.raises(SettingsRefused) as refused:
-        load(environ | {"DATABASE_URL": "mysql://u:hunter2secret@h/d", "SCHEDULER_PORT": "x"})
+        load(
+            environ
+            | canary_keys
+            | {"DATABASE_URL": "mysql://u:hunter2secret@h/d", "SCHEDULER_PORT": "x"}
+        )
     texts.append(str(refused.value))
     for text in texts:
         assert "canary" not in text
         assert "hunter2secret" not in text
+        assert KEY_TEXT not in text
+        assert OTHER_KEY_TEXT not in text
     assert "port=8080" in repr(settings)
 
 

@@ -12,12 +12,14 @@ from uuid import UUID
 from msgspec import UNSET, Struct, structs
 
 from scheduler_svc.api import validate
+from scheduler_svc.api.check_secrets import Safe, sealed_target, secret_faults, stored_secrets
 from scheduler_svc.api.check_target import (
     NOT_AVAILABLE,
     duration_faults,
     status_faults,
     target_faults,
 )
+from scheduler_svc.api.check_templates import Fillers, kept_texts, named_in, template_faults
 from scheduler_svc.api.wire_jobs import READ_ONLY
 from scheduler_svc.domain.duration import normal
 from scheduler_svc.domain.egress import EgressRules
@@ -26,18 +28,36 @@ from scheduler_svc.domain.ids import instant_at, looks_like_id
 from scheduler_svc.domain.jobs import Alerts, Definition, Misfire, Retry, Target
 from scheduler_svc.domain.schedule import Schedule
 from scheduler_svc.domain.schedule_check import check
+from scheduler_svc.domain.secrecy import place_of_target
+from scheduler_svc.store.vault import KeyRing
 
 T = TypeVar("T")
 
 
 class Bench(Struct, frozen=True, kw_only=True):
-    """What a definition is judged against: the time, the job it is of, and the egress rules."""
+    """What a definition is judged against: the time, the job it is of, and the egress rules.
+
+    `secrets` are the names of the namespace's, `ring` and `public_url` null where there is none.
+    """
 
     now_ms: int
     job_id: UUID
     created_at: datetime
     egress: EgressRules
+    namespace: str
+    ring: KeyRing | None
+    public_url: str | None
+    secrets: frozenset[str]
     stored: Definition | None = None
+
+    @property
+    def safe(self) -> Safe:
+        """Return what the secrets of this job are kept with."""
+        return Safe(
+            ring=self.ring,
+            place=place_of_target(self.namespace, self.job_id),
+            stored=stored_secrets(self.stored),
+        )
 
 
 def read_definition(raw: bytes, bench: Bench) -> Definition:
@@ -53,17 +73,18 @@ def read_definition(raw: bytes, bench: Bench) -> Definition:
 def _judged(definition: Definition, bench: Bench, faults: list[Fault]) -> Definition:
     schedule, schedule_faults = _schedule(definition.schedule, bench)
     faults += _under("/schedule", schedule_faults)
-    faults += _under("/target", target_faults(definition.target, bench.egress))
+    faults += _under("/target", _target_faults(definition.target, bench, definition.labels))
     faults += _under("/retry", _retry_faults(definition.retry))
     faults += _under("/misfire", _misfire_faults(definition.misfire))
     faults += _under("/alerts", _alert_faults(definition.alerts))
     faults += _top_faults(definition.name, definition.auto_pause_after)
     if faults:
         raise Invalid(faults)
+    target = sealed_target(definition.target, bench.safe)
     return structs.replace(
         definition,
         schedule=schedule,
-        target=structs.replace(definition.target, timeout=normal(definition.target.timeout)),
+        target=structs.replace(target, timeout=normal(target.timeout)),
         retry=_normal_retry(definition.retry),
         misfire=_normal_misfire(definition.misfire),
         alerts=structs.replace(definition.alerts, late_after=normal(definition.alerts.late_after)),
@@ -77,7 +98,7 @@ def _part_faults(document: Any, bench: Bench) -> Iterator[Fault]:
     if (schedule := _part(document, "schedule", Schedule)) is not None:
         yield from _under("/schedule", _schedule(schedule, bench)[1])
     if (target := _part(document, "target", Target)) is not None:
-        yield from _under("/target", target_faults(target, bench.egress))
+        yield from _under("/target", _target_faults(target, bench, None))
     if (retry := _part(document, "retry", Retry)) is not None:
         yield from _under("/retry", _retry_faults(retry))
     if (misfire := _part(document, "misfire", Misfire)) is not None:
@@ -88,6 +109,14 @@ def _part_faults(document: Any, bench: Bench) -> Iterator[Fault]:
     yield from _top_faults(
         name if isinstance(name, str) else None, failures if type(failures) is int else 0
     )
+
+
+def _target_faults(target: Target, bench: Bench, labels: dict[str, str] | None) -> Iterator[Fault]:
+    yield from target_faults(target, bench.egress)
+    yield from secret_faults(target, bench.safe, public_url=bench.public_url)
+    known = bench.secrets | named_in(bench.stored)
+    kept = kept_texts(bench.stored)
+    yield from template_faults(target, Fillers(labels=labels, secrets=known, kept=kept))
 
 
 def _part(document: dict[str, Any], name: str, shape: type[T]) -> T | None:

@@ -10,11 +10,15 @@ from collections.abc import Iterator, Sequence
 from msgspec import UNSET
 
 from scheduler_svc.api.check_headers import header_faults
+from scheduler_svc.api.validate_json import member
+from scheduler_svc.delivery import cloudevents
 from scheduler_svc.domain.duration import milliseconds
 from scheduler_svc.domain.egress import EgressRules, check_literal
 from scheduler_svc.domain.errors import Fault
 from scheduler_svc.domain.jobs import NO_BODY, Target
 from scheduler_svc.domain.outcome import status_range
+from scheduler_svc.domain.template_places import parse_query
+from scheduler_svc.domain.templates import TemplateRefused
 from scheduler_svc.domain.url import UrlRefused, parse_url
 
 BODY_MAX = 256 * 1024
@@ -66,8 +70,8 @@ def duration_faults(
 
 def _url_faults(text: str, egress: EgressRules) -> Iterator[Fault]:
     try:
-        reason = check_literal(parse_url(text), egress)
-    except UrlRefused as refused:
+        reason = check_literal(parse_url(parse_query(text)[0]), egress)
+    except (UrlRefused, TemplateRefused) as refused:
         reason = refused.reason
     if reason is not None:
         yield Fault("/url", reason)
@@ -89,8 +93,10 @@ def _body_faults(target: Target) -> Iterator[Fault]:
 
 
 def _missing_faults(target: Target) -> Iterator[Fault]:
-    if target.format != "plain":
-        yield Fault("/format", f"'{target.format}' {NOT_AVAILABLE}; use 'plain'")
+    if target.format == "cloudevents":
+        for name in target.headers:
+            if name.lower() in cloudevents.OWN:
+                yield Fault(member("/headers", name), "is each event's own; remove it")
     if target.completion != "response":
         yield Fault("/completion", f"'{target.completion}' {NOT_AVAILABLE}; use 'response'")
     if target.completion_timeout is not None:

@@ -13,6 +13,7 @@ from starlette.datastructures import Headers
 from scheduler_svc.domain.egress import EgressRules
 from scheduler_svc.domain.events import OnEvent, ignore
 from scheduler_svc.store.pool import Pool
+from scheduler_svc.store.vault import KeyRing
 
 
 class EngineCheck(Struct, frozen=True, kw_only=True):
@@ -84,6 +85,7 @@ class Deps(Struct, frozen=True, kw_only=True):
     lookahead_ms: int = 1000
     loopback_only: bool = True
     public_url: str | None = None
+    ring: KeyRing | None = None
     on_request: Callable[[Access], None] = _ignore
     on_failure: Callable[[Failure], None] = _ignore
     on_event: OnEvent = ignore

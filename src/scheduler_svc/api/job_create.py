@@ -19,11 +19,23 @@ from scheduler_svc.store.pool import Connection
 from scheduler_svc.store.timers import NIL
 
 
-def draft(call: Call, now_ms: int) -> Job:
-    """Read the request as a new job, active and not yet armed; raise Malformed, Invalid."""
+def draft(call: Call, now_ms: int, secrets: frozenset[str]) -> Job:
+    """Read the request as a new job, active and not yet armed; raise Malformed, Invalid.
+
+    `secrets` are the names that its templates may use.
+    """
     now = instant_at(now_ms)
     job_id = new_job_id(now_ms, call.deps.random_bytes(RANDOM_BYTES))
-    bench = Bench(now_ms=now_ms, job_id=job_id, created_at=now, egress=call.deps.egress)
+    bench = Bench(
+        now_ms=now_ms,
+        job_id=job_id,
+        created_at=now,
+        egress=call.deps.egress,
+        namespace=call.namespace,
+        ring=call.deps.ring,
+        public_url=call.deps.public_url,
+        secrets=secrets,
+    )
     definition = read_definition(call.body, bench)
     return Job(
         id=job_id,

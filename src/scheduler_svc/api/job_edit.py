@@ -38,13 +38,17 @@ class Edit(Struct, frozen=True):
     changed: bool
 
 
-def bench(call: Call, locked: LockedJob) -> Bench:
-    """Return what a new definition of a job is judged against."""
+def bench(call: Call, locked: LockedJob, secrets: frozenset[str]) -> Bench:
+    """Return what a new definition of a job is judged against; `secrets` are names."""
     return Bench(
         now_ms=locked.now_ms,
         job_id=locked.job.id,
         created_at=locked.job.created_at,
         egress=call.deps.egress,
+        namespace=locked.job.namespace,
+        ring=call.deps.ring,
+        public_url=call.deps.public_url,
+        secrets=secrets,
         stored=locked.job.definition,
     )
 

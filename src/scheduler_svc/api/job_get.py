@@ -2,9 +2,9 @@
 
 from typing import Annotated, Literal
 
-from msgspec import Meta, Raw, json
+from msgspec import Meta, Raw, json, structs
 
-from scheduler_svc.api import etag
+from scheduler_svc.api import etag, unsigned
 from scheduler_svc.api.context import Call, Reply
 from scheduler_svc.api.job_examples import JOB
 from scheduler_svc.api.job_find import find_job
@@ -23,6 +23,7 @@ from scheduler_svc.domain.ids import epoch_ms
 from scheduler_svc.domain.jobs import Definition
 from scheduler_svc.domain.occurrences import take
 from scheduler_svc.domain.schedule import Instant
+from scheduler_svc.domain.secrecy import masked_target
 from scheduler_svc.store.pool import connection
 
 
@@ -30,12 +31,15 @@ async def get_job(call: Call) -> Reply:
     """Return a job; with `view=spec` only what PUT accepts."""
     async with connection(call.deps.pool) as conn:
         job = await find_job(conn, call.namespace, call.path["id"])
+        also = await unsigned.of_job(conn, call, job)
     tag = etag.of(job.revision)
     if etag.not_modified(call.headers, tag):
         return Reply(status=304, headers={"ETag": tag})
     if call.query["view"] == "spec":
-        return Reply(body=Raw(json.encode(job.definition)), headers={"ETag": tag})
-    return Reply(body=job_view(job, now_ms=call.deps.now_ms()), headers={"ETag": tag})
+        target = masked_target(job.definition.target)
+        shown = structs.replace(job.definition, target=target)
+        return Reply(body=Raw(json.encode(shown)), headers={"ETag": tag})
+    return Reply(body=job_view(job, now_ms=call.deps.now_ms(), also=also), headers={"ETag": tag})
 
 
 async def list_upcoming(call: Call) -> Reply:
@@ -53,7 +57,7 @@ async def list_upcoming(call: Call) -> Reply:
         body=Preview(
             occurrences=shown_occurrences(plan.timetable, instants),
             description=describe(job.definition.schedule),
-            warnings=warnings(job.definition, plan, now_ms if begin is None else epoch_ms(begin)),
+            warnings=warnings(plan, now_ms if begin is None else epoch_ms(begin)),
         )
     )
 

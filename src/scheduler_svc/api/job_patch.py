@@ -4,8 +4,9 @@ from typing import Any
 
 import msgspec
 
-from scheduler_svc.api import etag, handover, herd
+from scheduler_svc.api import etag, handover, herd, identity, unsigned
 from scheduler_svc.api.check_definition import read_definition
+from scheduler_svc.api.check_templates import secret_names
 from scheduler_svc.api.context import Call, Reply
 from scheduler_svc.api.job_change import LockedJob, lock_job
 from scheduler_svc.api.job_compare import comparison, would_be
@@ -28,6 +29,7 @@ from scheduler_svc.api.wire_jobs import READ_ONLY, Job, JobComparison
 from scheduler_svc.domain.errors import Fault, Invalid
 from scheduler_svc.domain.events import EventName
 from scheduler_svc.domain.jobs import Definition
+from scheduler_svc.domain.secrecy import masked_target
 from scheduler_svc.store.pool import transaction
 
 _BELONGS = {"anchor": "every", "if_past": "at"}
@@ -37,15 +39,17 @@ _BELONGS = {"anchor": "every", "if_past": "at"}
 async def patch_job(call: Call) -> Reply:
     """Change parts of a job; a patch that changes nothing keeps the revision."""
     changes = _read_patch(call.body)
+    names = await secret_names(call)
     async with transaction(call.deps.pool) as conn:
         locked = await lock_job(conn, call, call.path["id"])
         etag.check(call.headers, etag.of(locked.job.revision))
-        definition = _merged(call, locked, changes)
+        definition = _merged(call, locked, changes, names)
         if call.query["dry_run"]:
             after = would_be(locked.job, definition)
             return Reply(body=comparison(locked.job, after, now_ms=locked.now_ms))
         done = await edit(conn, locked, definition)
-        also = await herd.of_job(conn, done.job)
+        await identity.ensure(conn, call, definition)
+        also = [*await herd.of_job(conn, done.job), *await unsigned.of_job(conn, call, done.job)]
     if done.changed:
         call.deps.on_event(EventName.JOB_UPDATED, job_id=done.job.id)
         await handover.given_up(call, done.job.id)
@@ -66,19 +70,25 @@ def _read_patch(raw: bytes) -> dict[str, Any]:
     return changes
 
 
-def _merged(call: Call, locked: LockedJob, changes: dict[str, Any]) -> Definition:
+def _merged(
+    call: Call, locked: LockedJob, changes: dict[str, Any], names: frozenset[str]
+) -> Definition:
     stored = _without_orphans(locked.job.definition, changes)
-    return read_definition(merge(stored, call.body), bench(call, locked))
+    return read_definition(merge(stored, call.body), bench(call, locked, names))
 
 
 def _without_orphans(stored: Definition, changes: dict[str, Any]) -> bytes:
-    """Write the stored definition without what belongs to a kind of schedule that is taken away."""
+    """Write the stored definition without what belongs to a kind of schedule that is taken away.
+
+    Its secrets are masks, as the client knows them, and a mask keeps what is stored.
+    """
     schedule, given = stored.schedule, changes.get("schedule")
     if isinstance(given, dict):
         for orphan, kind in _BELONGS.items():
             if kind in given and given[kind] is None and orphan not in given:
                 schedule = msgspec.structs.replace(schedule, **{orphan: msgspec.UNSET})
-    return msgspec.json.encode(msgspec.structs.replace(stored, schedule=schedule))
+    target = masked_target(stored.target)
+    return msgspec.json.encode(msgspec.structs.replace(stored, schedule=schedule, target=target))
 
 
 ROUTES = (

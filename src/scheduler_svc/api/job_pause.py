@@ -9,7 +9,7 @@ from typing import Literal
 
 from msgspec import structs
 
-from scheduler_svc.api import etag, handover
+from scheduler_svc.api import etag, handover, unsigned
 from scheduler_svc.api.context import Call, Reply
 from scheduler_svc.api.job_change import (
     LockedJob,
@@ -24,7 +24,7 @@ from scheduler_svc.api.job_open import open_runs, release_queued
 from scheduler_svc.api.job_view import job_view, planned
 from scheduler_svc.api.route import Answer, Body, Route
 from scheduler_svc.api.validate import decode
-from scheduler_svc.api.wire_jobs import Job, JobPauseRequest, JobResumeRequest
+from scheduler_svc.api.wire_jobs import Job, JobPauseRequest, JobResumeRequest, JobWarning
 from scheduler_svc.domain import jobs
 from scheduler_svc.domain.arming import Missed, resume
 from scheduler_svc.domain.errors import Fault, Invalid
@@ -46,10 +46,11 @@ async def pause_job(call: Call) -> Reply:
             job = await _pause(conn, locked, asked.reason, until)
         elif until is not None:
             job = await _end_at(conn, locked, until)
+        also = await unsigned.of_job(conn, call, job)
     if changed:
         call.deps.on_event(EventName.JOB_PAUSED, job_id=job.id, reason=asked.reason)
         await handover.given_up(call, job.id)
-    return _reply(job, locked)
+    return _reply(job, locked, also)
 
 
 async def resume_job(call: Call) -> Reply:
@@ -60,11 +61,12 @@ async def resume_job(call: Call) -> Reply:
         job = locked.job
         if job.state == "paused":
             job = await _resume(conn, locked, asked.missed)
+        also = await unsigned.of_job(conn, call, job)
     if job is not locked.job:
         call.deps.on_event(EventName.JOB_RESUMED, job_id=job.id)
     if asked.missed != "skip":
         await release_queued(call, job.id)
-    return _reply(job, locked)
+    return _reply(job, locked, also)
 
 
 def _coming(until: datetime | None, now: datetime) -> datetime | None:
@@ -118,8 +120,11 @@ async def _resume(conn: Connection, locked: LockedJob, missed: Missed) -> jobs.J
     return await write_change(conn, locked, after, move)
 
 
-def _reply(job: jobs.Job, locked: LockedJob) -> Reply:
-    return Reply(body=job_view(job, now_ms=locked.now_ms), headers={"ETag": etag.of(job.revision)})
+def _reply(job: jobs.Job, locked: LockedJob, also: list[JobWarning]) -> Reply:
+    return Reply(
+        body=job_view(job, now_ms=locked.now_ms, also=also),
+        headers={"ETag": etag.of(job.revision)},
+    )
 
 
 ROUTES = (

@@ -4,8 +4,9 @@ from uuid import UUID
 
 from msgspec import structs
 
-from scheduler_svc.api import etag, handover, herd, job_create
+from scheduler_svc.api import etag, handover, herd, identity, job_create, unsigned
 from scheduler_svc.api.check_definition import read_definition
+from scheduler_svc.api.check_templates import secret_names
 from scheduler_svc.api.context import Call, Reply
 from scheduler_svc.api.job_change import LockedJob, lock_job
 from scheduler_svc.api.job_compare import comparison, would_be
@@ -41,15 +42,16 @@ async def put_job(call: Call) -> Reply:
 
 async def _put(call: Call) -> Reply:
     key = call.path["id"]
+    names = await secret_names(call)
     async with transaction(call.deps.pool) as conn:
         try:
             locked = await lock_job(conn, call, key)
         except NotFound:
             locked = None
         if locked is None:
-            reply, touched = await _create(conn, call, key)
+            reply, touched = await _create(conn, call, key, names)
         else:
-            reply, touched = await _replace(conn, call, locked)
+            reply, touched = await _replace(conn, call, locked, names)
     if touched is not None:
         event = EventName.JOB_CREATED if locked is None else EventName.JOB_UPDATED
         call.deps.on_event(event, job_id=touched)
@@ -57,7 +59,9 @@ async def _put(call: Call) -> Reply:
     return reply
 
 
-async def _create(conn: Connection, call: Call, name: str) -> tuple[Reply, UUID | None]:
+async def _create(
+    conn: Connection, call: Call, name: str, names: frozenset[str]
+) -> tuple[Reply, UUID | None]:
     """Create a job; with the answer goes its id, or None where nothing was written."""
     if looks_like_id(name):
         raise no_job(name)
@@ -65,31 +69,36 @@ async def _create(conn: Connection, call: Call, name: str) -> tuple[Reply, UUID 
         raise Invalid([Fault("", f"is no name: it must match {NAME_PATTERN}", parameter="id")])
     etag.check(call.headers, None)
     now_ms = call.deps.now_ms()
-    new = job_create.draft(call, now_ms)
+    new = job_create.draft(call, now_ms, names)
     new = structs.replace(new, definition=_named(new.definition, name))
     if call.query["dry_run"]:
         shown = job_create.armed(new, now_ms)[0]
         return Reply(body=comparison(None, shown, now_ms=now_ms)), None
     job = await job_create.insert(conn, new, now_ms)
+    await identity.ensure(conn, call, job.definition)
+    also = [*await herd.of_job(conn, job), *await unsigned.of_job(conn, call, job)]
     reply = Reply(
         status=201,
-        body=put_view(job, now_ms=now_ms, changed=True, also=await herd.of_job(conn, job)),
+        body=put_view(job, now_ms=now_ms, changed=True, also=also),
         headers={"Location": f"/jobs/{job.id}", "ETag": etag.of(job.revision)},
     )
     return reply, job.id
 
 
-async def _replace(conn: Connection, call: Call, locked: LockedJob) -> tuple[Reply, UUID | None]:
+async def _replace(
+    conn: Connection, call: Call, locked: LockedJob, names: frozenset[str]
+) -> tuple[Reply, UUID | None]:
     """Replace a job; with the answer goes its id, or None where nothing was changed."""
     etag.check(call.headers, etag.of(locked.job.revision))
-    definition = read_definition(call.body, bench(call, locked))
+    definition = read_definition(call.body, bench(call, locked, names))
     if not looks_like_id(call.path["id"]):
         definition = _named(definition, call.path["id"])
     if call.query["dry_run"]:
         after = would_be(locked.job, definition)
         return Reply(body=comparison(locked.job, after, now_ms=locked.now_ms)), None
     done = await edit(conn, locked, definition)
-    also = await herd.of_job(conn, done.job)
+    await identity.ensure(conn, call, definition)
+    also = [*await herd.of_job(conn, done.job), *await unsigned.of_job(conn, call, done.job)]
     reply = Reply(
         body=put_view(done.job, now_ms=locked.now_ms, changed=done.changed, also=also),
         headers={"ETag": etag.of(done.job.revision)},

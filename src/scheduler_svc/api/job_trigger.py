@@ -6,9 +6,24 @@ unfinished runs that have left: what is only claimed ahead is taken back first.
 
 from typing import Literal
 
+from msgspec import structs
+
 from scheduler_svc.api import handover
 from scheduler_svc.api.check_headers import header_faults, size_faults
+from scheduler_svc.api.check_secrets import (
+    Safe,
+    header_secret_faults,
+    masked_size_faults,
+    sealed_headers,
+    stored_secrets,
+)
 from scheduler_svc.api.check_target import body_size_fault
+from scheduler_svc.api.check_templates import (
+    Fillers,
+    body_template_faults,
+    header_template_faults,
+    secret_names,
+)
 from scheduler_svc.api.context import Call, Reply
 from scheduler_svc.api.job_change import LockedJob, lock_job, move_timer, moved
 from scheduler_svc.api.job_open import cancel_open, open_runs, release_queued
@@ -22,6 +37,7 @@ from scheduler_svc.domain.ids import RANDOM_BYTES, random_run_id
 from scheduler_svc.domain.jobs import Overlap
 from scheduler_svc.domain.overlap import OpenRun
 from scheduler_svc.domain.runs import Overrides
+from scheduler_svc.domain.secrecy import MASK, is_secret_header, place_of_target
 from scheduler_svc.store import notices
 from scheduler_svc.store.pool import Connection, transaction
 from scheduler_svc.store.runs import ExtraRun, get_run, insert_run
@@ -32,9 +48,10 @@ EMPTY = b"{}"
 async def trigger_job(call: Call) -> Reply:
     """Make a run that is due now."""
     asked = _read(call.body)
+    names = await secret_names(call)
     async with transaction(call.deps.pool) as conn:
         locked = await lock_job(conn, call, call.path["id"])
-        _check_merged(asked, locked)
+        asked = _sealed(call, asked, locked, names)
         policy = asked.overlap or locked.job.definition.overlap
         taken = locked.unsent is not None and policy != "allow"
         verdict = await _judge(conn, locked, policy, taken=taken)
@@ -57,13 +74,33 @@ def _read(raw: bytes) -> JobTriggerRequest:
     return asked
 
 
-def _check_merged(asked: JobTriggerRequest, locked: LockedJob) -> None:
-    """Judge the headers as they will be sent: the job's with those of the trigger over them."""
+def _sealed(
+    call: Call, asked: JobTriggerRequest, locked: LockedJob, names: frozenset[str]
+) -> JobTriggerRequest:
+    """Judge what is given against the job, as it will be sent with it, and seal its secrets."""
+    definition = locked.job.definition
+    safe = Safe(
+        ring=call.deps.ring,
+        place=place_of_target(locked.job.namespace, locked.job.id),
+        stored=stored_secrets(definition),
+    )
+    fillers = Fillers(labels=definition.labels, secrets=names)
     given = {name.lower() for name in asked.headers}
-    stored = locked.job.definition.target.headers
-    kept = {name: value for name, value in stored.items() if name.lower() not in given}
-    if faults := list(size_faults({**kept, **asked.headers}, "/headers")):
-        raise Invalid(faults)
+    kept = {
+        name: MASK if is_secret_header(name) else value
+        for name, value in definition.target.headers.items()
+        if name.lower() not in given
+    }
+    faults = [
+        *size_faults({**kept, **asked.headers}, "/headers"),
+        *masked_size_faults({**kept, **asked.headers}, safe, "/headers"),
+        *header_secret_faults(asked.headers, safe, "/headers"),
+        *header_template_faults(asked.headers, fillers, "/headers"),
+        *body_template_faults(bytes(asked.body), fillers, "/body"),
+    ]
+    if faults:
+        raise Invalid(list(dict.fromkeys(faults)))
+    return structs.replace(asked, headers=sealed_headers(asked.headers, safe))
 
 
 async def _judge(

@@ -17,13 +17,10 @@ from scheduler_svc.domain.clock_changes import ScheduleWarning
 from scheduler_svc.domain.decide import PlannedJob, plan_job
 from scheduler_svc.domain.ids import epoch_ms
 from scheduler_svc.domain.occurrences import Timetable, last_due, take
+from scheduler_svc.domain.secrecy import masked_target
 
 UPCOMING = 5
 HOUR_MS = 3_600_000
-UNSIGNED = JobWarning(
-    code="unsigned",
-    detail="The target asks for signed requests, but there is no signing secret: they go unsigned.",
-)
 
 
 def job_view(
@@ -38,7 +35,7 @@ def job_view(
 
     `also` are warnings that come of more than the job itself.
     """
-    own = [] if job.state == "completed" else warnings(job.definition, planned(job), now_ms)
+    own = [] if job.state == "completed" else warnings(planned(job), now_ms)
     definition = job.definition
     plan = planned(job)
     return Job(
@@ -48,7 +45,7 @@ def job_view(
         description=definition.description,
         labels=definition.labels,
         schedule=definition.schedule,
-        target=definition.target,
+        target=masked_target(definition.target),
         retry=definition.retry,
         misfire=definition.misfire,
         overlap=definition.overlap,
@@ -102,14 +99,13 @@ def within_max_runs(job: jobs.Job, occurrences: list[int]) -> list[int]:
     return occurrences if limit is None else occurrences[: max(0, limit - job.runs_made)]
 
 
-def warnings(definition: jobs.Definition, plan: PlannedJob, now_ms: int) -> list[JobWarning]:
-    """Name what may surprise about a definition."""
-    unsigned = [UNSIGNED] if definition.target.sign else []
+def warnings(plan: PlannedJob, now_ms: int) -> list[JobWarning]:
+    """Name what may surprise about a schedule."""
     hour_ms = now_ms - now_ms % HOUR_MS
     found = _clock_changes(plan.timetable, hour_ms)
     if any(epoch_ms(one.at) <= now_ms for one in found):
         found = tuple(clock_changes.warnings(plan.timetable, now_ms))
-    return [*shown_warnings(found), *unsigned]
+    return shown_warnings(found)
 
 
 def shown_warnings(found: Iterable[ScheduleWarning]) -> list[JobWarning]:

@@ -1,6 +1,7 @@
 """POST /jobs: create a job, or only look at what would be created."""
 
-from scheduler_svc.api import etag, herd, job_create
+from scheduler_svc.api import etag, herd, identity, job_create, unsigned
+from scheduler_svc.api.check_templates import secret_names
 from scheduler_svc.api.context import Call, Reply
 from scheduler_svc.api.job_examples import EXAMPLES, JOB
 from scheduler_svc.api.job_view import job_view
@@ -16,17 +17,18 @@ DRY_UPCOMING = 20
 async def create_job(call: Call) -> Reply:
     """Create a job; with `dry_run` validate, and show what it would be."""
     now_ms = call.deps.now_ms()
-    new = job_create.draft(call, now_ms)
+    new = job_create.draft(call, now_ms, await secret_names(call))
     if call.query["dry_run"]:
         async with connection(call.deps.pool) as conn:
             await job_create.check_name(conn, call.namespace, new.definition.name)
             shown = job_create.armed(new, now_ms)[0]
-            also = await herd.of_job(conn, shown)
+            also = [*await herd.of_job(conn, shown), *await unsigned.of_job(conn, call, shown)]
         view = job_view(shown, now_ms=now_ms, upcoming=DRY_UPCOMING, dry=True, also=also)
         return Reply(body=view)
     async with transaction(call.deps.pool) as conn:
         job = await job_create.insert(conn, new, now_ms)
-        also = await herd.of_job(conn, job)
+        await identity.ensure(conn, call, job.definition)
+        also = [*await herd.of_job(conn, job), *await unsigned.of_job(conn, call, job)]
     call.deps.on_event(EventName.JOB_CREATED, job_id=job.id)
     return Reply(
         status=201,

@@ -1,16 +1,18 @@
 """GET /jobs: jobs in an order, filtered, page by page."""
 
 import asyncio
+from collections.abc import Mapping
 from typing import Annotated
 from urllib.parse import parse_qsl, urlencode
+from uuid import UUID
 
 from msgspec import Meta
 
-from scheduler_svc.api import cursor
+from scheduler_svc.api import cursor, unsigned
 from scheduler_svc.api.context import Call, Reply
 from scheduler_svc.api.job_view import job_view
 from scheduler_svc.api.route import Answer, QueryParam, Route
-from scheduler_svc.api.wire_jobs import Job, JobList
+from scheduler_svc.api.wire_jobs import Job, JobList, JobWarning
 from scheduler_svc.domain import jobs
 from scheduler_svc.domain.errors import Fault, Invalid
 from scheduler_svc.domain.jobs import JobState
@@ -46,20 +48,26 @@ async def list_all(call: Call) -> Reply:
     after = None if query["cursor"] is None else cursor.read(query["cursor"], binding, Place)
     async with transaction(call.deps.pool) as conn:
         found = await list_jobs(conn, wanted, order, after=after, at_most=query["limit"] + 1)
+        also = await unsigned.of_jobs(conn, call, found)
     page = found[: query["limit"]]
     more = len(found) > len(page)
     following = cursor.write(place_of(page[-1], order), binding) if more else None
-    items = await _views(page, call.deps.now_ms())
+    items = await _views(page, call.deps.now_ms(), also)
     return Reply(
         body=JobList(items=items, next_cursor=following), headers=next_link(call, following)
     )
 
 
-async def _views(page: list[jobs.Job], now_ms: int) -> list[Job]:
+async def _views(
+    page: list[jobs.Job], now_ms: int, also: Mapping[UUID, list[JobWarning]]
+) -> list[Job]:
     """Write a page a few jobs at a time: the loop also fires timers, and a long page is work."""
     views: list[Job] = []
     for begin in range(0, len(page), AT_ONCE):
-        views += [job_view(job, now_ms=now_ms) for job in page[begin : begin + AT_ONCE]]
+        views += [
+            job_view(job, now_ms=now_ms, also=also.get(job.id, ()))
+            for job in page[begin : begin + AT_ONCE]
+        ]
         await asyncio.sleep(0)
     return views
 

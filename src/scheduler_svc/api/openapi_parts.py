@@ -23,6 +23,7 @@ TAGS = (
     ("runs", "What became of each occurrence."),
     ("backfills", "Ranges of past occurrences, sent at a rate."),
     ("schedules", "Try a schedule without saving it."),
+    ("secrets", "What jobs need and nobody sees; what signs their requests; public keys."),
     ("replicas", "The processes of this service."),
     ("service", "Health, readiness, this document."),
     ("pages", "For people."),
@@ -40,6 +41,16 @@ PATH_PARAMETERS: dict[str, Json] = {
         "description": "The id of a run.",
         "schema": _UUID,
         "example": "019b8f3a-1c00-8a4e-9d3b-6f2c1e7a5b40",
+    },
+    "/secrets/{": {
+        "description": "The name of a secret.",
+        "schema": {"type": "string", "pattern": NAME_PATTERN},
+        "example": "billing-token",
+    },
+    "/signing-secrets/{": {
+        "description": "The id of a signing secret.",
+        "schema": _UUID,
+        "example": "019b8f3a-1c00-7a4e-9d3b-6f2c1e7a5b41",
     },
     "/backfills/{": {
         "description": "The id of a backfill.",

@@ -28,6 +28,9 @@ from scheduler_svc.api import (
     run_get,
     run_replay,
     runs_list,
+    secrets,
+    signing_secrets,
+    well_known,
 )
 from scheduler_svc.api.context import Call, Reply
 from scheduler_svc.api.route import Answer, Route
@@ -75,6 +78,9 @@ ROUTES: tuple[Route, ...] = (
     *preview.ROUTES,
     *forecast.ROUTES,
     *replicas.ROUTES,
+    *secrets.ROUTES,
+    *signing_secrets.ROUTES,
+    *well_known.ROUTES,
     *health.ROUTES,
     OPENAPI,
     *docs.ROUTES,

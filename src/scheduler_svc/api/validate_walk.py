@@ -81,6 +81,10 @@ class Walk:
 
     def _union(self, value: Any, kind: inspect.UnionType, pointer: str) -> None:
         fitting = [choice for choice in kind.types if _accepts(_bare(choice), value)]
+        tagged = [choice for choice in map(_bare, fitting) if _tag_field(choice) is not None]
+        if tagged:
+            self._tagged(value, tagged, pointer)
+            return
         if fitting:
             self.value(value, fitting[0], pointer)
             return
@@ -99,6 +103,19 @@ class Walk:
         for name, field in fields.items():
             if field.required and name not in value:
                 self._add(member(pointer, name), "is required")
+
+    def _tagged(self, value: dict[str, Any], kinds: list[Any], pointer: str) -> None:
+        """Judge an object by the one of several structs that its tag names."""
+        field = kinds[0].tag_field
+        by_tag = {str(kind.tag): kind for kind in kinds}
+        given = value.get(field)
+        if isinstance(given, str) and given in by_tag:
+            rest = {name: inner for name, inner in value.items() if name != field}
+            self._struct(rest, by_tag[given], pointer)
+        elif given is None:
+            self._add(member(pointer, field), f"is required: one of {', '.join(by_tag)}")
+        else:
+            self._literal(given, inspect.LiteralType(tuple(by_tag)), member(pointer, field))
 
     def _dict(self, value: dict[str, Any], kind: inspect.DictType, pointer: str) -> None:
         self._size(len(value), kind, pointer, "members")
@@ -177,6 +194,10 @@ def _shown(value: Any) -> str:
     text = str(value).lower() if isinstance(value, bool) else str(value)
     text = text if len(text) <= SHOWN_MAX else text[: SHOWN_MAX - 1] + "…"
     return f"'{text}'" if isinstance(value, str) else text
+
+
+def _tag_field(kind: inspect.Type) -> str | None:
+    return kind.tag_field if isinstance(kind, inspect.StructType) else None
 
 
 def _bare(kind: inspect.Type) -> inspect.Type:

@@ -3,7 +3,14 @@
 from argparse import ArgumentParser
 from importlib.metadata import version
 
-from scheduler_svc.cli import check_config, migrate, receive, serve
+from scheduler_svc.cli import (
+    check_config,
+    migrate,
+    receive,
+    reseal,
+    rotate_identity_key,
+    serve,
+)
 from scheduler_svc.cli.command import Command
 
 PROGRAM = "scheduler-svc"
@@ -12,6 +19,8 @@ COMMANDS: tuple[Command, ...] = (
     migrate.COMMAND,
     check_config.COMMAND,
     receive.COMMAND,
+    reseal.COMMAND,
+    rotate_identity_key.COMMAND,
 )
 EPILOG = """\
 Settings come from the environment: docs/operations.md lists them, check-config tries them.

@@ -26,6 +26,14 @@ CAPTURE_MAX = 8192
 REDIRECTS_MAX = 5
 
 
+class Unsendable(Exception):
+    """A request that can not be made as it stands: the run is `blocked`. Shows no secret."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+
 class HttpRequest(msgspec.Struct, frozen=True, kw_only=True):
     """One HTTP call; time limits in seconds, all counted from `send` but `first_byte_timeout`.
 
@@ -43,6 +51,8 @@ class HttpRequest(msgspec.Struct, frozen=True, kw_only=True):
     redirects: int = 0
     # Connections are shared only between requests of one partition (a namespace, say).
     partition: str = ""
+    # Further headers, in lower case, that must not go to another origin.
+    private: frozenset[bytes] = frozenset()
     # A target's own trust or client certificate; None is the sender's context.
     tls: ssl.SSLContext | None = None
 

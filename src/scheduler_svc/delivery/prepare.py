@@ -1,14 +1,30 @@
 """The part of a job's requests that is the same in every attempt, made once per revision.
 
-Promises that what it makes can be sent as it is. Knows no run and no instant.
+Promises that what it makes can be sent as it is, once its templates are filled. Knows no run and no
+instant, and is given secrets opened.
 """
 
 import base64
+from collections.abc import Iterator, Mapping
+from uuid import UUID
 
 import msgspec
 
+from scheduler_svc.delivery import cloudevents
+from scheduler_svc.delivery.redaction import credentials, needles
+from scheduler_svc.delivery.render import Templates, templates_of
 from scheduler_svc.domain.duration import milliseconds
-from scheduler_svc.domain.jobs import NO_BODY, Definition
+from scheduler_svc.domain.jobs import (
+    NO_BODY,
+    BasicAuth,
+    BearerAuth,
+    Definition,
+    OidcAuth,
+    Target,
+)
+from scheduler_svc.domain.secrecy import is_secret_header
+from scheduler_svc.domain.template_places import parse_query
+from scheduler_svc.domain.templates import OPEN, TemplateRefused
 from scheduler_svc.domain.url import Url, parse_url
 
 JSON_TYPE = (b"Content-Type", b"application/json")
@@ -29,31 +45,104 @@ class Prepared(msgspec.Struct, frozen=True):
     redirects: int
     partition: str
     redact: frozenset[str]
+    signed: bool = True
+    """False where the job asked for no signature."""
+    masked: tuple[bytes, ...] = ()
+    """The job's secrets, in every spelling in which a target might give them back."""
+    private: frozenset[bytes] = frozenset()
+    templates: Templates | None = None
+    labels: Mapping[str, str] = {}
+    event: cloudevents.Event | None = None
+    audience: str | None = None
+    blocked: str | None = None
+    """Why nothing of this job can be sent, where its secrets can not be opened here."""
+
+    def __repr__(self) -> str:
+        """Show where it goes, and nothing that it carries."""
+        return f"Prepared({self.method} {self.url.origin})"
+
+    @property
+    def plain(self) -> bool:
+        """Tell whether attempts differ by the run alone, and hold nothing secret."""
+        return not (self.masked or self.templates or self.audience or self.blocked)
 
 
-def prepare(definition: Definition, *, namespace: str, version: str) -> Prepared:
+def prepare(
+    definition: Definition,
+    *,
+    namespace: str,
+    version: str,
+    job_id: UUID,
+    public_url: str | None = None,
+) -> Prepared:
     """Build what all attempts of this revision share; raise UrlRefused where the URL is none."""
     target = definition.target
     headers = {"user-agent": (b"User-Agent", f"scheduler-svc/{version}".encode())}
-    body = b""
+    body, text = b"", None
     if isinstance(target.body_base64, str):
         body = base64.b64decode(target.body_base64)
     elif bytes(target.body) != bytes(NO_BODY):
         body = bytes(target.body)
+        text = body.decode()
         headers["content-type"] = JSON_TYPE
-    headers.update(by_name(target.headers))
+    given = _with_auth(target)
+    headers.update(by_name(given))
+    templates = templates_of(given, target.url, text)
     return Prepared(
         method=target.method,
-        url=parse_url(target.url),
+        url=_url(target.url),
         headers=headers,
         body=body,
         timeout=milliseconds(target.timeout) / 1000,
         redirects=target.redirects,
         partition=namespace,
         redact=SECRET_HEADERS | {name.lower() for name in target.redact.headers},
+        signed=target.sign is not False,
+        masked=needles(_secrets(target, given)),
+        private=frozenset() if templates is None else templates.private(),
+        templates=templates,
+        labels=definition.labels,
+        event=(
+            cloudevents.event_of(job_id, definition.name, public_url)
+            if target.format == "cloudevents"
+            else None
+        ),
+        audience=target.auth.audience if isinstance(target.auth, OidcAuth) else None,
     )
 
 
 def by_name(given: dict[str, str]) -> dict[str, tuple[bytes, bytes]]:
     """Key headers by their name in lower case: two spellings of one name are one header."""
     return {name.lower(): (name.encode(), value.encode()) for name, value in given.items()}
+
+
+def secret_values(headers: dict[str, str]) -> Iterator[str]:
+    """Yield what is secret in the values of secret headers."""
+    for name, value in headers.items():
+        if is_secret_header(name) and OPEN not in value:
+            yield from credentials(value)
+
+
+def _with_auth(target: Target) -> dict[str, str]:
+    match target.auth:
+        case BasicAuth(username=username, password=password):
+            pair = base64.b64encode(f"{username}:{password}".encode()).decode()
+            return {"Authorization": f"Basic {pair}", **target.headers}
+        case BearerAuth(token=token):
+            return {"Authorization": f"Bearer {token}", **target.headers}
+        case OidcAuth() | None:
+            return target.headers
+
+
+def _secrets(target: Target, given: dict[str, str]) -> Iterator[str]:
+    yield from secret_values(given)
+    if isinstance(target.auth, BasicAuth):
+        yield target.auth.password
+
+
+def _url(text: str) -> Url:
+    """Read an address; what stands in its templates is filled for each attempt."""
+    try:
+        return parse_url(parse_query(text)[0])
+    except TemplateRefused:
+        return parse_url(text)

@@ -13,7 +13,13 @@ from scheduler_svc.domain.url import Url, UrlRefused, join_url
 FOLLOWED = frozenset({301, 302, 303, 307, 308})
 BODY_KEPT = frozenset({307, 308})
 BODY_HEADERS = frozenset(
-    {b"content-type", b"content-encoding", b"content-language", b"content-location"}
+    {
+        b"content-type",
+        b"content-encoding",
+        b"content-language",
+        b"content-location",
+        b"webhook-signature",  # it was made over the body
+    }
 )
 SECRET = re.compile(
     rb"authorization|proxy-authorization|cookie|webhook-.*|.*-(?<!idempotency-)key|.*-token",
@@ -51,7 +57,11 @@ def _location(answer: Exchange) -> str | None:
 def _headers(request: HttpRequest, url: Url) -> list[tuple[bytes, bytes]]:
     if url.origin == request.url.origin:
         return request.headers
-    return [(name, value) for name, value in request.headers if SECRET.fullmatch(name) is None]
+    return [
+        (name, value)
+        for name, value in request.headers
+        if SECRET.fullmatch(name) is None and name.lower() not in request.private
+    ]
 
 
 def _without_body(request: HttpRequest) -> HttpRequest:

@@ -1,11 +1,14 @@
 """From a prepared job and one attempt to the request that is sent: what the target receives."""
 
+from collections.abc import Sequence
 from uuid import UUID
 
 import msgspec
 
+from scheduler_svc.delivery import cloudevents
 from scheduler_svc.delivery.exchange import HttpRequest
 from scheduler_svc.delivery.prepare import JSON_TYPE, Prepared, by_name
+from scheduler_svc.delivery.signing import Signer, signatures
 from scheduler_svc.domain.ids import instant_at
 from scheduler_svc.domain.runs import Overrides
 
@@ -27,7 +30,12 @@ class Sending(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def request(
-    prepared: Prepared, sending: Sending, overrides: Overrides | None, *, capture_max: int
+    prepared: Prepared,
+    sending: Sending,
+    overrides: Overrides | None,
+    *,
+    capture_max: int,
+    signers: Sequence[Signer] = (),
 ) -> HttpRequest:
     """Build the request of one attempt (DESIGN, "What the target receives")."""
     headers = dict(prepared.headers)
@@ -38,19 +46,16 @@ def request(
             headers["content-type"] = JSON_TYPE
         headers.update(by_name(overrides.headers or {}))
     lines = list(headers.values())
-    run_id = str(sending.run_id).encode()
-    lines += [
-        (b"webhook-id", run_id),
-        (b"webhook-timestamp", b"%d" % (sending.now_ms // 1000)),
-        (b"Idempotency-Key", run_id),
-        (b"traceparent", _traceparent(sending.trace)),
-        (b"Scheduler-Job", str(sending.job_id).encode()),
-        (b"Scheduler-Scheduled-For", _instant(sending.scheduled_ms)),
-        (b"Scheduler-Attempt", b"%d" % sending.attempt),
-        (b"Scheduler-Trigger", sending.trigger.encode()),
-    ]
-    if sending.job_name is not None:
-        lines.append((b"Scheduler-Job-Name", sending.job_name.encode()))
+    lines += _own_lines(sending)
+    if prepared.event is not None:
+        lines += cloudevents.lines(
+            prepared.event,
+            run_id=str(sending.run_id).encode(),
+            time=_instant(sending.scheduled_ms),
+            given=headers,
+        )
+    if signers and prepared.signed:
+        lines += _signature(prepared, sending, body, signers)
     return HttpRequest(
         method=prepared.method,
         url=prepared.url,
@@ -62,7 +67,38 @@ def request(
         capture_max=capture_max,
         redirects=prepared.redirects,
         partition=prepared.partition,
+        private=prepared.private,
     )
+
+
+def _own_lines(sending: Sending) -> list[tuple[bytes, bytes]]:
+    """Return the headers that the service sets itself; the signature needs the first two."""
+    run_id = str(sending.run_id).encode()
+    lines = [
+        (b"webhook-id", run_id),
+        (b"webhook-timestamp", b"%d" % (sending.now_ms // 1000)),
+        (b"Idempotency-Key", run_id),
+        (b"traceparent", _traceparent(sending.trace)),
+        (b"Scheduler-Job", str(sending.job_id).encode()),
+        (b"Scheduler-Scheduled-For", _instant(sending.scheduled_ms)),
+        (b"Scheduler-Attempt", b"%d" % sending.attempt),
+        (b"Scheduler-Trigger", sending.trigger.encode()),
+    ]
+    if sending.job_name is not None:
+        lines.append((b"Scheduler-Job-Name", sending.job_name.encode()))
+    return lines
+
+
+def _signature(
+    prepared: Prepared, sending: Sending, body: bytes, signers: Sequence[Signer]
+) -> list[tuple[bytes, bytes]]:
+    signed = signatures(
+        signers,
+        host=prepared.url.host,
+        content=(str(sending.run_id).encode(), b"%d" % (sending.now_ms // 1000), body),
+        now_ms=sending.now_ms,
+    )
+    return [] if signed is None else [(b"webhook-signature", signed)]
 
 
 def _traceparent(trace: bytes) -> bytes:

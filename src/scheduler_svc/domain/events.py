@@ -30,6 +30,10 @@ class EventName(StrEnum):
     BACKFILL_CREATED = "backfill.created"
     BACKFILL_COMPLETED = "backfill.completed"
     BACKFILL_CANCELLED = "backfill.cancelled"
+    SECRET_CHANGED = "secret.changed"  # noqa: S105 - a name
+    SECRET_DELETED = "secret.deleted"  # noqa: S105 - a name
+    SIGNING_CREATED = "signing.created"
+    SIGNING_EXPIRES = "signing.expires"
     REPLICA_STARTED = "replica.started"
     REPLICA_DRAINING = "replica.draining"
     REPLICA_STOPPED = "replica.stopped"

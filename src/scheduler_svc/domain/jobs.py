@@ -47,6 +47,28 @@ class Redact(_Part, frozen=True, kw_only=True):
     pointers: Annotated[list[str], Meta(max_length=50)] = []
 
 
+class BasicAuth(_Part, frozen=True, kw_only=True, tag_field="type", tag="basic"):
+    """A user name and a password (RFC 7617)."""
+
+    username: Annotated[str, Meta(max_length=255)]
+    password: str
+
+
+class BearerAuth(_Part, frozen=True, kw_only=True, tag_field="type", tag="bearer"):
+    """A token that goes as `Authorization: Bearer` (RFC 6750)."""
+
+    token: str
+
+
+class OidcAuth(_Part, frozen=True, kw_only=True, tag_field="type", tag="oidc"):
+    """An identity token of this service's own issuer, made for one audience."""
+
+    audience: Annotated[str, Meta(min_length=1, max_length=1024)]
+
+
+Auth = BasicAuth | BearerAuth | OidcAuth
+
+
 class Target(_Part, frozen=True, kw_only=True):
     """Where and how a run is delivered."""
 
@@ -70,7 +92,7 @@ class Target(_Part, frozen=True, kw_only=True):
     ] = field(default_factory=lambda: ["2xx"])
     redact: Redact = field(default_factory=Redact)
     tls: None = None
-    auth: None = None
+    auth: Auth | None = None
     sign: bool | None = None
     format: Literal["plain", "cloudevents"] = "plain"
     concurrency_key: Annotated[str, Meta(min_length=1, max_length=255)] | None = None

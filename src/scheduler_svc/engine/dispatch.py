@@ -10,11 +10,12 @@ from uuid import UUID
 
 from scheduler_svc.delivery.exchange import Exchange
 from scheduler_svc.delivery.record import record
-from scheduler_svc.delivery.request import Sending, request
+from scheduler_svc.delivery.request import Sending
 from scheduler_svc.domain.events import EventName
 from scheduler_svc.domain.ids import instant_at
 from scheduler_svc.domain.outcome import Retryable, Succeeded, classify
 from scheduler_svc.domain.runs import AttemptOutcome
+from scheduler_svc.engine import outgoing
 from scheduler_svc.engine.hand import HeldRun
 from scheduler_svc.engine.parts import Parts
 from scheduler_svc.engine.settle import Ended, Outbox
@@ -59,6 +60,9 @@ async def attempt(parts: Parts, outbox: Outbox, held: HeldRun) -> None:
         if not held.cancelled:
             raise
         exchange = Exchange("connect_error", error="cancelled on request")
+    except outgoing.Unread:
+        outbox.unsendable(held)
+        return
     except Exception as error:  # noqa: BLE001 - the one broad catch around a dispatch
         parts.on_event(EventName.TICK_FAILED, run_id=claim.id, error=repr(error))
         exchange = Exchange("protocol_error", error="an internal fault of the scheduler")
@@ -98,9 +102,7 @@ async def _send(parts: Parts, held: HeldRun, started_ms: int) -> Exchange:
         now_ms=started_ms,
         trace=parts.random_bytes(TRACE_BYTES),
     )
-    return await parts.sender.send(
-        request(job.prepared, sending, claim.overrides, capture_max=parts.limits.capture_max)
-    )
+    return await outgoing.exchange(parts, held, sending)
 
 
 def _ended(parts: Parts, held: HeldRun, exchange: Exchange, started_ms: int) -> Ended:

@@ -19,7 +19,11 @@ def hearer(
 
     def hear(word: str, argument: str) -> None:
         match word:
+            case "secrets":
+                parts.secrets.forget(argument)
             case "wake":
+                if int(argument) == 0:  # LISTEN is new: what was said before is not known
+                    parts.secrets.forget()
                 if pace.notice(int(argument), lookahead_ms=parts.limits.lookahead_ms):
                     parts.to_claim.ring()
             case "cancel":

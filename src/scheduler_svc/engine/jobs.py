@@ -11,7 +11,10 @@ import msgspec
 
 from scheduler_svc.delivery.prepare import Prepared, prepare
 from scheduler_svc.domain.decide import PlannedJob, plan_job
+from scheduler_svc.domain.jobs import Definition
+from scheduler_svc.domain.secrecy import change_target, masked_target, place_of_target
 from scheduler_svc.store.timers import DEFINITION, StoredJob
+from scheduler_svc.store.vault import KeyRing, Unopenable, open_text
 
 KNOWN_MAX = 20_000
 
@@ -26,8 +29,17 @@ class KnownJob(msgspec.Struct, frozen=True):
 class KnownJobs:
     """The jobs used last, at most `size_max` of them."""
 
-    def __init__(self, *, version: str, size_max: int = KNOWN_MAX) -> None:
+    def __init__(
+        self,
+        *,
+        version: str,
+        ring: KeyRing | None = None,
+        public_url: str | None = None,
+        size_max: int = KNOWN_MAX,
+    ) -> None:
         self._version = version
+        self._ring = ring
+        self._public_url = public_url
         self._size_max = size_max
         self._jobs: OrderedDict[UUID, KnownJob] = OrderedDict()
 
@@ -44,9 +56,29 @@ class KnownJobs:
         definition = DEFINITION.decode(stored.definition)
         known = KnownJob(
             plan_job(stored.id, stored.namespace, stored.revision, definition, stored.created_at),
-            prepare(definition, namespace=stored.namespace, version=self._version),
+            self._prepared(stored, definition),
         )
         self._jobs[stored.id] = known
         if len(self._jobs) > self._size_max:
             self._jobs.popitem(last=False)
         return known
+
+    def _prepared(self, stored: StoredJob, definition: Definition) -> Prepared:
+        """Prepare with the secrets opened; without their key every attempt is blocked."""
+        place = place_of_target(stored.namespace, stored.id)
+        blocked = None
+        try:
+            target = change_target(
+                definition.target,
+                lambda within, value: open_text(self._ring, value, place(within)),
+            )
+        except Unopenable as fault:
+            target, blocked = masked_target(definition.target), str(fault)
+        made = prepare(
+            msgspec.structs.replace(definition, target=target),
+            namespace=stored.namespace,
+            version=self._version,
+            job_id=stored.id,
+            public_url=self._public_url,
+        )
+        return made if blocked is None else msgspec.structs.replace(made, blocked=blocked)

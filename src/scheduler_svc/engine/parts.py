@@ -12,6 +12,7 @@ from scheduler_svc.engine.clock import Clock
 from scheduler_svc.engine.hand import Hand
 from scheduler_svc.engine.jobs import KnownJobs
 from scheduler_svc.engine.lease import Lease
+from scheduler_svc.engine.secrets import KnownSecrets
 from scheduler_svc.store.pool import Pool
 
 
@@ -34,6 +35,7 @@ class Parts(msgspec.Struct, frozen=True, kw_only=True):
     lease: Lease
     hand: Hand
     jobs: KnownJobs
+    secrets: KnownSecrets
     sender: Sender
     limits: Limits
     on_event: OnEvent

@@ -29,8 +29,10 @@ from scheduler_svc.engine.lease import Lease
 from scheduler_svc.engine.pace import Pace
 from scheduler_svc.engine.parts import Limits, Parts
 from scheduler_svc.engine.run import Engine, Listener
+from scheduler_svc.engine.secrets import KnownSecrets, Source
 from scheduler_svc.engine.settle import Outbox
 from scheduler_svc.engine.upkeep import Heart, beat, keep_days
+from scheduler_svc.service.key_ring import KeyFileRefused, key_ring
 from scheduler_svc.service.readiness import readiness
 from scheduler_svc.settings import Settings
 from scheduler_svc.store import migrate, notices
@@ -43,11 +45,14 @@ from scheduler_svc.store.pool import (
     open_pool,
 )
 from scheduler_svc.store.replicas import Identity, database_now
+from scheduler_svc.store.vault import KeyRing
 
 ENGINE_POOL = 6
 READINGS = 5
 WAIT_SECONDS_MAX = 5.0
 DAY_SECONDS = 86_400
+SECRETS_SECONDS, SECRETS_SECONDS_DEAF = 60.0, 3.0
+"""How long secrets that were read count: a notice ends it earlier, where there are notices."""
 NAME = "scheduler-svc"
 
 
@@ -73,6 +78,7 @@ async def assembled(
     stop: asyncio.Event,
 ) -> AsyncIterator[Built | None]:
     """Build a replica; None where it was told to stop before the database answered."""
+    ring = _ring(settings)
     async with AsyncExitStack() as stack:
         pools = await _await_database(settings, dsn, on_event, stop)
         if pools is None:
@@ -97,6 +103,7 @@ async def assembled(
             sender=sender,
             on_event=on_event,
             rand=rand,
+            ring=ring,
         )
         engine = _engine(settings, dsn, parts, clock)
         await _guard(parts, settings)
@@ -105,7 +112,14 @@ async def assembled(
         deps = _deps(
             settings, pool=api_pool, clock=clock, rules=rules, engine=engine, on_event=on_event
         )
-        yield Built(engine, deps)
+        yield Built(engine, msgspec.structs.replace(deps, ring=ring))
+
+
+def _ring(settings: Settings) -> KeyRing | None:
+    try:
+        return key_ring(settings)
+    except KeyFileRefused as refused:
+        raise CanNotStart(str(refused)) from refused
 
 
 async def _guard(parts: Parts, settings: Settings) -> None:
@@ -178,6 +192,7 @@ def _parts(
     sender: Sender,
     on_event: OnEvent,
     rand: Callable[[], float],
+    ring: KeyRing | None,
 ) -> Parts:
     return Parts(
         replica=uuid4(),
@@ -185,7 +200,17 @@ def _parts(
         clock=clock,
         lease=Lease(clock, seconds=settings.lease),
         hand=Hand(settings.slots),
-        jobs=KnownJobs(version=version(NAME)),
+        jobs=KnownJobs(version=version(NAME), ring=ring, public_url=settings.public_url),
+        secrets=KnownSecrets(
+            Source(
+                pool=pool,
+                ring=ring,
+                now_ms=clock.now_ms,
+                monotonic=clock.monotonic,
+                age_seconds=SECRETS_SECONDS if settings.listen else SECRETS_SECONDS_DEAF,
+                public_url=settings.public_url,
+            )
+        ),
         sender=sender,
         limits=Limits(
             lookahead_ms=int(settings.lookahead * 1000),

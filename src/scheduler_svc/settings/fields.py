@@ -98,7 +98,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         str | None, _text("first API key, with all rights, until others are made")
     ] = None
     secret_keys: Annotated[
-        tuple[str, ...], _text("key ring for secrets at rest, newest first")
+        tuple[str, ...], _text("keys for secrets at rest, newest first: 32 bytes each, in base64")
     ] = ()
     request_body_max: Annotated[int, _number("bytes of a request body", 1024, 33_554_432)] = (
         1_048_576

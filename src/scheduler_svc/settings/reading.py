@@ -5,7 +5,7 @@ Will not fall back silently: a value that cannot be used is a fault.
 """
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from difflib import get_close_matches
 from ipaddress import ip_address
 from typing import Any, NamedTuple
@@ -24,6 +24,7 @@ from scheduler_svc.settings.fields import (
     variable,
     wanted,
 )
+from scheduler_svc.store.vault import read_key
 
 # Kubernetes sets such names in every pod for a Service called scheduler or scheduler-svc.
 _SERVICE_LINK = re.compile(r"^SCHEDULER_(SVC_.*|SERVICE_HOST|SERVICE_PORT.*|PORT_\d+_.*)$")
@@ -60,6 +61,7 @@ def load(environ: Mapping[str, str], *, terminal: bool = False) -> Settings:
                 given[field] = _value(field, text)
             except ValueError as error:
                 faults.append(SettingFault(variable(field), str(error)))
+    faults.extend(_key_faults(given.get("secret_keys", ())))
     profile: dict[str, Any] = dict(DEVELOPMENT) if given.get("profile") == "development" else {}
     if not terminal:
         profile.pop("log_format", None)
@@ -102,6 +104,22 @@ def _raw(field: str, text: str) -> object:
             return tuple(part.strip() for part in text.split(",") if part.strip())
         case _:
             return text
+
+
+def _key_faults(keys: Sequence[str]) -> Iterator[SettingFault]:
+    """Find keys that are none, by their place: a key is never shown."""
+    name = variable("secret_keys")
+    seen: dict[bytes, int] = {}
+    for number, text in enumerate(keys, 1):
+        try:
+            key = read_key(text)
+        except ValueError as error:
+            hint = "; make one with: openssl rand -base64 32"
+            yield SettingFault(name, f"key {number} {error}{hint}")
+            continue
+        first = seen.setdefault(key, number)
+        if first != number:
+            yield SettingFault(name, f"key {number} is key {first} again")
 
 
 def _at_odds(settings: Settings) -> Iterator[SettingFault]:

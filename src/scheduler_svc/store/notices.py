@@ -6,6 +6,7 @@ With it cut everything still holds, a poll later. A payload is a word and its ar
     cancel RUN    end this run, whoever works on it
     forget JOB    drop what you hold of this job and have not sent: its occurrences are decided anew
     release JOB   put back what you hold of this job and have not sent: it goes out as now defined
+    secrets NAME  read the secrets of this namespace anew
 """
 
 import asyncio
@@ -34,6 +35,11 @@ async def wake(conn: Connection, at_ms: int) -> None:
 async def cancel(conn: Connection, run_id: UUID) -> None:
     """Tell the holder of a run, at commit, to end it."""
     await conn.execute(statement("notify"), f"cancel {run_id}")
+
+
+async def secrets_changed(conn: Connection, namespace: str) -> None:
+    """Tell every replica, at commit, that a secret of a namespace is another or gone."""
+    await conn.execute(statement("notify"), f"secrets {namespace}")
 
 
 async def edited(conn: Connection, job_id: UUID, *, timer_moved: bool) -> None:

@@ -70,6 +70,18 @@ EVENTS: Mapping[EventName, Description] = MappingProxyType(
         _NAME.BACKFILL_CANCELLED: Description(
             _W, ("backfill_id", "job_id", "reason", "error"), "it makes no more runs"
         ),
+        _NAME.SECRET_CHANGED: Description(
+            _I, ("namespace", "name"), "a named secret was made or has another value"
+        ),
+        _NAME.SECRET_DELETED: Description(
+            _I, ("namespace", "name"), "runs that ask for it end blocked from now on"
+        ),
+        _NAME.SIGNING_CREATED: Description(
+            _I, ("signing_id", "host"), "one more secret signs requests; null: to every host"
+        ),
+        _NAME.SIGNING_EXPIRES: Description(
+            _I, ("signing_id", "expires_at"), "a secret signs until then and no longer"
+        ),
         _NAME.REPLICA_STARTED: Description(_I, ("replica",), "it takes work"),
         _NAME.REPLICA_DRAINING: Description(
             _I, ("held",), "it claims no more and lets running attempts end"
