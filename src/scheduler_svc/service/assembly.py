@@ -83,7 +83,7 @@ async def assembled(
         api_pool, engine_pool = pools
         clock = DatabaseClock()
         await _read_clock(engine_pool, clock)
-        rules = EgressRules.parse(allow=settings.egress_allow, own=[own])
+        rules = EgressRules.parse(allow=settings.egress_allow, deny=settings.egress_deny, own=[own])
         sender = Sender(
             egress=rules,
             connections_per_origin=settings.connections_per_target,
