@@ -43,11 +43,13 @@ async def test_each_word_arrives_with_its_argument(dsn: str, pool: Pool) -> None
             await notices.cancel(conn, run)
             await notices.edited(conn, job, timer_moved=True)
             await notices.edited(conn, job, timer_moved=False)
-        assert [await _next(heard) for _ in range(4)] == [
+            await notices.namespace_changed(conn, "team-a")
+        assert [await _next(heard) for _ in range(5)] == [
             ("wake", "1767600000000"),
             ("cancel", str(run)),
             ("forget", str(job)),
             ("release", str(job)),
+            ("namespace", "team-a"),
         ]
 
 

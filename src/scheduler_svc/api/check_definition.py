@@ -24,6 +24,7 @@ from scheduler_svc.domain.egress import EgressRules
 from scheduler_svc.domain.errors import Fault, Invalid
 from scheduler_svc.domain.ids import instant_at, looks_like_id
 from scheduler_svc.domain.jobs import Alerts, Definition, Misfire, Retry, Target
+from scheduler_svc.domain.namespaces import NamespaceEgress
 from scheduler_svc.domain.schedule import Schedule
 from scheduler_svc.domain.schedule_check import check
 
@@ -37,6 +38,8 @@ class Bench(Struct, frozen=True, kw_only=True):
     job_id: UUID
     created_at: datetime
     egress: EgressRules
+    narrower: NamespaceEgress | None = None
+    """What the namespace may call, of what the operator allows."""
     stored: Definition | None = None
 
 
@@ -53,10 +56,10 @@ def read_definition(raw: bytes, bench: Bench) -> Definition:
 def _judged(definition: Definition, bench: Bench, faults: list[Fault]) -> Definition:
     schedule, schedule_faults = _schedule(definition.schedule, bench)
     faults += _under("/schedule", schedule_faults)
-    faults += _under("/target", target_faults(definition.target, bench.egress))
+    faults += _under("/target", target_faults(definition.target, bench.egress, bench.narrower))
     faults += _under("/retry", _retry_faults(definition.retry))
     faults += _under("/misfire", _misfire_faults(definition.misfire))
-    faults += _under("/alerts", _alert_faults(definition.alerts))
+    faults += _under("/alerts", alert_faults(definition.alerts))
     faults += _top_faults(definition.name, definition.auto_pause_after)
     if faults:
         raise Invalid(faults)
@@ -77,13 +80,13 @@ def _part_faults(document: Any, bench: Bench) -> Iterator[Fault]:
     if (schedule := _part(document, "schedule", Schedule)) is not None:
         yield from _under("/schedule", _schedule(schedule, bench)[1])
     if (target := _part(document, "target", Target)) is not None:
-        yield from _under("/target", target_faults(target, bench.egress))
+        yield from _under("/target", target_faults(target, bench.egress, bench.narrower))
     if (retry := _part(document, "retry", Retry)) is not None:
         yield from _under("/retry", _retry_faults(retry))
     if (misfire := _part(document, "misfire", Misfire)) is not None:
         yield from _under("/misfire", _misfire_faults(misfire))
     if (alerts := _part(document, "alerts", Alerts)) is not None:
-        yield from _under("/alerts", _alert_faults(alerts))
+        yield from _under("/alerts", alert_faults(alerts))
     name, failures = document.get("name"), document.get("auto_pause_after")
     yield from _top_faults(
         name if isinstance(name, str) else None, failures if type(failures) is int else 0
@@ -134,7 +137,7 @@ def _misfire_faults(misfire: Misfire) -> Iterator[Fault]:
     yield from duration_faults("/max_lateness", misfire.max_lateness)
 
 
-def _alert_faults(alerts: Alerts) -> Iterator[Fault]:
+def alert_faults(alerts: Alerts) -> Iterator[Fault]:
     if alerts.url is not None:
         yield Fault("/url", f"an alert target {NOT_AVAILABLE}")
     yield from duration_faults("/late_after", alerts.late_after)

@@ -14,6 +14,7 @@ from scheduler_svc.domain.duration import milliseconds
 from scheduler_svc.domain.egress import EgressRules, check_literal
 from scheduler_svc.domain.errors import Fault
 from scheduler_svc.domain.jobs import NO_BODY, Target
+from scheduler_svc.domain.namespaces import NamespaceEgress
 from scheduler_svc.domain.outcome import status_range
 from scheduler_svc.domain.url import UrlRefused, parse_url
 
@@ -22,9 +23,11 @@ TIMEOUT_MIN_MS, TIMEOUT_MAX_MS = 100, 30 * 60_000
 NOT_AVAILABLE = "is not available in this version"
 
 
-def target_faults(target: Target, egress: EgressRules) -> Iterator[Fault]:
+def target_faults(
+    target: Target, egress: EgressRules, narrower: NamespaceEgress | None = None
+) -> Iterator[Fault]:
     """Name every fault of a target; pointers are relative to it."""
-    yield from _url_faults(target.url, egress)
+    yield from _url_faults(target.url, egress, narrower)
     yield from header_faults(target.headers, "/headers")
     yield from _body_faults(target)
     yield from duration_faults("/timeout", target.timeout, TIMEOUT_MIN_MS, TIMEOUT_MAX_MS)
@@ -64,9 +67,14 @@ def duration_faults(
         yield Fault(pointer, f"'{text}' is too long; at most {most_ms // 60_000} m")
 
 
-def _url_faults(text: str, egress: EgressRules) -> Iterator[Fault]:
+def _url_faults(
+    text: str, egress: EgressRules, narrower: NamespaceEgress | None
+) -> Iterator[Fault]:
     try:
-        reason = check_literal(parse_url(text), egress)
+        url = parse_url(text)
+        reason = check_literal(url, egress)
+        if reason is None and narrower is not None:
+            reason = narrower.refuse_url(url)
     except UrlRefused as refused:
         reason = refused.reason
     if reason is not None:

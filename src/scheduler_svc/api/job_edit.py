@@ -25,6 +25,7 @@ from scheduler_svc.domain.decide import Deferred, NewRun, PlannedJob, Timer, dec
 from scheduler_svc.domain.drift import expect, versions
 from scheduler_svc.domain.ids import epoch_ms
 from scheduler_svc.domain.jobs import Definition, Job, Pause
+from scheduler_svc.domain.namespaces import NamespaceEgress
 from scheduler_svc.domain.overlap import OpenRun
 from scheduler_svc.store import expectations
 from scheduler_svc.store.pool import Connection
@@ -38,13 +39,14 @@ class Edit(Struct, frozen=True):
     changed: bool
 
 
-def bench(call: Call, locked: LockedJob) -> Bench:
+def bench(call: Call, locked: LockedJob, narrower: NamespaceEgress | None = None) -> Bench:
     """Return what a new definition of a job is judged against."""
     return Bench(
         now_ms=locked.now_ms,
         job_id=locked.job.id,
         created_at=locked.job.created_at,
         egress=call.deps.egress,
+        narrower=narrower,
         stored=locked.job.definition,
     )
 

@@ -12,6 +12,7 @@ from scheduler_svc.api.job_compare import comparison, would_be
 from scheduler_svc.api.job_edit import bench, edit
 from scheduler_svc.api.job_view import job_view
 from scheduler_svc.api.merge_patch import merge
+from scheduler_svc.api.namespace_egress import egress_of
 from scheduler_svc.api.route import (
     IF_MATCH,
     JSON,
@@ -28,6 +29,7 @@ from scheduler_svc.api.wire_jobs import READ_ONLY, Job, JobComparison
 from scheduler_svc.domain.errors import Fault, Invalid
 from scheduler_svc.domain.events import EventName
 from scheduler_svc.domain.jobs import Definition
+from scheduler_svc.domain.namespaces import NamespaceEgress
 from scheduler_svc.store.pool import transaction
 
 _BELONGS = {"anchor": "every", "if_past": "at"}
@@ -40,7 +42,7 @@ async def patch_job(call: Call) -> Reply:
     async with transaction(call.deps.pool) as conn:
         locked = await lock_job(conn, call, call.path["id"])
         etag.check(call.headers, etag.of(locked.job.revision))
-        definition = _merged(call, locked, changes)
+        definition = _merged(call, locked, changes, await egress_of(conn, call.namespace))
         if call.query["dry_run"]:
             after = would_be(locked.job, definition)
             return Reply(body=comparison(locked.job, after, now_ms=locked.now_ms))
@@ -66,9 +68,11 @@ def _read_patch(raw: bytes) -> dict[str, Any]:
     return changes
 
 
-def _merged(call: Call, locked: LockedJob, changes: dict[str, Any]) -> Definition:
+def _merged(
+    call: Call, locked: LockedJob, changes: dict[str, Any], narrower: NamespaceEgress | None
+) -> Definition:
     stored = _without_orphans(locked.job.definition, changes)
-    return read_definition(merge(stored, call.body), bench(call, locked))
+    return read_definition(merge(stored, call.body), bench(call, locked, narrower))
 
 
 def _without_orphans(stored: Definition, changes: dict[str, Any]) -> bytes:

@@ -13,6 +13,7 @@ from scheduler_svc.api.job_edit import bench, edit
 from scheduler_svc.api.job_examples import EXAMPLES
 from scheduler_svc.api.job_find import is_name, no_job
 from scheduler_svc.api.job_view import put_view
+from scheduler_svc.api.namespace_egress import egress_of
 from scheduler_svc.api.route import (
     IF_MATCH,
     IF_NONE_MATCH,
@@ -65,7 +66,7 @@ async def _create(conn: Connection, call: Call, name: str) -> tuple[Reply, UUID 
         raise Invalid([Fault("", f"is no name: it must match {NAME_PATTERN}", parameter="id")])
     etag.check(call.headers, None)
     now_ms = call.deps.now_ms()
-    new = job_create.draft(call, now_ms)
+    new = job_create.draft(call, now_ms, await egress_of(conn, call.namespace))
     new = structs.replace(new, definition=_named(new.definition, name))
     if call.query["dry_run"]:
         shown = job_create.armed(new, now_ms)[0]
@@ -82,7 +83,8 @@ async def _create(conn: Connection, call: Call, name: str) -> tuple[Reply, UUID 
 async def _replace(conn: Connection, call: Call, locked: LockedJob) -> tuple[Reply, UUID | None]:
     """Replace a job; with the answer goes its id, or None where nothing was changed."""
     etag.check(call.headers, etag.of(locked.job.revision))
-    definition = read_definition(call.body, bench(call, locked))
+    narrower = await egress_of(conn, call.namespace)
+    definition = read_definition(call.body, bench(call, locked, narrower))
     if not looks_like_id(call.path["id"]):
         definition = _named(definition, call.path["id"])
     if call.query["dry_run"]:

@@ -23,6 +23,7 @@ TAGS = (
     ("runs", "What became of each occurrence."),
     ("backfills", "Ranges of past occurrences, sent at a rate."),
     ("schedules", "Try a schedule without saving it."),
+    ("namespaces", "What holds for all jobs of one."),
     ("replicas", "The processes of this service."),
     ("service", "Health, readiness, this document."),
     ("pages", "For people."),
@@ -40,6 +41,11 @@ PATH_PARAMETERS: dict[str, Json] = {
         "description": "The id of a run.",
         "schema": _UUID,
         "example": "019b8f3a-1c00-8a4e-9d3b-6f2c1e7a5b40",
+    },
+    "/namespaces/{": {
+        "description": "The name of a namespace.",
+        "schema": {"type": "string", "pattern": NAME_PATTERN},
+        "example": "default",
     },
     "/backfills/{": {
         "description": "The id of a backfill.",

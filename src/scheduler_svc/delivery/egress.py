@@ -17,6 +17,7 @@ from typing import NamedTuple
 from scheduler_svc.delivery.exchange import ExchangeOutcome
 from scheduler_svc.delivery.resolve import Directory
 from scheduler_svc.domain.egress import EgressRules, check_literal
+from scheduler_svc.domain.namespaces import NamespaceEgress
 from scheduler_svc.domain.url import Url
 
 DIALLED_MAX = 16  # addresses of one name
@@ -57,26 +58,34 @@ class Dialler:
         self._directory = directory
         self._preferred: OrderedDict[str, str] = OrderedDict()
 
-    async def dial(self, url: Url) -> Dialled:
-        """Open a TCP connection to a judged address of the URL's host, or raise Undialled."""
+    async def dial(self, url: Url, narrower: NamespaceEgress | None = None) -> Dialled:
+        """Open a TCP connection to a judged address of the URL's host, or raise Undialled.
+
+        `narrower` are the rules of a namespace; what either refuses is not dialled.
+        """
         refusal = check_literal(url, self._rules)
+        if refusal is None and narrower is not None:
+            refusal = narrower.refuse_url(url)
         if refusal is not None:
             raise Undialled("blocked", refusal)
         began = perf_counter()
-        addresses = [url.host] if url.literal else await self._judged_addresses(url)
+        addresses = [url.host] if url.literal else await self._judged_addresses(url, narrower)
         resolved = perf_counter()
         opened = await self._first_that_answers(url, addresses)
         connected = perf_counter()
         dns_ms = None if url.literal else (resolved - began) * 1000
         return Dialled(opened, dns_ms, (connected - resolved) * 1000)
 
-    async def _judged_addresses(self, url: Url) -> Sequence[str]:
+    async def _judged_addresses(self, url: Url, narrower: NamespaceEgress | None) -> Sequence[str]:
         try:
             addresses = await self._directory.look_up(url.host)
         except OSError:
             raise Undialled("connect_error", "name not found") from None
         for address in addresses:
-            if self._rules.refuse_address(address, url.port, name=url.host) is not None:
+            refusal = self._rules.refuse_address(address, url.port, name=url.host)
+            if refusal is None and narrower is not None:
+                refusal = narrower.refuse_address(address, url.port, name=url.host)
+            if refusal is not None:
                 raise Undialled("blocked", "the address of this name may not be called")
         if not addresses:
             raise Undialled("connect_error", "name not found")

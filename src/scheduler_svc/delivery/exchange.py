@@ -9,6 +9,7 @@ from typing import Literal
 
 import msgspec
 
+from scheduler_svc.domain.namespaces import NamespaceEgress
 from scheduler_svc.domain.url import Url
 
 # The sender's part of the attempt outcomes; the others are decided above.
@@ -43,6 +44,8 @@ class HttpRequest(msgspec.Struct, frozen=True, kw_only=True):
     redirects: int = 0
     # Connections are shared only between requests of one partition (a namespace, say).
     partition: str = ""
+    # What its namespace may call, of what the operator allows; None is all of that.
+    egress: NamespaceEgress | None = None
     # A target's own trust or client certificate; None is the sender's context.
     tls: ssl.SSLContext | None = None
 

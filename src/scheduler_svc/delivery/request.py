@@ -7,6 +7,7 @@ import msgspec
 from scheduler_svc.delivery.exchange import HttpRequest
 from scheduler_svc.delivery.prepare import JSON_TYPE, Prepared, by_name
 from scheduler_svc.domain.ids import instant_at
+from scheduler_svc.domain.namespaces import NamespaceEgress
 from scheduler_svc.domain.runs import Overrides
 
 CONNECT_SECONDS_MAX = 10.0
@@ -27,7 +28,12 @@ class Sending(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def request(
-    prepared: Prepared, sending: Sending, overrides: Overrides | None, *, capture_max: int
+    prepared: Prepared,
+    sending: Sending,
+    overrides: Overrides | None,
+    *,
+    capture_max: int,
+    egress: NamespaceEgress | None = None,
 ) -> HttpRequest:
     """Build the request of one attempt (DESIGN, "What the target receives")."""
     headers = dict(prepared.headers)
@@ -62,6 +68,7 @@ def request(
         capture_max=capture_max,
         redirects=prepared.redirects,
         partition=prepared.partition,
+        egress=egress,
     )
 
 

@@ -86,7 +86,7 @@ class Sender:
             return call.failed("blocked", "the method or a header can not be sent as it is")
         if self._pool.closed:
             return call.failed("connect_error", "the sender is closed")
-        origin = self._pool.origin((request.url.origin, request.partition, request.tls), loop)
+        origin = self._pool.origin(_key(request), loop)
         must_dial = origin.submit(call)
         while True:
             if must_dial:
@@ -132,7 +132,7 @@ class Sender:
         self, origin: Origin, request: HttpRequest, call: Call, loop: asyncio.AbstractEventLoop
     ) -> Connection:
         url = request.url
-        dialled = await self._dialler.dial(url)
+        dialled = await self._dialler.dial(url, request.egress)
         call.dial_timing = Timing(dns_ms=dialled.dns_ms, connect_ms=dialled.connect_ms)
         connection = Connection(loop, origin, self._head_bytes_max)
         began = perf_counter()
@@ -167,6 +167,13 @@ class Sender:
 
 def _dialler(rules: EgressRules, resolver: Resolver) -> egress.Dialler:
     return egress.Dialler(rules, Directory(resolver))
+
+
+def _key(request: HttpRequest) -> object:
+    """Name who may share a connection: equal in origin, namespace, trust and the rules it was
+    dialled by.
+    """
+    return (request.url.origin, request.partition, request.tls, request.egress)
 
 
 def _withdraw(call: Call, origin: Origin) -> None:

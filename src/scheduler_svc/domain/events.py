@@ -30,6 +30,7 @@ class EventName(StrEnum):
     BACKFILL_CREATED = "backfill.created"
     BACKFILL_COMPLETED = "backfill.completed"
     BACKFILL_CANCELLED = "backfill.cancelled"
+    NAMESPACE_UPDATED = "namespace.updated"
     REPLICA_STARTED = "replica.started"
     REPLICA_DRAINING = "replica.draining"
     REPLICA_STOPPED = "replica.stopped"

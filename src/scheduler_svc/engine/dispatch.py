@@ -99,7 +99,13 @@ async def _send(parts: Parts, held: HeldRun, started_ms: int) -> Exchange:
         trace=parts.random_bytes(TRACE_BYTES),
     )
     return await parts.sender.send(
-        request(job.prepared, sending, claim.overrides, capture_max=parts.limits.capture_max)
+        request(
+            job.prepared,
+            sending,
+            claim.overrides,
+            capture_max=parts.limits.capture_max,
+            egress=parts.namespaces.egress(job.prepared.partition),
+        )
     )
 
 

@@ -101,6 +101,7 @@ async def assembled(
         engine = _engine(settings, dsn, parts, clock)
         await _guard(parts, settings)
         await keep_days(parts, ahead=engine.partitions_ahead, retention_days=engine.retention_days)
+        await parts.namespaces.load(engine_pool)
         await beat(parts, engine.heart, clock, Outbox(parts))
         deps = _deps(
             settings, pool=api_pool, clock=clock, rules=rules, engine=engine, on_event=on_event

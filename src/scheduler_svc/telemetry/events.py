@@ -70,6 +70,9 @@ EVENTS: Mapping[EventName, Description] = MappingProxyType(
         _NAME.BACKFILL_CANCELLED: Description(
             _W, ("backfill_id", "job_id", "reason", "error"), "it makes no more runs"
         ),
+        _NAME.NAMESPACE_UPDATED: Description(
+            _I, ("namespace", "revision"), "its settings changed, or it got its first"
+        ),
         _NAME.REPLICA_STARTED: Description(_I, ("replica",), "it takes work"),
         _NAME.REPLICA_DRAINING: Description(
             _I, ("held",), "it claims no more and lets running attempts end"
