@@ -18,12 +18,14 @@ from scheduler_svc.api.check_target import (
     status_faults,
     target_faults,
 )
+from scheduler_svc.api.check_tls import kept_tls, tls_faults
 from scheduler_svc.api.wire_jobs import READ_ONLY
 from scheduler_svc.domain.duration import normal
 from scheduler_svc.domain.egress import EgressRules
 from scheduler_svc.domain.errors import Fault, Invalid
 from scheduler_svc.domain.ids import instant_at, looks_like_id
 from scheduler_svc.domain.jobs import Alerts, Definition, Misfire, Retry, Target
+from scheduler_svc.domain.key_box import KeyBox
 from scheduler_svc.domain.namespaces import NamespaceEgress
 from scheduler_svc.domain.schedule import Schedule
 from scheduler_svc.domain.schedule_check import check
@@ -41,6 +43,7 @@ class Bench(Struct, frozen=True, kw_only=True):
     narrower: NamespaceEgress | None = None
     """What the namespace may call, of what the operator allows."""
     stored: Definition | None = None
+    key_box: KeyBox | None = None
 
 
 def read_definition(raw: bytes, bench: Bench) -> Definition:
@@ -56,7 +59,7 @@ def read_definition(raw: bytes, bench: Bench) -> Definition:
 def _judged(definition: Definition, bench: Bench, faults: list[Fault]) -> Definition:
     schedule, schedule_faults = _schedule(definition.schedule, bench)
     faults += _under("/schedule", schedule_faults)
-    faults += _under("/target", target_faults(definition.target, bench.egress, bench.narrower))
+    faults += _under("/target", _target_faults(definition.target, bench))
     faults += _under("/retry", _retry_faults(definition.retry))
     faults += _under("/misfire", _misfire_faults(definition.misfire))
     faults += _under("/alerts", alert_faults(definition.alerts))
@@ -66,7 +69,7 @@ def _judged(definition: Definition, bench: Bench, faults: list[Fault]) -> Defini
     return structs.replace(
         definition,
         schedule=schedule,
-        target=structs.replace(definition.target, timeout=normal(definition.target.timeout)),
+        target=_normal_target(definition.target, bench),
         retry=_normal_retry(definition.retry),
         misfire=_normal_misfire(definition.misfire),
         alerts=structs.replace(definition.alerts, late_after=normal(definition.alerts.late_after)),
@@ -80,7 +83,7 @@ def _part_faults(document: Any, bench: Bench) -> Iterator[Fault]:
     if (schedule := _part(document, "schedule", Schedule)) is not None:
         yield from _under("/schedule", _schedule(schedule, bench)[1])
     if (target := _part(document, "target", Target)) is not None:
-        yield from _under("/target", target_faults(target, bench.egress, bench.narrower))
+        yield from _under("/target", _target_faults(target, bench))
     if (retry := _part(document, "retry", Retry)) is not None:
         yield from _under("/retry", _retry_faults(retry))
     if (misfire := _part(document, "misfire", Misfire)) is not None:
@@ -121,6 +124,21 @@ def known_instants(schedule: Schedule) -> frozenset[datetime]:
 def _under(pointer: str, faults: Any) -> Iterator[Fault]:
     for fault in faults:
         yield fault._replace(pointer=pointer + fault.pointer)
+
+
+def _target_faults(target: Target, bench: Bench) -> Iterator[Fault]:
+    yield from target_faults(target, bench.egress, bench.narrower)
+    now = instant_at(bench.now_ms)
+    faults = tls_faults(target, stored=bench.stored, box=bench.key_box, now=now)
+    yield from _under("/tls", faults)
+
+
+def _normal_target(target: Target, bench: Bench) -> Target:
+    return structs.replace(
+        target,
+        timeout=normal(target.timeout),
+        tls=kept_tls(target.tls, stored=bench.stored, box=bench.key_box),
+    )
 
 
 def _retry_faults(retry: Retry) -> Iterator[Fault]:

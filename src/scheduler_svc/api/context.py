@@ -12,6 +12,7 @@ from starlette.datastructures import Headers
 
 from scheduler_svc.domain.egress import EgressRules
 from scheduler_svc.domain.events import OnEvent, ignore
+from scheduler_svc.domain.key_box import KeyBox
 from scheduler_svc.store.pool import Pool
 
 
@@ -78,6 +79,8 @@ class Deps(Struct, frozen=True, kw_only=True):
     now_ms: Callable[[], int]
     random_bytes: Callable[[int], bytes]
     egress: EgressRules
+    key_box: KeyBox | None = None
+    """Seals the private keys of targets; without one they are refused."""
     ready: Callable[[], Awaitable[Readiness]]
     version: str
     namespace: str = "default"

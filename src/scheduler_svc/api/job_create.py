@@ -30,6 +30,7 @@ def draft(call: Call, now_ms: int, narrower: NamespaceEgress | None = None) -> J
         created_at=now,
         egress=call.deps.egress,
         narrower=narrower,
+        key_box=call.deps.key_box,
     )
     definition = read_definition(call.body, bench)
     return Job(

@@ -47,6 +47,7 @@ def bench(call: Call, locked: LockedJob, narrower: NamespaceEgress | None = None
         created_at=locked.job.created_at,
         egress=call.deps.egress,
         narrower=narrower,
+        key_box=call.deps.key_box,
         stored=locked.job.definition,
     )
 

@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 from msgspec import Meta, Raw, json
 
 from scheduler_svc.api import etag
+from scheduler_svc.api.check_tls import masked
 from scheduler_svc.api.context import Call, Reply
 from scheduler_svc.api.job_examples import JOB
 from scheduler_svc.api.job_find import find_job
@@ -34,7 +35,7 @@ async def get_job(call: Call) -> Reply:
     if etag.not_modified(call.headers, tag):
         return Reply(status=304, headers={"ETag": tag})
     if call.query["view"] == "spec":
-        return Reply(body=Raw(json.encode(job.definition)), headers={"ETag": tag})
+        return Reply(body=Raw(json.encode(masked(job.definition))), headers={"ETag": tag})
     return Reply(body=job_view(job, now_ms=call.deps.now_ms()), headers={"ETag": tag})
 
 

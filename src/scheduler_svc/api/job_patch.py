@@ -6,6 +6,7 @@ import msgspec
 
 from scheduler_svc.api import etag, handover, herd
 from scheduler_svc.api.check_definition import read_definition
+from scheduler_svc.api.check_tls import masked
 from scheduler_svc.api.context import Call, Reply
 from scheduler_svc.api.job_change import LockedJob, lock_job
 from scheduler_svc.api.job_compare import comparison, would_be
@@ -71,7 +72,7 @@ def _read_patch(raw: bytes) -> dict[str, Any]:
 def _merged(
     call: Call, locked: LockedJob, changes: dict[str, Any], narrower: NamespaceEgress | None
 ) -> Definition:
-    stored = _without_orphans(locked.job.definition, changes)
+    stored = _without_orphans(masked(locked.job.definition), changes)
     return read_definition(merge(stored, call.body), bench(call, locked, narrower))
 
 

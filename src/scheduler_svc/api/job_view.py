@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Sequence
 from functools import lru_cache
 
+from scheduler_svc.api.check_tls import masked_target
 from scheduler_svc.api.wire import stamp, stamp_ms, stamp_or_none
 from scheduler_svc.api.wire_jobs import (
     Job,
@@ -48,7 +49,7 @@ def job_view(
         description=definition.description,
         labels=definition.labels,
         schedule=definition.schedule,
-        target=definition.target,
+        target=masked_target(definition.target),
         retry=definition.retry,
         misfire=definition.misfire,
         overlap=definition.overlap,

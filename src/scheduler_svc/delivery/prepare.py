@@ -7,6 +7,7 @@ import base64
 
 import msgspec
 
+from scheduler_svc.delivery.trust import Trust, trust_of
 from scheduler_svc.domain.duration import milliseconds
 from scheduler_svc.domain.jobs import NO_BODY, Definition
 from scheduler_svc.domain.url import Url, parse_url
@@ -29,6 +30,7 @@ class Prepared(msgspec.Struct, frozen=True):
     redirects: int
     partition: str
     redact: frozenset[str]
+    tls: Trust | None = None
 
 
 def prepare(definition: Definition, *, namespace: str, version: str) -> Prepared:
@@ -50,6 +52,7 @@ def prepare(definition: Definition, *, namespace: str, version: str) -> Prepared
         timeout=milliseconds(target.timeout) / 1000,
         redirects=target.redirects,
         partition=namespace,
+        tls=trust_of(target.tls),
         redact=SECRET_HEADERS | {name.lower() for name in target.redact.headers},
     )
 

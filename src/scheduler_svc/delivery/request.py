@@ -69,6 +69,7 @@ def request(
         redirects=prepared.redirects,
         partition=prepared.partition,
         egress=egress,
+        tls=prepared.tls,
     )
 
 

@@ -110,6 +110,11 @@ class ResponseReader:
         else:
             self._end("protocol_error", "connection ended inside the response body")
 
+    def refuse(self, error: str) -> None:
+        """Judge an end that TLS gave a reason for; a response that had begun stays what it is."""
+        if self.outcome == "connect_error":
+            self._end("tls_error", error)
+
     def time_out(self) -> None:
         phase = "the first byte" if self.untouched else "the end of the response"
         self._end("timeout", f"time limit reached before {phase}")

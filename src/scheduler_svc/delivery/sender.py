@@ -19,11 +19,14 @@ from scheduler_svc.delivery.exchange import REDIRECTS_MAX, Exchange, HttpRequest
 from scheduler_svc.delivery.origin import Origin, Pool
 from scheduler_svc.delivery.redirect import next_hop
 from scheduler_svc.delivery.resolve import Directory, Resolver, system_resolver
+from scheduler_svc.delivery.trust import Contexts
 from scheduler_svc.delivery.wire import serialise
 from scheduler_svc.domain.egress import EgressRules
+from scheduler_svc.domain.key_box import KeyBox, KeyLocked
 from scheduler_svc.domain.url import UrlRefused
 
 TLS_GOODBYE_SECONDS = 1.0
+KEY_LOCKED = "the key of the target's certificate can not be opened with SCHEDULER_SECRET_KEYS"
 
 
 class Sender:
@@ -38,6 +41,7 @@ class Sender:
         idle_max: int = 1000,
         head_bytes_max: int = 65536,
         ca_file: str | None = None,
+        key_box: KeyBox | None = None,
         resolver: Resolver = system_resolver,
     ) -> None:
         self._pool = Pool(
@@ -47,8 +51,7 @@ class Sender:
         )
         self._dialler = _dialler(egress, resolver)
         self._head_bytes_max = head_bytes_max
-        self._ca_file = ca_file
-        self._tls: ssl.SSLContext | None = None
+        self._contexts = Contexts(ca_file, key_box)
 
     def send(self, request: HttpRequest) -> Coroutine[Any, Any, Exchange]:
         """Make the call; a cancelled one closes its connection and raises CancelledError."""
@@ -117,6 +120,8 @@ class Sender:
             failure = call.failed("timeout", "time limit reached before the connection was made")
         except ssl.SSLError as fault:
             failure = call.failed("tls_error", tls.reason(fault))
+        except KeyLocked:
+            failure = call.failed("tls_error", KEY_LOCKED)
         except OSError as fault:
             failure = call.failed("connect_error", egress.reason(fault))
         except BaseException:
@@ -137,12 +142,14 @@ class Sender:
         connection = Connection(loop, origin, self._head_bytes_max)
         began = perf_counter()
         secured = url.scheme == "https"
+        name = url.host if request.tls is None else request.tls.server_name or url.host
         try:
+            context = await self._contexts.context(request.tls) if secured else None
             await loop.create_connection(
                 lambda: connection,
                 sock=dialled.socket,
-                ssl=(request.tls or self._trust()) if secured else None,
-                server_hostname=url.host if secured else None,
+                ssl=context,
+                server_hostname=name if secured else None,
                 ssl_handshake_timeout=request.connect_timeout if secured else None,
                 ssl_shutdown_timeout=TLS_GOODBYE_SECONDS if secured else None,
             )
@@ -158,12 +165,6 @@ class Sender:
             call.dial_timing = msgspec.structs.replace(call.dial_timing, tls_ms=tls_ms)
         return connection
 
-    def _trust(self) -> ssl.SSLContext:
-        """Make the context on first use: reading the system's authorities takes a while."""
-        if self._tls is None:
-            self._tls = tls.client_context(self._ca_file)
-        return self._tls
-
 
 def _dialler(rules: EgressRules, resolver: Resolver) -> egress.Dialler:
     return egress.Dialler(rules, Directory(resolver))
@@ -173,7 +174,8 @@ def _key(request: HttpRequest) -> object:
     """Name who may share a connection: equal in origin, namespace, trust and the rules it was
     dialled by.
     """
-    return (request.url.origin, request.partition, request.tls, request.egress)
+    trust = None if request.tls is None else request.tls.identity
+    return (request.url.origin, request.partition, trust, request.egress)
 
 
 def _withdraw(call: Call, origin: Origin) -> None:
