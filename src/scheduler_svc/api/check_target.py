@@ -10,6 +10,7 @@ from collections.abc import Iterator, Sequence
 from msgspec import UNSET
 
 from scheduler_svc.api.check_headers import header_faults
+from scheduler_svc.api.check_redact import redact_faults
 from scheduler_svc.domain.duration import milliseconds
 from scheduler_svc.domain.egress import EgressRules, check_literal
 from scheduler_svc.domain.errors import Fault
@@ -32,6 +33,7 @@ def target_faults(
     yield from _body_faults(target)
     yield from duration_faults("/timeout", target.timeout, TIMEOUT_MIN_MS, TIMEOUT_MAX_MS)
     yield from status_faults("/success_status", target.success_status)
+    yield from redact_faults(target.redact, "/redact")
     yield from _missing_faults(target)
 
 

@@ -10,12 +10,10 @@ import msgspec
 from scheduler_svc.delivery.trust import Trust, trust_of
 from scheduler_svc.domain.duration import milliseconds
 from scheduler_svc.domain.jobs import NO_BODY, Definition
+from scheduler_svc.domain.redaction import Redaction, redaction_of
 from scheduler_svc.domain.url import Url, parse_url
 
 JSON_TYPE = (b"Content-Type", b"application/json")
-SECRET_HEADERS = frozenset(
-    {"authorization", "cookie", "set-cookie", "proxy-authorization", "proxy-authenticate"}
-)
 
 
 class Prepared(msgspec.Struct, frozen=True):
@@ -29,7 +27,7 @@ class Prepared(msgspec.Struct, frozen=True):
     timeout: float
     redirects: int
     partition: str
-    redact: frozenset[str]
+    redact: Redaction
     tls: Trust | None = None
 
 
@@ -53,7 +51,7 @@ def prepare(definition: Definition, *, namespace: str, version: str) -> Prepared
         redirects=target.redirects,
         partition=namespace,
         tls=trust_of(target.tls),
-        redact=SECRET_HEADERS | {name.lower() for name in target.redact.headers},
+        redact=redaction_of(target.redact.headers, target.redact.pointers),
     )
 
 

@@ -43,8 +43,16 @@ class _Part(Struct, frozen=True, forbid_unknown_fields=True):
 class Redact(_Part, frozen=True, kw_only=True):
     """What captured responses never show."""
 
-    headers: Annotated[list[str], Meta(max_length=50)] = []
-    pointers: Annotated[list[str], Meta(max_length=50)] = []
+    headers: Annotated[
+        list[str], Meta(max_length=50, description="Names, beside those that are masked always.")
+    ] = []
+    pointers: Annotated[
+        list[str],
+        Meta(
+            max_length=50,
+            description="Parts of a JSON body (RFC 6901, with `*` for every member or element).",
+        ),
+    ] = []
 
 
 class Tls(_Part, frozen=True, kw_only=True):
