@@ -75,7 +75,7 @@ class ResponseReader:
         return [(name.decode("latin-1"), value.decode("latin-1")) for name, value in self._headers]
 
     def body(self) -> bytes:
-        return b"".join(self._body)[: self._capture_max]
+        return b"".join(self._body)
 
     def release(self) -> None:
         """Part with the parser, which holds this object as this object holds it."""
@@ -204,11 +204,13 @@ class ResponseReader:
     def on_body(self, part: bytes) -> None:
         if self.outcome is not None:
             self._stop(self.outcome, self.error)
-        self._body.append(part)
+        room = self._capture_max - self._body_length
         self._body_length += len(part)
-        if self._body_length > self._capture_max:
+        if room < len(part):
+            self._body.append(part[:room])  # a copy: the whole piece may be thirty times that
             self.truncated = True
             self._stop("ok", None)
+        self._body.append(part)
 
     def on_message_complete(self) -> None:
         if self.status is not None and self.outcome is None:
