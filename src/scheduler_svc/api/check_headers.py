@@ -24,6 +24,8 @@ _RESERVED = frozenset(
         # Ours to say.
         "host",
         "content-length",
+        # Nothing is ever decompressed, so nothing compressed is asked for.
+        "accept-encoding",
         "expect",
         "traceparent",
         "idempotency-key",
