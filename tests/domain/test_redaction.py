@@ -89,7 +89,4 @@ def test_headers_that_carry_secrets_are_known_by_their_names() -> None:
 
 
 def test_a_target_adds_names_in_any_case() -> None:
-    rules = redaction_of(["X-Account"], [])
-    assert rules.hides("x-account")
-    assert rules.hides("set-cookie")
-    assert not rules.hides("x-other")
+    assert redaction_of(["X-Account", "x-b"], []).headers == {"x-account", "x-b"}

@@ -7,12 +7,13 @@ complete JSON with those parts masked: what can not be looked into is not kept a
 
 import base64
 import re
+from functools import lru_cache
 
 import msgspec
 
 from scheduler_svc.delivery.exchange import Exchange
 from scheduler_svc.domain.key_box import MASK
-from scheduler_svc.domain.redaction import Redaction, mask_parts
+from scheduler_svc.domain.redaction import Redaction, is_secret, mask_parts
 from scheduler_svc.domain.runs import CapturedResponse
 
 TEXTUAL = re.compile(
@@ -30,6 +31,8 @@ CODECS = {
     "us-ascii": "ascii",
     "ascii": "ascii",
 }
+UNSAID = "utf_8"  # a codec, and a name that no answer gives it
+TWO_TYPES = ""  # of two types none counts
 CUT = "not kept: the body is not complete, so redact.pointers can not be applied"
 COMPRESSED = "not kept: the body is compressed, so redact.pointers can not be applied"
 NO_JSON = "not kept: the body is no JSON, so redact.pointers can not be applied"
@@ -37,9 +40,20 @@ NO_JSON = "not kept: the body is no JSON, so redact.pointers can not be applied"
 
 def captured(exchange: Exchange, redaction: Redaction) -> CapturedResponse:
     """Make the record of an answer's head and body, with what is secret masked."""
-    body, encoded, omitted = _body(exchange, redaction)
+    headers: dict[str, str] = {}
+    kind, is_compressed = None, False
+    for name, value in exchange.headers:
+        key = name.lower()
+        shown = MASK if key in redaction.headers or is_secret(key) else value
+        headers[key] = f"{headers[key]}, {shown}" if key in headers else shown
+        if key == "content-type":
+            kind = value if kind is None else TWO_TYPES
+        elif key == "content-encoding" and value.strip().lower() != "identity":
+            is_compressed = True
+    codec = None if is_compressed else _codec(kind)
+    body, encoded, omitted = _body(exchange, redaction, codec, is_compressed=is_compressed)
     return CapturedResponse(
-        headers=_headers(exchange, redaction),
+        headers=headers,
         body=body,
         body_base64=encoded,
         truncated=exchange.truncated,
@@ -47,21 +61,12 @@ def captured(exchange: Exchange, redaction: Redaction) -> CapturedResponse:
     )
 
 
-def _headers(exchange: Exchange, redaction: Redaction) -> dict[str, str]:
-    headers: dict[str, str] = {}
-    for name, value in exchange.headers:
-        key = name.lower()
-        shown = MASK if redaction.hides(key) else value
-        headers[key] = f"{headers[key]}, {shown}" if key in headers else shown
-    return headers
-
-
-def _body(exchange: Exchange, redaction: Redaction) -> tuple[str | None, str | None, str | None]:
+def _body(
+    exchange: Exchange, redaction: Redaction, codec: str | None, *, is_compressed: bool
+) -> tuple[str | None, str | None, str | None]:
     """Answer the body as text, or as base64, or why it is not kept."""
     if not exchange.body:
         return "", None, None
-    is_compressed = any(value != "identity" for value in _values(exchange, "content-encoding"))
-    codec = None if is_compressed else _codec(exchange)
     if redaction.pointers:
         return _redacted(exchange, redaction, codec or "utf-8", is_compressed=is_compressed)
     text = None if codec is None else _decoded(exchange, codec)
@@ -86,20 +91,24 @@ def _redacted(
         return None, None, NO_JSON
 
 
-def _codec(exchange: Exchange) -> str | None:
-    """Answer the codec of a textual body; None for what is to be kept as bytes."""
-    types = _values(exchange, "content-type")
-    if not types:
-        # Nothing is said: what reads as text is text.
-        return None if b"\0" in exchange.body else "utf-8"
-    kind, _, _ = types[0].partition(";")
-    if len(types) > 1 or not TEXTUAL.fullmatch(kind.strip()):
+@lru_cache(maxsize=1024)
+def _codec(content_type: str | None) -> str | None:
+    """Answer the codec of a textual body; None for what is to be kept as bytes.
+
+    Where nothing is said, what reads as text is text.
+    """
+    if content_type is None:
+        return UNSAID
+    lowered = content_type.lower()
+    if not TEXTUAL.fullmatch(lowered.partition(";")[0].strip()):
         return None
-    charset = CHARSET.search(types[0])
+    charset = CHARSET.search(lowered)
     return "utf-8" if charset is None else CODECS.get(charset[1])
 
 
 def _decoded(exchange: Exchange, codec: str) -> str | None:
+    if codec == UNSAID and b"\0" in exchange.body:
+        return None
     try:
         return exchange.body.decode(codec)
     except UnicodeDecodeError as fault:
@@ -107,7 +116,3 @@ def _decoded(exchange: Exchange, codec: str) -> str | None:
         if exchange.truncated and fault.start >= len(exchange.body) - 3:
             return exchange.body[: fault.start].decode(codec)
         return None
-
-
-def _values(exchange: Exchange, header: str) -> list[str]:
-    return [value.strip().lower() for name, value in exchange.headers if name.lower() == header]

@@ -89,6 +89,8 @@ class EgressRules(msgspec.Struct, frozen=True):
     allow: tuple[Entry, ...] = ()
     deny: tuple[Entry, ...] = ()
     own: tuple[Entry, ...] = ()
+    own_everywhere: frozenset[int] = frozenset()
+    """Ports that we listen on at every address of this machine, whatever these are."""
 
     @classmethod
     def parse(
@@ -99,10 +101,12 @@ class EgressRules(msgspec.Struct, frozen=True):
         own: Iterable[tuple[str, int]] = (),
     ) -> "EgressRules":
         """Read the lists as settings spell them; ValueError names the entry it can not read."""
+        own = list(own)
         return cls(
             tuple(parse_entry(text) for text in allow),
             tuple(parse_entry(text) for text in deny),
             tuple(entry for host, port in own for entry in _own_entries(host, port)),
+            frozenset(port for host, port in own if _is_everywhere(host)),
         )
 
     def refuse_name(self, host: str, port: int) -> str | None:
@@ -197,6 +201,13 @@ def _own_entries(host: str, port: int) -> Iterable[Entry]:
         yield Entry(network=ip_network("::1/128"), port=port)
     else:
         yield Entry(network=ip_network(unwrap(address)), port=port)
+
+
+def _is_everywhere(host: str) -> bool:
+    try:
+        return ip_address(host).is_unspecified
+    except ValueError:
+        return False
 
 
 def _listed(entries: Iterable[Entry], host: str, port: int) -> bool:

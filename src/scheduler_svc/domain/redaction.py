@@ -34,10 +34,6 @@ class Redaction(Struct, frozen=True):
     headers: frozenset[str] = frozenset()
     pointers: tuple[Steps, ...] = ()
 
-    def hides(self, header: str) -> bool:
-        """Tell whether the value of a header, named in lower case, is masked."""
-        return header in self.headers or is_secret(header)
-
 
 @lru_cache(maxsize=4096)
 def is_secret(header: str) -> bool:
