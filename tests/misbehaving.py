@@ -17,7 +17,7 @@ BOMB = gzip.compress(bytes(1 << 24))
 
 # name: (behaviour, outcome, status, a part of the error)
 FAULTS: dict[str, tuple[Behaviour, str, int | None, str]] = {
-    "silent": (silence(), "timeout", None, "first byte"),
+    "is silent": (silence(), "timeout", None, "first byte"),
     "stops in the status line": (silence(b"HTTP/1.1 2"), "timeout", None, "end of the response"),
     "stops in the headers": (silence(HEAD + b"X: y\r\n"), "timeout", None, "end of the response"),
     "stops after 100": (silence(b"HTTP/1.1 100 Continue\r\n\r\n"), "timeout", None, "end"),
@@ -172,7 +172,7 @@ FAULTS: dict[str, tuple[Behaviour, str, int | None, str]] = {
         )
         for length in (b"-1", b"+3", b"1e9", b"0x3", b"3, 3", b"abc", b"9" * 30)
     },
-    "says chunked twice removed": (
+    "names a transfer coding that is none": (
         raw(HEAD + b"Transfer-Encoding: xchunked\r\nContent-Length: 2\r\n\r\nok"),
         "protocol_error",
         None,
