@@ -1,6 +1,7 @@
 """`target.tls` over HTTP: judged whole, its key sealed and masked, and kept by the mask."""
 
 import datetime as dt
+import time
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -13,7 +14,7 @@ from cryptography.hazmat.primitives.asymmetric import dsa, ec, ed25519, rsa
 from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes
 from msgspec import structs
 
-from factories import MORNING_MS, Clock, body
+from factories import Clock, body
 from pem import SEALED, Box, ca_of, chain_of, key_of
 from scheduler_svc.api.app import build_app
 from scheduler_svc.api.context import Deps
@@ -316,9 +317,10 @@ async def test_tls_for_a_plain_address_is_refused_rather_than_without_effect(
 async def test_a_certificate_that_ran_out_since_does_not_keep_its_job_from_being_edited(
     sealed: httpx2.AsyncClient, clock: Clock
 ) -> None:
-    await put(sealed, FULL)
-    clock.ms = MORNING_MS + 200 * 366 * 86_400_000  # whatever trustme thinks is long
-    edited = {**FULL, "key": "***", "server_name": "other.example"}
+    brief = {**FULL, "certificate": _renewed(LEAF)}
+    await put(sealed, brief)
+    clock.ms = time.time_ns() // 1_000_000 + 10 * 86_400_000
+    edited = {**brief, "key": "***", "server_name": "other.example"}
     answer = await sealed.put("/jobs/secured", json=job(edited))
     assert answer.status_code == 200, answer.text
     again = {**edited, "certificate": _renewed(LEAF)}

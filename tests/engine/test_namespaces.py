@@ -101,7 +101,7 @@ async def test_nothing_is_read_while_nothing_has_changed(engine_pool: Pool) -> N
     assert settings is not None
     assert settings.alerts is not None
     assert settings.alerts.failures_in_row == 7
-    await engine_pool.execute("UPDATE namespaces SET settings = '{}'")  # behind its back
+    await engine_pool.execute("UPDATE namespaces SET name = 'renamed'")  # behind its back
     await known.load(engine_pool)
     assert known.settings("default") is settings
 

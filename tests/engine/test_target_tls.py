@@ -2,6 +2,7 @@
 
 import ssl
 
+import msgspec
 import trustme
 
 from pem import ca_of
@@ -36,3 +37,11 @@ async def test_a_target_is_verified_by_the_authority_that_its_job_names(engine_p
             "misnamed": "failed",
             "stranger": "failed",
         }
+        # How long each phase took is part of the record, of what came to nothing too.
+        for name, phases in (
+            ("own", {"connect_ms", "tls_ms", "first_byte_ms"}),
+            ("stranger", {"connect_ms"}),
+        ):
+            (attempt,) = (await rig.run(told[name]))["attempts"]
+            timing = msgspec.json.decode(attempt)["timing"]
+            assert {phase for phase, took in timing.items() if took is not None} == phases

@@ -1,8 +1,8 @@
 """A target's own trust and identity, and the TLS contexts made of them: once, and shared by equals.
 
-A context is made on a thread when the first connection needs it, one at a time, and kept while
-it is among the last CONTEXTS_MAX used. Keys stay sealed until then. Nothing here switches
-verification off.
+A context is made on a thread when the first connection needs it, for reading the system's
+authorities takes 20 ms; one at a time, and kept while it is among the last CONTEXTS_MAX used. Keys
+stay sealed until then. Nothing here switches verification off.
 """
 
 import asyncio
@@ -51,37 +51,41 @@ class Contexts:
     def __init__(self, ca_file: str | None, key_box: KeyBox | None) -> None:
         self._ca_file = ca_file
         self._key_box = key_box
-        self._own: ssl.SSLContext | None = None
+        self._own: ssl.SSLContext | None = None  # of all targets that say nothing
         self._known: OrderedDict[bytes, ssl.SSLContext] = OrderedDict()
         self._making = asyncio.Lock()
 
     async def context(self, trust: Trust | None) -> ssl.SSLContext:
         """Return the context of a target; raise KeyLocked, or ssl.SSLError where it can be none."""
-        if trust is None:
-            return self._sender_s()
-        known = self._known.get(trust.identity)
+        known = self._find(trust)
         if known is None:
             async with self._making:
-                known = self._known.get(trust.identity)
+                known = self._find(trust)
                 if known is None:
                     known = await asyncio.to_thread(self._make, trust)
-                    self._keep(trust.identity, known)
-        self._known.move_to_end(trust.identity)
+                    self._keep(trust, known)
         return known
 
-    def _sender_s(self) -> ssl.SSLContext:
-        """Make the sender's own on first use: reading the system's authorities takes a while."""
-        if self._own is None:
-            self._own = client_context(self._ca_file)
-        return self._own
+    def _find(self, trust: Trust | None) -> ssl.SSLContext | None:
+        if trust is None:
+            return self._own
+        known = self._known.get(trust.identity)
+        if known is not None:
+            self._known.move_to_end(trust.identity)
+        return known
 
-    def _make(self, trust: Trust) -> ssl.SSLContext:
+    def _make(self, trust: Trust | None) -> ssl.SSLContext:
+        if trust is None:
+            return client_context(self._ca_file)
         key = None if trust.key is None else open_key(self._key_box, trust.key)
         return target_context(
             ca=trust.ca, ca_file=self._ca_file, certificate=trust.certificate, key=key
         )
 
-    def _keep(self, identity: bytes, context: ssl.SSLContext) -> None:
-        self._known[identity] = context
+    def _keep(self, trust: Trust | None, context: ssl.SSLContext) -> None:
+        if trust is None:
+            self._own = context
+            return
+        self._known[trust.identity] = context
         if len(self._known) > CONTEXTS_MAX:
             self._known.popitem(last=False)

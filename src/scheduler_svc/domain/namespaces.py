@@ -17,8 +17,8 @@ from scheduler_svc.domain.url import Url
 
 ENTRIES_MAX = 200
 NAMESPACES_MAX = 10_000
-NOT_LISTED = "is not on the allow list of its namespace"
-LISTED = "is on the deny list of its namespace"
+NOT_LISTED = "this target is not on the allow list of its namespace"
+LISTED = "this target is on the deny list of its namespace"
 
 EntryText = Annotated[
     str,

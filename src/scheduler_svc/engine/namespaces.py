@@ -5,6 +5,8 @@ changed. Asking for a namespace reads a dictionary and never the database. While
 away the last that was known holds: nobody could have changed it either.
 """
 
+import asyncio
+
 import msgspec
 
 from scheduler_svc.domain.namespaces import NamespaceEgress, NamespaceSettings, egress_of
@@ -58,6 +60,8 @@ class KnownNamespaces:
             before = self._known.get(one.name)
             same = before is not None and before.revision == one.revision
             known[one.name] = before if same and before else _read(one.revision, one.settings)
+            if not same:
+                await asyncio.sleep(0)  # the loop also fires timers, and many lists are work
         self._known, self._mark = known, mark
 
 
