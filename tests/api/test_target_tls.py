@@ -225,6 +225,16 @@ SMALL = rsa.generate_private_key(65537, 1024)
 ODD_CURVE = ec.generate_private_key(ec.SECP256K1())
 DSA = dsa.generate_private_key(2048)
 
+RSA = rsa.generate_private_key(65537, 2048)
+BROKEN = rsa.RSAPrivateNumbers(
+    **{
+        **{part: getattr(RSA.private_numbers(), part) for part in ("p", "q", "dmq1", "iqmp")},
+        "d": 3,
+        "dmp1": 3,
+        "public_numbers": RSA.public_key().public_numbers(),
+    }
+).private_key(unsafe_skip_rsa_key_validation=True)
+
 FAULTS: list[tuple[str, Any, dict[str, str]]] = [
     ("nothing", {}, {"": "says nothing"}),
     ("unknown", {"verify": False}, {"/verify": "unknown field"}),
@@ -242,6 +252,11 @@ FAULTS: list[tuple[str, Any, dict[str, str]]] = [
     ("a key alone", {"key": FULL["key"]}, {"/certificate": "is needed"}),
     ("the mask of nothing", {**FULL, "key": "***"}, {"/key": "there is none"}),
     ("another key", {**FULL, "key": key_of(OTHER)}, {"/key": "belong together"}),
+    (
+        "a key that signs wrongly",
+        {**FULL, "certificate": _signed(RSA), "key": _pem(BROKEN)},
+        {"/key": "belong together"},
+    ),
     ("a broken key", {**FULL, "key": FULL["key"].replace(SECRET, "AAAA")}, {"/key": "no private"}),
     ("a public key", {**FULL, "key": FULL["certificate"]}, {"/key": "no private key"}),
     (

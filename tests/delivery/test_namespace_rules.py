@@ -62,6 +62,30 @@ async def test_a_call_goes_where_both_the_operator_and_its_namespace_agree(
             assert receiver.connections == (outcome == "ok")
 
 
+@pytest.mark.parametrize(
+    ("allow", "deny", "outcome"),
+    [
+        (["127.0.0.0/8"], [], "ok"),
+        ([":{port}"], [], "ok"),
+        ([], [":1"], "ok"),
+        ([], [":{port}"], "blocked"),
+        ([], ["127.0.0.1:{port}"], "blocked"),
+        ([HOST], [], "blocked"),
+        ([":1"], [], "blocked"),
+    ],
+)
+@both_loops
+async def test_an_address_in_the_url_is_judged_by_networks_and_ports(
+    allow: list[str], deny: list[str], outcome: str
+) -> None:
+    async with receiving() as receiver, sending(egress=OPERATOR) as sender:
+        rules = narrowing(
+            [text.format(port=receiver.port) for text in allow],
+            [text.format(port=receiver.port) for text in deny],
+        )
+        assert (await sender.send(call(receiver.url(), egress=rules))).outcome == outcome
+
+
 @pytest.mark.parametrize("addresses", [["127.0.0.1", "127.0.0.2"], ["127.0.0.2", "127.0.0.1"]])
 @both_loops
 async def test_one_address_outside_of_the_namespace_is_enough(addresses: list[str]) -> None:
