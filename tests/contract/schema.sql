@@ -72,6 +72,15 @@ CREATE TABLE public.jobs (
     CONSTRAINT jobs_state_check CHECK ((state = ANY (ARRAY['active'::text, 'paused'::text, 'completed'::text])))
 );
 
+CREATE TABLE public.namespaces (
+    name text NOT NULL,
+    settings json NOT NULL,
+    revision integer NOT NULL,
+    created_at timestamp with time zone NOT NULL,
+    updated_at timestamp with time zone NOT NULL,
+    CONSTRAINT namespaces_revision_check CHECK ((revision > 0))
+);
+
 CREATE TABLE public.replicas (
     id uuid NOT NULL,
     host text NOT NULL,
@@ -211,6 +220,9 @@ ALTER TABLE ONLY public.job_timers
 
 ALTER TABLE ONLY public.jobs
     ADD CONSTRAINT jobs_pkey PRIMARY KEY (id);
+
+ALTER TABLE ONLY public.namespaces
+    ADD CONSTRAINT namespaces_pkey PRIMARY KEY (name);
 
 ALTER TABLE ONLY public.replicas
     ADD CONSTRAINT replicas_pkey PRIMARY KEY (id);

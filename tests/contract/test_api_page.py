@@ -40,10 +40,17 @@ def test_the_page_shows_the_tables_as_the_code_has_them(mark: str, made: Callabl
 
 
 async def test_each_job_on_the_page_can_be_created(http: httpx2.AsyncClient) -> None:
-    assert len(examples("create")) == 2
+    assert len(examples("create")) == 3
     for example in examples("create"):
         answer = await http.post("/jobs", json=example)
         assert answer.status_code == 201, answer.text
+
+
+async def test_the_namespace_on_the_page_can_be_put(http: httpx2.AsyncClient) -> None:
+    (example,) = examples("namespace")
+    answer = await http.put("/namespaces/default", json=example)
+    assert answer.status_code == 201, answer.text
+    assert {name: answer.json()[name] for name in example} == example
 
 
 async def test_the_preview_on_the_page_works(http: httpx2.AsyncClient) -> None:

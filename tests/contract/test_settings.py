@@ -94,6 +94,28 @@ def test_all_faults_are_told_at_once_under_the_names_of_the_variables() -> None:
     }
 
 
+def test_every_entry_of_the_egress_lists_that_can_not_be_read_is_told_at_once() -> None:
+    with pytest.raises(SettingsRefused) as refused:
+        load(
+            DATABASE
+            | {
+                "SCHEDULER_EGRESS_ALLOW": "10.0.0.0/8, fd00::/8:443, 10.0.0.1/8,*.svc.example:8443",
+                "SCHEDULER_EGRESS_DENY": ":99999,[fd00::/8]:443,,http://a/",
+                "SCHEDULER_PORT": "x",
+            }
+        )
+    told = [(fault.name, fault.detail) for fault in refused.value.faults]
+    assert [name for name, _ in told] == [
+        "SCHEDULER_PORT",
+        *["SCHEDULER_EGRESS_ALLOW"] * 2,
+        *["SCHEDULER_EGRESS_DENY"] * 2,
+    ]
+    for entry, (_, detail) in zip(
+        ("fd00::/8:443", "10.0.0.1/8", ":99999", "http://a/"), told[1:], strict=True
+    ):
+        assert entry in detail
+
+
 @pytest.mark.parametrize(
     ("environ", "variable"),
     [

@@ -1,6 +1,7 @@
 """The guard at connect time: every address of a name is judged, and only judged ones dialled."""
 
 import asyncio
+import contextlib
 import socket
 import threading
 from collections.abc import Callable, Sequence
@@ -111,13 +112,40 @@ async def test_a_name_that_changes_between_check_and_dial_changes_nothing() -> N
             return ["127.0.0.1"] if asked % 2 else ["127.0.0.2"]
 
         outcomes = []
-        for _ in range(200):
+        for _ in range(1000):
             async with sending(egress=RULES, resolver=rebinding) as sender:
                 exchange = await sender.send(call(f"http://{HOST}:{public.port}/"))
                 outcomes.append(exchange.outcome)
-        assert outcomes == ["ok", "blocked"] * 100
-        assert asked == 200
+        assert outcomes == ["ok", "blocked"] * 500
+        assert asked == 1000
         assert inside.connections == 0
+
+
+def own_addresses() -> list[str]:
+    """What this machine is called by from elsewhere, where it has an interface at all."""
+    found = []
+    for family, elsewhere in ((socket.AF_INET, "192.0.2.255"), (socket.AF_INET6, "2001:db8::1")):
+        with contextlib.suppress(OSError), socket.socket(family, socket.SOCK_DGRAM) as probe:
+            probe.connect((elsewhere, 9))
+            found.append(str(probe.getsockname()[0]))
+    return [address for address in found if not address.startswith(("127.", "::1"))]
+
+
+@both_loops
+async def test_a_service_that_listens_everywhere_calls_itself_by_none_of_its_addresses() -> None:
+    addresses = own_addresses()
+    if not addresses:
+        pytest.skip("this machine has no address but the loopback")
+    for address in addresses:
+        async with receiving(host=address) as receiver:
+            allow = ["0.0.0.0/0", "::/0", HOST]
+            wild = EgressRules.parse(allow=allow, own=[("0.0.0.0", receiver.port)])
+            other = EgressRules.parse(allow=allow, own=[("0.0.0.0", receiver.port + 1)])
+            for rules, outcome in ((wild, "blocked"), (other, "ok")):
+                async with sending(egress=rules, resolver=answering(address)) as sender:
+                    for url in (receiver.url(), f"http://{HOST}:{receiver.port}/"):
+                        assert (await sender.send(call(url))).outcome == outcome
+            assert receiver.connections == 2  # one by address and one by name, when allowed
 
 
 @both_loops

@@ -4,7 +4,6 @@ import datetime as dt
 import ssl
 import warnings
 from collections.abc import Sequence
-from pathlib import Path
 
 import pytest
 import trustme
@@ -160,27 +159,6 @@ async def test_plain_http_on_a_tls_port_is_a_tls_error(ca_file: str) -> None:
 
 async def _unreached(_: object, __: object) -> None:
     raise AssertionError("a TLS hello was read as a request")
-
-
-@both_loops
-async def test_a_client_certificate_goes_along_where_a_target_has_one(
-    authority: trustme.CA, ca_file: str, tmp_path: Path
-) -> None:
-    tls = server_side(authority.issue_cert("ok.example"))
-    tls.verify_mode = ssl.CERT_REQUIRED
-    authority.configure_trust(tls)
-    own = client_context(ca_file)
-    authority.issue_cert("client.example").configure_cert(own)
-    async with (
-        receiving(tls=tls) as receiver,
-        sending(ca_file=ca_file, resolver=loopback) as sender,
-    ):
-        url = f"https://ok.example:{receiver.port}/"
-        assert (await sender.send(call(url, tls=own))).outcome == "ok"
-        # Without it: another connection, and no entry.
-        without = await sender.send(call(url))
-        assert without.outcome in {"tls_error", "connect_error"}
-        assert not without.reused
 
 
 def test_the_context_verifies_and_takes_nothing_older_than_tls_1_2() -> None:

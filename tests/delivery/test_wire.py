@@ -1,6 +1,7 @@
 """Every octet we send, read by a parser that shares no code with ours: the server side of h11."""
 
 import asyncio
+from pathlib import Path
 
 import h11
 import pytest
@@ -126,9 +127,24 @@ async def test_a_body_of_any_size_arrives_whole(size: int) -> None:
 
 @both_loops
 async def test_proxies_of_the_environment_are_not_used(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"):
+    for name in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"):
         monkeypatch.setenv(name, "http://127.0.0.1:1/")
+        monkeypatch.setenv(name.lower(), "http://127.0.0.1:1/")
+    monkeypatch.setenv("NO_PROXY", "")
     async with receiving() as receiver, sending() as sender:
         receiver.default = answer(204, b"")
         results = await asyncio.gather(*[sender.send(call(receiver.url())) for _ in range(3)])
         assert [exchange.status_code for exchange in results] == [204] * 3
+
+
+@both_loops
+async def test_credentials_of_a_netrc_file_are_not_used(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / ".netrc").write_text("default login someone password canary\n")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("NETRC", str(tmp_path / ".netrc"))
+    async with receiving() as receiver, sending() as sender:
+        await sender.send(call(receiver.url()))
+        (request,) = receiver.requests
+        assert set(request.headers) == {"host", "accept-encoding", "content-length", "x-test"}

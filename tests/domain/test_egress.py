@@ -52,8 +52,8 @@ def test_a_public_address_may_be_called(address: str) -> None:
 
 
 def test_ipv4_is_judged_by_itself_wherever_it_is_carried() -> None:
-    assert str(classify("::ffff:10.1.2.3")[0]) == "10.1.2.3"
-    assert str(classify("64:ff9b::a01:203")[0]) == "10.1.2.3"
+    assert str(classify("::ffff:10.1.2.3").address) == "10.1.2.3"
+    assert str(classify("64:ff9b::a01:203").address) == "10.1.2.3"
     rules = EgressRules.parse(allow=["10.1.0.0/16"])
     for address in ("10.1.2.3", "::ffff:10.1.2.3", "64:ff9b::a01:203"):
         assert rules.refuse_address(address, 80) is None
@@ -74,7 +74,7 @@ def test_local_names_need_the_allow_list(host: str) -> None:
 @pytest.mark.parametrize(
     "port",
     [1, 21, 22, 25, 53, 79, 81, 110, 442, 444, 445, 587, 1023, 1433, 1521, 2049, 2375, 2379, 3306,
-     5432, 5672, 6379, 9042, 9092, 9200, 11211, 27017],
+     5060, 5432, 5672, 6000, 6379, 6667, 6697, 9042, 9092, 9200, 10080, 11211, 27017],
 )  # fmt: skip
 def test_ports_of_other_protocols_need_the_allow_list(port: int) -> None:
     for host in ("public.example", "8.8.8.8"):
@@ -131,6 +131,43 @@ def test_deny_beats_allow() -> None:
     assert rules.refuse_address("8.8.8.8", 80, name="public.example") is not None
 
 
+@pytest.mark.parametrize(
+    ("address", "explicit"),
+    [
+        ("169.254.169.254", "169.254.169.254"),
+        ("169.254.169.254", "169.254.0.0/16"),
+        ("100.100.100.200", "100.100.100.200/32"),
+        ("192.0.0.192", "192.0.0.192"),
+        ("fd00:ec2::254", "fd00:ec2::254"),
+        ("fd20:ce::254", "[fd20:ce::254]:80"),
+        ("224.0.0.1", "224.0.0.0/8"),
+        ("::ffff:169.254.169.254", "169.254.169.254"),
+    ],
+)
+def test_a_wide_network_opens_no_metadata_only_an_entry_that_means_it(
+    address: str, explicit: str
+) -> None:
+    everything = ["0.0.0.0/0", "::/0", "100.64.0.0/10", "192.0.0.0/24", "fd00::/8"]
+    for wide in (everything, [*everything, "metadata.example"]):
+        rules = EgressRules.parse(allow=wide)
+        assert rules.refuse_address(address, 80) is not None
+        assert rules.refuse_address(address, 80, name="metadata.example") is not None
+    assert EgressRules.parse(allow=[explicit]).refuse_address(address, 80) is None
+
+
+def test_a_network_of_mapped_addresses_is_the_network_of_ipv4_that_it_carries() -> None:
+    for entry in ("::ffff:10.1.0.0/112", "[64:ff9b::a01:0]", "64:ff9b::a01:0/112"):
+        for address in ("10.1.0.0", "::ffff:10.1.0.0", "64:ff9b::a01:0"):
+            assert EgressRules.parse(allow=[entry]).refuse_address(address, 80) is None
+    public = ("8.8.8.8", "::ffff:8.8.8.8", "64:ff9b::808:808")
+    for entry in ("::ffff:8.8.8.0/120", "64:ff9b::808:808", "8.8.8.8"):
+        for address in public:
+            assert EgressRules.parse(deny=[entry]).refuse_address(address, 80) is not None
+    # What is written as IPv6 is denied with IPv6, whatever it carries.
+    for address in public[1:]:
+        assert EgressRules.parse(deny=["::/0"]).refuse_address(address, 80) is not None
+
+
 def test_our_own_listener_is_denied_whatever_is_allowed() -> None:
     everything = ["0.0.0.0/0", "::/0", "localhost", "scheduler.example"]
     rules = EgressRules.parse(allow=everything, own=[("127.0.0.1", 8080)])
@@ -152,7 +189,24 @@ def test_our_own_listener_is_denied_whatever_is_allowed() -> None:
 
 
 @pytest.mark.parametrize(
-    "entry", ["10.0.0.1/8", "a b", "host:99999", "host:x", "fd00::/200", "1.2.3", ""]
+    "entry",
+    [
+        *("10.0.0.1/8", "a b", "host:99999", "host:x", "host:0", "fd00::/200", "1.2.3", ""),
+        *(
+            "fd00::/8:443",
+            "10.0.0.0/8/8",
+            "a/b",
+            "a?b",
+            "user@a",
+            "*",
+            "*.",
+            "a.*",
+            "[a]",
+            ":",
+            "::g",
+        ),
+        *("0x7f.1", "host:\u0661", "[10.0.0.0/8", "http://a", "a#b", "10.0.0.1-10.0.0.9"),
+    ],
 )
 def test_an_entry_that_is_neither_network_nor_host_names_itself(entry: str) -> None:
     with pytest.raises(ValueError, match=re.escape(entry) or "empty"):

@@ -175,7 +175,17 @@ def test_a_location_is_resolved_against_the_page_that_named_it(
 
 @pytest.mark.parametrize(
     "location",
-    ["file:///etc/passwd", "//user@b.example/", "/a b", "http://0x7f.1/", "//[::1", "\t/"],
+    [
+        "http:///x",
+        "http:x",
+        "http:/x",
+        "file:///etc/passwd",
+        "//user@b.example/",
+        "/a b",
+        "http://0x7f.1/",
+        "//[::1",
+        "\t/",
+    ],
 )
 def test_a_location_is_judged_like_any_other_address(location: str) -> None:
     with pytest.raises(UrlRefused):

@@ -44,12 +44,14 @@ async def test_each_word_arrives_with_its_argument(dsn: str, pool: Pool) -> None
             await notices.edited(conn, job, timer_moved=True)
             await notices.edited(conn, job, timer_moved=False)
             await notices.secrets_changed(conn, "default")
-        assert [await _next(heard) for _ in range(5)] == [
+            await notices.namespace_changed(conn, "team-a")
+        assert [await _next(heard) for _ in range(6)] == [
             ("wake", "1767600000000"),
             ("cancel", str(run)),
             ("forget", str(job)),
             ("release", str(job)),
             ("secrets", "default"),
+            ("namespace", "team-a"),
         ]
 
 

@@ -20,12 +20,14 @@ from scheduler_svc.api.check_target import (
     target_faults,
 )
 from scheduler_svc.api.check_templates import Fillers, kept_texts, named_in, template_faults
+from scheduler_svc.api.check_tls import tls_faults
 from scheduler_svc.api.wire_jobs import READ_ONLY
 from scheduler_svc.domain.duration import normal
 from scheduler_svc.domain.egress import EgressRules
 from scheduler_svc.domain.errors import Fault, Invalid
 from scheduler_svc.domain.ids import instant_at, looks_like_id
 from scheduler_svc.domain.jobs import Alerts, Definition, Misfire, Retry, Target
+from scheduler_svc.domain.namespaces import NamespaceEgress
 from scheduler_svc.domain.schedule import Schedule
 from scheduler_svc.domain.schedule_check import check
 from scheduler_svc.domain.secrecy import place_of_target
@@ -48,6 +50,8 @@ class Bench(Struct, frozen=True, kw_only=True):
     ring: KeyRing | None
     public_url: str | None
     secrets: frozenset[str]
+    narrower: NamespaceEgress | None = None
+    """What the namespace may call, of what the operator allows."""
     stored: Definition | None = None
 
     @property
@@ -76,7 +80,7 @@ def _judged(definition: Definition, bench: Bench, faults: list[Fault]) -> Defini
     faults += _under("/target", _target_faults(definition.target, bench, definition.labels))
     faults += _under("/retry", _retry_faults(definition.retry))
     faults += _under("/misfire", _misfire_faults(definition.misfire))
-    faults += _under("/alerts", _alert_faults(definition.alerts))
+    faults += _under("/alerts", alert_faults(definition.alerts))
     faults += _top_faults(definition.name, definition.auto_pause_after)
     if faults:
         raise Invalid(faults)
@@ -104,7 +108,7 @@ def _part_faults(document: Any, bench: Bench) -> Iterator[Fault]:
     if (misfire := _part(document, "misfire", Misfire)) is not None:
         yield from _under("/misfire", _misfire_faults(misfire))
     if (alerts := _part(document, "alerts", Alerts)) is not None:
-        yield from _under("/alerts", _alert_faults(alerts))
+        yield from _under("/alerts", alert_faults(alerts))
     name, failures = document.get("name"), document.get("auto_pause_after")
     yield from _top_faults(
         name if isinstance(name, str) else None, failures if type(failures) is int else 0
@@ -112,11 +116,14 @@ def _part_faults(document: Any, bench: Bench) -> Iterator[Fault]:
 
 
 def _target_faults(target: Target, bench: Bench, labels: dict[str, str] | None) -> Iterator[Fault]:
-    yield from target_faults(target, bench.egress)
+    yield from target_faults(target, bench.egress, bench.narrower)
     yield from secret_faults(target, bench.safe, public_url=bench.public_url)
     known = bench.secrets | named_in(bench.stored)
     kept = kept_texts(bench.stored)
     yield from template_faults(target, Fillers(labels=labels, secrets=known, kept=kept))
+    now = instant_at(bench.now_ms)
+    tls = tls_faults(target, stored=bench.stored, safe=bench.safe, now=now)
+    yield from _under("/tls", tls)
 
 
 def _part(document: dict[str, Any], name: str, shape: type[T]) -> T | None:
@@ -163,7 +170,7 @@ def _misfire_faults(misfire: Misfire) -> Iterator[Fault]:
     yield from duration_faults("/max_lateness", misfire.max_lateness)
 
 
-def _alert_faults(alerts: Alerts) -> Iterator[Fault]:
+def alert_faults(alerts: Alerts) -> Iterator[Fault]:
     if alerts.url is not None:
         yield Fault("/url", f"an alert target {NOT_AVAILABLE}")
     yield from duration_faults("/late_after", alerts.late_after)

@@ -24,6 +24,8 @@ _RESERVED = frozenset(
         # Ours to say.
         "host",
         "content-length",
+        # Nothing is ever decompressed, so nothing compressed is asked for.
+        "accept-encoding",
         "expect",
         "traceparent",
         "idempotency-key",
@@ -55,8 +57,13 @@ def size_faults(headers: Mapping[str, str], pointer: str) -> Iterator[Fault]:
         yield Fault(pointer, f"takes {total} bytes; at most {BYTES_MAX} for all headers")
 
 
+def is_header_name(name: str) -> bool:
+    """Tell whether a text is a token, as header names are."""
+    return _NAME.fullmatch(name) is not None
+
+
 def _name_fault(name: str) -> str | None:
-    if not _NAME.fullmatch(name):
+    if not is_header_name(name):
         return "is no header name: letters, digits and !#$%&'*+-.^_`|~ only"
     lowered = name.lower()
     if lowered in _RESERVED or lowered.startswith(_RESERVED_PREFIXES):

@@ -10,12 +10,14 @@ from collections.abc import Iterator, Sequence
 from msgspec import UNSET
 
 from scheduler_svc.api.check_headers import header_faults
+from scheduler_svc.api.check_redact import redact_faults
 from scheduler_svc.api.validate_json import member
 from scheduler_svc.delivery import cloudevents
 from scheduler_svc.domain.duration import milliseconds
 from scheduler_svc.domain.egress import EgressRules, check_literal
 from scheduler_svc.domain.errors import Fault
 from scheduler_svc.domain.jobs import NO_BODY, Target
+from scheduler_svc.domain.namespaces import NamespaceEgress
 from scheduler_svc.domain.outcome import status_range
 from scheduler_svc.domain.template_places import parse_query
 from scheduler_svc.domain.templates import TemplateRefused
@@ -26,13 +28,16 @@ TIMEOUT_MIN_MS, TIMEOUT_MAX_MS = 100, 30 * 60_000
 NOT_AVAILABLE = "is not available in this version"
 
 
-def target_faults(target: Target, egress: EgressRules) -> Iterator[Fault]:
+def target_faults(
+    target: Target, egress: EgressRules, narrower: NamespaceEgress | None = None
+) -> Iterator[Fault]:
     """Name every fault of a target; pointers are relative to it."""
-    yield from _url_faults(target.url, egress)
+    yield from _url_faults(target.url, egress, narrower)
     yield from header_faults(target.headers, "/headers")
     yield from _body_faults(target)
     yield from duration_faults("/timeout", target.timeout, TIMEOUT_MIN_MS, TIMEOUT_MAX_MS)
     yield from status_faults("/success_status", target.success_status)
+    yield from redact_faults(target.redact, "/redact")
     yield from _missing_faults(target)
 
 
@@ -68,9 +73,14 @@ def duration_faults(
         yield Fault(pointer, f"'{text}' is too long; at most {most_ms // 60_000} m")
 
 
-def _url_faults(text: str, egress: EgressRules) -> Iterator[Fault]:
+def _url_faults(
+    text: str, egress: EgressRules, narrower: NamespaceEgress | None
+) -> Iterator[Fault]:
     try:
-        reason = check_literal(parse_url(parse_query(text)[0]), egress)
+        url = parse_url(parse_query(text)[0])
+        reason = check_literal(url, egress)
+        if reason is None and narrower is not None:
+            reason = narrower.refuse_url(url)
     except (UrlRefused, TemplateRefused) as refused:
         reason = refused.reason
     if reason is not None:

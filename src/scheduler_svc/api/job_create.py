@@ -13,16 +13,19 @@ from scheduler_svc.domain.errors import NameTaken
 from scheduler_svc.domain.ids import RANDOM_BYTES, instant_at
 from scheduler_svc.domain.ids import job_id as new_job_id
 from scheduler_svc.domain.jobs import Job
+from scheduler_svc.domain.namespaces import NamespaceEgress
 from scheduler_svc.store import expectations, jobs, timers
 from scheduler_svc.store.jobs import TimerState
 from scheduler_svc.store.pool import Connection
 from scheduler_svc.store.timers import NIL
 
 
-def draft(call: Call, now_ms: int, secrets: frozenset[str]) -> Job:
+def draft(
+    call: Call, now_ms: int, secrets: frozenset[str], narrower: NamespaceEgress | None
+) -> Job:
     """Read the request as a new job, active and not yet armed; raise Malformed, Invalid.
 
-    `secrets` are the names that its templates may use.
+    `secrets` are the names that its templates may use, `narrower` is what its namespace may call.
     """
     now = instant_at(now_ms)
     job_id = new_job_id(now_ms, call.deps.random_bytes(RANDOM_BYTES))
@@ -35,6 +38,7 @@ def draft(call: Call, now_ms: int, secrets: frozenset[str]) -> Job:
         ring=call.deps.ring,
         public_url=call.deps.public_url,
         secrets=secrets,
+        narrower=narrower,
     )
     definition = read_definition(call.body, bench)
     return Job(

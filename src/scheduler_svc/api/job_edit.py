@@ -25,6 +25,7 @@ from scheduler_svc.domain.decide import Deferred, NewRun, PlannedJob, Timer, dec
 from scheduler_svc.domain.drift import expect, versions
 from scheduler_svc.domain.ids import epoch_ms
 from scheduler_svc.domain.jobs import Definition, Job, Pause
+from scheduler_svc.domain.namespaces import NamespaceEgress
 from scheduler_svc.domain.overlap import OpenRun
 from scheduler_svc.store import expectations
 from scheduler_svc.store.pool import Connection
@@ -38,7 +39,9 @@ class Edit(Struct, frozen=True):
     changed: bool
 
 
-def bench(call: Call, locked: LockedJob, secrets: frozenset[str]) -> Bench:
+def bench(
+    call: Call, locked: LockedJob, secrets: frozenset[str], narrower: NamespaceEgress | None
+) -> Bench:
     """Return what a new definition of a job is judged against; `secrets` are names."""
     return Bench(
         now_ms=locked.now_ms,
@@ -49,6 +52,7 @@ def bench(call: Call, locked: LockedJob, secrets: frozenset[str]) -> Bench:
         ring=call.deps.ring,
         public_url=call.deps.public_url,
         secrets=secrets,
+        narrower=narrower,
         stored=locked.job.definition,
     )
 

@@ -5,14 +5,15 @@ from typing import Any
 import msgspec
 
 from scheduler_svc.api import etag, handover, herd, identity, unsigned
-from scheduler_svc.api.check_definition import read_definition
+from scheduler_svc.api.check_definition import Bench, read_definition
 from scheduler_svc.api.check_templates import secret_names
 from scheduler_svc.api.context import Call, Reply
-from scheduler_svc.api.job_change import LockedJob, lock_job
+from scheduler_svc.api.job_change import lock_job
 from scheduler_svc.api.job_compare import comparison, would_be
 from scheduler_svc.api.job_edit import bench, edit
 from scheduler_svc.api.job_view import job_view
 from scheduler_svc.api.merge_patch import merge
+from scheduler_svc.api.namespace_egress import egress_of
 from scheduler_svc.api.route import (
     IF_MATCH,
     JSON,
@@ -43,7 +44,8 @@ async def patch_job(call: Call) -> Reply:
     async with transaction(call.deps.pool) as conn:
         locked = await lock_job(conn, call, call.path["id"])
         etag.check(call.headers, etag.of(locked.job.revision))
-        definition = _merged(call, locked, changes, names)
+        narrower = await egress_of(conn, call.namespace)
+        definition = _merged(call.body, changes, bench(call, locked, names, narrower))
         if call.query["dry_run"]:
             after = would_be(locked.job, definition)
             return Reply(body=comparison(locked.job, after, now_ms=locked.now_ms))
@@ -70,11 +72,10 @@ def _read_patch(raw: bytes) -> dict[str, Any]:
     return changes
 
 
-def _merged(
-    call: Call, locked: LockedJob, changes: dict[str, Any], names: frozenset[str]
-) -> Definition:
-    stored = _without_orphans(locked.job.definition, changes)
-    return read_definition(merge(stored, call.body), bench(call, locked, names))
+def _merged(patch: bytes, changes: dict[str, Any], judged: Bench) -> Definition:
+    if judged.stored is None:
+        raise ValueError("there is nothing to patch")
+    return read_definition(merge(_without_orphans(judged.stored, changes), patch), judged)
 
 
 def _without_orphans(stored: Definition, changes: dict[str, Any]) -> bytes:

@@ -14,6 +14,7 @@ from scheduler_svc.api.job_edit import bench, edit
 from scheduler_svc.api.job_examples import EXAMPLES
 from scheduler_svc.api.job_find import is_name, no_job
 from scheduler_svc.api.job_view import put_view
+from scheduler_svc.api.namespace_egress import egress_of
 from scheduler_svc.api.route import (
     IF_MATCH,
     IF_NONE_MATCH,
@@ -69,7 +70,7 @@ async def _create(
         raise Invalid([Fault("", f"is no name: it must match {NAME_PATTERN}", parameter="id")])
     etag.check(call.headers, None)
     now_ms = call.deps.now_ms()
-    new = job_create.draft(call, now_ms, names)
+    new = job_create.draft(call, now_ms, names, await egress_of(conn, call.namespace))
     new = structs.replace(new, definition=_named(new.definition, name))
     if call.query["dry_run"]:
         shown = job_create.armed(new, now_ms)[0]
@@ -90,7 +91,8 @@ async def _replace(
 ) -> tuple[Reply, UUID | None]:
     """Replace a job; with the answer goes its id, or None where nothing was changed."""
     etag.check(call.headers, etag.of(locked.job.revision))
-    definition = read_definition(call.body, bench(call, locked, names))
+    narrower = await egress_of(conn, call.namespace)
+    definition = read_definition(call.body, bench(call, locked, names, narrower))
     if not looks_like_id(call.path["id"]):
         definition = _named(definition, call.path["id"])
     if call.query["dry_run"]:

@@ -5,6 +5,7 @@ from scheduler_svc.api.check_templates import secret_names
 from scheduler_svc.api.context import Call, Reply
 from scheduler_svc.api.job_examples import EXAMPLES, JOB
 from scheduler_svc.api.job_view import job_view
+from scheduler_svc.api.namespace_egress import egress_of
 from scheduler_svc.api.route import Answer, Body, QueryParam, Route
 from scheduler_svc.api.wire_jobs import Job
 from scheduler_svc.domain.events import EventName
@@ -17,7 +18,10 @@ DRY_UPCOMING = 20
 async def create_job(call: Call) -> Reply:
     """Create a job; with `dry_run` validate, and show what it would be."""
     now_ms = call.deps.now_ms()
-    new = job_create.draft(call, now_ms, await secret_names(call))
+    names = await secret_names(call)
+    async with connection(call.deps.pool) as conn:
+        narrower = await egress_of(conn, call.namespace)
+    new = job_create.draft(call, now_ms, names, narrower)
     if call.query["dry_run"]:
         async with connection(call.deps.pool) as conn:
             await job_create.check_name(conn, call.namespace, new.definition.name)

@@ -24,6 +24,7 @@ TAGS = (
     ("backfills", "Ranges of past occurrences, sent at a rate."),
     ("schedules", "Try a schedule without saving it."),
     ("secrets", "What jobs need and nobody sees; what signs their requests; public keys."),
+    ("namespaces", "What holds for all jobs of one."),
     ("replicas", "The processes of this service."),
     ("service", "Health, readiness, this document."),
     ("pages", "For people."),
@@ -51,6 +52,11 @@ PATH_PARAMETERS: dict[str, Json] = {
         "description": "The id of a signing secret.",
         "schema": _UUID,
         "example": "019b8f3a-1c00-7a4e-9d3b-6f2c1e7a5b41",
+    },
+    "/namespaces/{": {
+        "description": "The name of a namespace.",
+        "schema": {"type": "string", "pattern": NAME_PATTERN},
+        "example": "default",
     },
     "/backfills/{": {
         "description": "The id of a backfill.",

@@ -8,9 +8,11 @@ earlier, so a call on a warm connection usually touches no timer at all.
 import asyncio
 import re
 import select
+import ssl
 from time import perf_counter
 from typing import TYPE_CHECKING, Final, cast
 
+from scheduler_svc.delivery import tls
 from scheduler_svc.delivery.exchange import Exchange, ExchangeOutcome, HttpRequest, Timing
 from scheduler_svc.delivery.response import ResponseReader
 
@@ -210,6 +212,9 @@ class Connection(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         if self.call is not None:
             self._reader.end_of_stream(clean=exc is None)
+            if isinstance(exc, ssl.SSLError):
+                # With TLS 1.3 a server refuses our certificate only after the handshake.
+                self._reader.refuse(tls.reason(exc))
             self._finish()
         else:
             self.origin.lost(self)

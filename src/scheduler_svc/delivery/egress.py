@@ -16,12 +16,14 @@ from typing import NamedTuple
 
 from scheduler_svc.delivery.exchange import ExchangeOutcome
 from scheduler_svc.delivery.resolve import Directory
-from scheduler_svc.domain.egress import EgressRules, check_literal
+from scheduler_svc.domain.egress import OWN_DENIED, EgressRules, check_literal, classify
+from scheduler_svc.domain.namespaces import NamespaceEgress
 from scheduler_svc.domain.url import Url
 
 DIALLED_MAX = 16  # addresses of one name
 NEXT_ADDRESS_SECONDS = 1.0  # after this long without an answer the next address is tried
 PREFERRED_MAX = 1024
+HIDDEN = "the address of this name may not be called"
 REASONS = {
     errno.ECONNREFUSED: "connection refused",
     errno.ECONNRESET: "connection reset",
@@ -57,27 +59,37 @@ class Dialler:
         self._directory = directory
         self._preferred: OrderedDict[str, str] = OrderedDict()
 
-    async def dial(self, url: Url) -> Dialled:
-        """Open a TCP connection to a judged address of the URL's host, or raise Undialled."""
+    async def dial(self, url: Url, narrower: NamespaceEgress | None = None) -> Dialled:
+        """Open a TCP connection to a judged address of the URL's host, or raise Undialled.
+
+        `narrower` are the rules of a namespace; what either refuses is not dialled.
+        """
         refusal = check_literal(url, self._rules)
+        if refusal is None and narrower is not None:
+            refusal = narrower.refuse_url(url)
         if refusal is not None:
             raise Undialled("blocked", refusal)
         began = perf_counter()
-        addresses = [url.host] if url.literal else await self._judged_addresses(url)
+        addresses = [url.host] if url.literal else await self._judged_addresses(url, narrower)
+        if url.port in self._rules.own_everywhere and any(map(_is_ours, addresses)):
+            raise Undialled("blocked", OWN_DENIED if url.literal else HIDDEN)
         resolved = perf_counter()
         opened = await self._first_that_answers(url, addresses)
         connected = perf_counter()
         dns_ms = None if url.literal else (resolved - began) * 1000
         return Dialled(opened, dns_ms, (connected - resolved) * 1000)
 
-    async def _judged_addresses(self, url: Url) -> Sequence[str]:
+    async def _judged_addresses(self, url: Url, narrower: NamespaceEgress | None) -> Sequence[str]:
         try:
             addresses = await self._directory.look_up(url.host)
         except OSError:
             raise Undialled("connect_error", "name not found") from None
         for address in addresses:
-            if self._rules.refuse_address(address, url.port, name=url.host) is not None:
-                raise Undialled("blocked", "the address of this name may not be called")
+            refusal = self._rules.refuse_address(address, url.port, name=url.host)
+            if refusal is None and narrower is not None:
+                refusal = narrower.refuse_address(address, url.port, name=url.host)
+            if refusal is not None:
+                raise Undialled("blocked", HIDDEN)
         if not addresses:
             raise Undialled("connect_error", "name not found")
         return self._in_order(url.host, addresses)
@@ -121,6 +133,21 @@ def reason(fault: OSError | None) -> str:
         return "connection failed"
     name = errno.errorcode.get(fault.errno, "unknown")
     return REASONS.get(fault.errno) or f"connection failed ({name})"
+
+
+def _is_ours(address: str) -> bool:
+    """Tell whether an address is one of this machine: to such a one it speaks from that very one.
+
+    Nothing is sent: connecting a datagram socket only asks for the route.
+    """
+    reached = str(classify(address).address)
+    family = socket.AF_INET6 if ":" in reached else socket.AF_INET
+    with socket.socket(family, socket.SOCK_DGRAM) as probe:
+        try:
+            probe.connect((reached, 9))
+        except OSError:
+            return False
+        return bool(probe.getsockname()[0] == reached)
 
 
 async def _open(address: str, port: int) -> socket.socket:

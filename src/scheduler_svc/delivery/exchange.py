@@ -4,11 +4,12 @@ Plain frozen values. Nothing here knows of jobs or runs, and no status is judged
 response is `ok` whatever it says, and what it means for a run is decided above.
 """
 
-import ssl
 from typing import Literal
 
 import msgspec
 
+from scheduler_svc.delivery.trust import Trust
+from scheduler_svc.domain.namespaces import NamespaceEgress
 from scheduler_svc.domain.url import Url
 
 # The sender's part of the attempt outcomes; the others are decided above.
@@ -53,8 +54,10 @@ class HttpRequest(msgspec.Struct, frozen=True, kw_only=True):
     partition: str = ""
     # Further headers, in lower case, that must not go to another origin.
     private: frozenset[bytes] = frozenset()
-    # A target's own trust or client certificate; None is the sender's context.
-    tls: ssl.SSLContext | None = None
+    # What its namespace may call, of what the operator allows; None is all of that.
+    egress: NamespaceEgress | None = None
+    # A target's own trust or client certificate; None is the sender's.
+    tls: Trust | None = None
 
 
 class Timing(msgspec.Struct, frozen=True):

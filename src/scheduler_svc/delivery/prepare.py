@@ -13,6 +13,7 @@ import msgspec
 from scheduler_svc.delivery import cloudevents
 from scheduler_svc.delivery.redaction import credentials, needles
 from scheduler_svc.delivery.render import Templates, templates_of
+from scheduler_svc.delivery.trust import Trust, trust_of
 from scheduler_svc.domain.duration import milliseconds
 from scheduler_svc.domain.jobs import (
     NO_BODY,
@@ -22,15 +23,13 @@ from scheduler_svc.domain.jobs import (
     OidcAuth,
     Target,
 )
+from scheduler_svc.domain.redaction import Redaction, redaction_of
 from scheduler_svc.domain.secrecy import is_secret_header
 from scheduler_svc.domain.template_places import parse_query
 from scheduler_svc.domain.templates import OPEN, TemplateRefused
 from scheduler_svc.domain.url import Url, parse_url
 
 JSON_TYPE = (b"Content-Type", b"application/json")
-SECRET_HEADERS = frozenset(
-    {"authorization", "cookie", "set-cookie", "proxy-authorization", "proxy-authenticate"}
-)
 
 
 class Prepared(msgspec.Struct, frozen=True):
@@ -44,7 +43,8 @@ class Prepared(msgspec.Struct, frozen=True):
     timeout: float
     redirects: int
     partition: str
-    redact: frozenset[str]
+    redact: Redaction
+    tls: Trust | None = None
     signed: bool = True
     """False where the job asked for no signature."""
     masked: tuple[bytes, ...] = ()
@@ -96,7 +96,8 @@ def prepare(
         timeout=milliseconds(target.timeout) / 1000,
         redirects=target.redirects,
         partition=namespace,
-        redact=SECRET_HEADERS | {name.lower() for name in target.redact.headers},
+        tls=trust_of(target.tls),
+        redact=redaction_of(target.redact.headers, target.redact.pointers),
         signed=target.sign is not False,
         masked=needles(_secrets(target, given)),
         private=frozenset() if templates is None else templates.private(),

@@ -1,13 +1,12 @@
-"""From an exchange to the record of an attempt: what is kept of a response, and what is masked."""
+"""From an exchange to the record of an attempt."""
 
-import base64
 from datetime import datetime
 from uuid import UUID
 
+from scheduler_svc.delivery.capture import captured
 from scheduler_svc.delivery.exchange import Exchange
-from scheduler_svc.domain.runs import Attempt, AttemptOutcome, CapturedResponse, Timing
-
-MASK = "***"
+from scheduler_svc.domain.redaction import Redaction
+from scheduler_svc.domain.runs import Attempt, AttemptOutcome, Timing
 
 
 def record(
@@ -17,9 +16,9 @@ def record(
     number: int,
     started_at: datetime,
     replica: UUID,
-    redact: frozenset[str],
+    redact: Redaction,
 ) -> Attempt:
-    """Make the record of an attempt from its exchange; secret headers are masked."""
+    """Make the record of an attempt from its exchange; what is secret in it is masked."""
     timing = exchange.timing
     return Attempt(
         number=number,
@@ -28,7 +27,7 @@ def record(
         outcome=outcome,
         status_code=exchange.status_code,
         error=exchange.error,
-        response=None if exchange.status_code is None else _captured(exchange, redact),
+        response=None if exchange.status_code is None else captured(exchange, redact),
         timing=Timing(
             dns_ms=_rounded(timing.dns_ms),
             connect_ms=_rounded(timing.connect_ms),
@@ -36,26 +35,6 @@ def record(
             first_byte_ms=_rounded(timing.first_byte_ms),
         ),
         replica=replica,
-    )
-
-
-def _captured(exchange: Exchange, redact: frozenset[str]) -> CapturedResponse:
-    headers: dict[str, str] = {}
-    for name, value in exchange.headers:
-        key = name.lower()
-        shown = MASK if key in redact else value
-        headers[key] = f"{headers[key]}, {shown}" if key in headers else shown
-    text, encoded = None, None
-    try:
-        text = exchange.body.decode()
-    except UnicodeDecodeError as error:
-        # A cut in the middle of the last character is the cap's doing, not the body's.
-        if exchange.truncated and error.start >= len(exchange.body) - 3:
-            text = exchange.body[: error.start].decode()
-        else:
-            encoded = base64.b64encode(exchange.body).decode()
-    return CapturedResponse(
-        headers=headers, body=text, body_base64=encoded, truncated=exchange.truncated
     )
 
 

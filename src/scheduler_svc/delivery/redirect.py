@@ -38,6 +38,8 @@ def next_hop(request: HttpRequest, answer: Exchange) -> HttpRequest | None:
         url=url,
         redirects=request.redirects - 1,
         headers=_headers(request, url),
+        # Whom it trusts, and as whom it calls, is said of the target alone.
+        tls=request.tls if url.origin == request.url.origin else None,
     )
     keeps = answer.status_code in BODY_KEPT or request.method in {"GET", "HEAD", "OPTIONS"}
     keeps = keeps or (answer.status_code != 303 and request.method != "POST")  # noqa: PLR2004

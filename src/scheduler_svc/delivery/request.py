@@ -10,6 +10,7 @@ from scheduler_svc.delivery.exchange import HttpRequest
 from scheduler_svc.delivery.prepare import JSON_TYPE, Prepared, by_name
 from scheduler_svc.delivery.signing import Signer, signatures
 from scheduler_svc.domain.ids import instant_at
+from scheduler_svc.domain.namespaces import NamespaceEgress
 from scheduler_svc.domain.runs import Overrides
 
 CONNECT_SECONDS_MAX = 10.0
@@ -36,6 +37,7 @@ def request(
     *,
     capture_max: int,
     signers: Sequence[Signer] = (),
+    egress: NamespaceEgress | None = None,
 ) -> HttpRequest:
     """Build the request of one attempt (DESIGN, "What the target receives")."""
     headers = dict(prepared.headers)
@@ -68,6 +70,8 @@ def request(
         redirects=prepared.redirects,
         partition=prepared.partition,
         private=prepared.private,
+        egress=egress,
+        tls=prepared.tls,
     )
 
 

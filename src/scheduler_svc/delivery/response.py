@@ -75,7 +75,7 @@ class ResponseReader:
         return [(name.decode("latin-1"), value.decode("latin-1")) for name, value in self._headers]
 
     def body(self) -> bytes:
-        return b"".join(self._body)[: self._capture_max]
+        return b"".join(self._body)
 
     def release(self) -> None:
         """Part with the parser, which holds this object as this object holds it."""
@@ -109,6 +109,11 @@ class ResponseReader:
             self._end("ok", None)
         else:
             self._end("protocol_error", "connection ended inside the response body")
+
+    def refuse(self, error: str) -> None:
+        """Judge an end that TLS gave a reason for; a response that had begun stays what it is."""
+        if self.outcome == "connect_error":
+            self._end("tls_error", error)
 
     def time_out(self) -> None:
         phase = "the first byte" if self.untouched else "the end of the response"
@@ -199,11 +204,13 @@ class ResponseReader:
     def on_body(self, part: bytes) -> None:
         if self.outcome is not None:
             self._stop(self.outcome, self.error)
-        self._body.append(part)
+        room = self._capture_max - self._body_length
         self._body_length += len(part)
-        if self._body_length > self._capture_max:
+        if room < len(part):
+            self._body.append(part[:room])  # a copy: the whole piece may be thirty times that
             self.truncated = True
             self._stop("ok", None)
+        self._body.append(part)
 
     def on_message_complete(self) -> None:
         if self.status is not None and self.outcome is None:

@@ -19,6 +19,7 @@ from scheduler_svc.delivery.exchange import REDIRECTS_MAX, Exchange, HttpRequest
 from scheduler_svc.delivery.origin import Origin, Pool
 from scheduler_svc.delivery.redirect import next_hop
 from scheduler_svc.delivery.resolve import Directory, Resolver, system_resolver
+from scheduler_svc.delivery.trust import Contexts
 from scheduler_svc.delivery.wire import serialise
 from scheduler_svc.domain.egress import EgressRules
 from scheduler_svc.domain.url import UrlRefused
@@ -47,8 +48,7 @@ class Sender:
         )
         self._dialler = _dialler(egress, resolver)
         self._head_bytes_max = head_bytes_max
-        self._ca_file = ca_file
-        self._tls: ssl.SSLContext | None = None
+        self._contexts = Contexts(ca_file)
 
     def send(self, request: HttpRequest) -> Coroutine[Any, Any, Exchange]:
         """Make the call; a cancelled one closes its connection and raises CancelledError."""
@@ -86,7 +86,7 @@ class Sender:
             return call.failed("blocked", "the method or a header can not be sent as it is")
         if self._pool.closed:
             return call.failed("connect_error", "the sender is closed")
-        origin = self._pool.origin((request.url.origin, request.partition, request.tls), loop)
+        origin = self._pool.origin(_key(request), loop)
         must_dial = origin.submit(call)
         while True:
             if must_dial:
@@ -132,17 +132,19 @@ class Sender:
         self, origin: Origin, request: HttpRequest, call: Call, loop: asyncio.AbstractEventLoop
     ) -> Connection:
         url = request.url
-        dialled = await self._dialler.dial(url)
+        dialled = await self._dialler.dial(url, request.egress)
         call.dial_timing = Timing(dns_ms=dialled.dns_ms, connect_ms=dialled.connect_ms)
         connection = Connection(loop, origin, self._head_bytes_max)
         began = perf_counter()
         secured = url.scheme == "https"
+        name = url.host if request.tls is None else request.tls.server_name or url.host
         try:
+            context = await self._contexts.context(request.tls) if secured else None
             await loop.create_connection(
                 lambda: connection,
                 sock=dialled.socket,
-                ssl=(request.tls or self._trust()) if secured else None,
-                server_hostname=url.host if secured else None,
+                ssl=context,
+                server_hostname=name if secured else None,
                 ssl_handshake_timeout=request.connect_timeout if secured else None,
                 ssl_shutdown_timeout=TLS_GOODBYE_SECONDS if secured else None,
             )
@@ -158,15 +160,17 @@ class Sender:
             call.dial_timing = msgspec.structs.replace(call.dial_timing, tls_ms=tls_ms)
         return connection
 
-    def _trust(self) -> ssl.SSLContext:
-        """Make the context on first use: reading the system's authorities takes a while."""
-        if self._tls is None:
-            self._tls = tls.client_context(self._ca_file)
-        return self._tls
-
 
 def _dialler(rules: EgressRules, resolver: Resolver) -> egress.Dialler:
     return egress.Dialler(rules, Directory(resolver))
+
+
+def _key(request: HttpRequest) -> object:
+    """Name who may share a connection: equal in origin, namespace, trust and the rules it was
+    dialled by.
+    """
+    trust = None if request.tls is None else request.tls.identity
+    return (request.url.origin, request.partition, trust, request.egress)
 
 
 def _withdraw(call: Call, origin: Origin) -> None:

@@ -34,6 +34,7 @@ class EventName(StrEnum):
     SECRET_DELETED = "secret.deleted"  # noqa: S105 - a name
     SIGNING_CREATED = "signing.created"
     SIGNING_EXPIRES = "signing.expires"
+    NAMESPACE_UPDATED = "namespace.updated"
     REPLICA_STARTED = "replica.started"
     REPLICA_DRAINING = "replica.draining"
     REPLICA_STOPPED = "replica.stopped"

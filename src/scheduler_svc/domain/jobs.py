@@ -43,8 +43,65 @@ class _Part(Struct, frozen=True, forbid_unknown_fields=True):
 class Redact(_Part, frozen=True, kw_only=True):
     """What captured responses never show."""
 
-    headers: Annotated[list[str], Meta(max_length=50)] = []
-    pointers: Annotated[list[str], Meta(max_length=50)] = []
+    headers: Annotated[
+        list[str], Meta(max_length=50, description="Names, beside those that are masked always.")
+    ] = []
+    pointers: Annotated[
+        list[str],
+        Meta(
+            max_length=50,
+            description="Parts of a JSON body (RFC 6901, with `*` for every member or element).",
+        ),
+    ] = []
+
+
+class Tls(_Part, frozen=True, kw_only=True):
+    """Whom a target's TLS trusts, and who calls; that it is verified can not be changed."""
+
+    ca: (
+        Annotated[
+            str,
+            Meta(
+                min_length=1,
+                max_length=65_536,
+                description="Authorities in PEM, trusted instead of the system's.",
+            ),
+        ]
+        | None
+    ) = None
+    certificate: (
+        Annotated[
+            str,
+            Meta(
+                min_length=1,
+                max_length=65_536,
+                description="Certificate to show, in PEM: its own first, then those above it.",
+            ),
+        ]
+        | None
+    ) = None
+    key: (
+        Annotated[
+            str,
+            Meta(
+                min_length=1,
+                max_length=32_768,
+                description="Its private key, in PEM; shown as `***`, which sent back keeps it.",
+            ),
+        ]
+        | None
+    ) = None
+    server_name: (
+        Annotated[
+            str,
+            Meta(
+                min_length=1,
+                max_length=253,
+                description="Name to ask for and to verify, instead of the URL's host.",
+            ),
+        ]
+        | None
+    ) = None
 
 
 class BasicAuth(_Part, frozen=True, kw_only=True, tag_field="type", tag="basic"):
@@ -91,7 +148,7 @@ class Target(_Part, frozen=True, kw_only=True):
         Meta(min_length=1, max_length=50, extra_json_schema={"default": ["2xx"]}),
     ] = field(default_factory=lambda: ["2xx"])
     redact: Redact = field(default_factory=Redact)
-    tls: None = None
+    tls: Tls | None = None
     auth: Auth | None = None
     sign: bool | None = None
     format: Literal["plain", "cloudevents"] = "plain"

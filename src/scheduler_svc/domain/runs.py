@@ -59,12 +59,14 @@ class Timing(Struct, frozen=True, kw_only=True):
 
 
 class CapturedResponse(Struct, frozen=True, kw_only=True):
-    """What is kept of a response: a body that is not UTF-8 is in `body_base64`."""
+    """What is kept of a response: a body that is no text is in `body_base64`."""
 
     headers: dict[str, str]
     body: str | None = None
     body_base64: str | None = None
     truncated: bool = False
+    omitted: str | None = None
+    """Why the body is not kept, where it could not be redacted."""
 
 
 class Attempt(Struct, frozen=True, kw_only=True):

@@ -11,11 +11,12 @@ from uuid import UUID
 
 from msgspec import structs
 
-from scheduler_svc.domain.jobs import Auth, BasicAuth, BearerAuth, OidcAuth, Target
+from scheduler_svc.domain.jobs import Auth, BasicAuth, BearerAuth, OidcAuth, Target, Tls
 
 MASK = "***"
 NAMED, SIGNING, IDENTITY = "secret", "signing secret", "identity key"
 """What a sealed value is for, besides the secrets of a job's target."""
+TLS_KEY = "tls/key"
 SECRET_HEADER = re.compile(
     r"authorization|cookie|.*-(?<!idempotency-)key|.*-token", re.IGNORECASE | re.DOTALL
 )
@@ -55,10 +56,10 @@ def change_headers(headers: dict[str, str], change: Change) -> dict[str, str]:
 def change_target(target: Target, change: Change) -> Target:
     """Change every secret of a target; one without any is answered as it is."""
     headers = change_headers(target.headers, change)
-    auth = _change_auth(target.auth, change)
-    if headers == target.headers and auth == target.auth:
+    auth, tls = _change_auth(target.auth, change), _change_tls(target.tls, change)
+    if (headers, auth, tls) == (target.headers, target.auth, target.tls):
         return target
-    return structs.replace(target, headers=headers, auth=auth)
+    return structs.replace(target, headers=headers, auth=auth, tls=tls)
 
 
 def masked_target(target: Target) -> Target:
@@ -76,6 +77,12 @@ def secrets_of(target: Target) -> Iterator[tuple[str, str]]:
 
     change_target(target, look)
     yield from found
+
+
+def _change_tls(tls: Tls | None, change: Change) -> Tls | None:
+    if tls is None or tls.key is None:
+        return tls
+    return structs.replace(tls, key=change(TLS_KEY, tls.key))
 
 
 def _change_auth(auth: Auth | None, change: Change) -> Auth | None:

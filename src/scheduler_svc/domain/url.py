@@ -23,6 +23,7 @@ UNSEEN = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp", "Zs"})
 LABEL = re.compile(r"[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?")
 # WHATWG, "ends in a number": such a host is read as an IPv4 address by somebody.
 NUMERIC = re.compile(r"[0-9]+|0x[0-9a-f]*")
+WITH_SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:")
 BAD_PERCENT = re.compile(r"%(?![0-9A-Fa-f]{2})")
 # Full stops other than ".", which UTS 46 would turn into one.
 FOREIGN_DOTS = re.compile("[\u3002\uff0e\uff61]")
@@ -76,8 +77,12 @@ def parse_url(text: str) -> Url:
 def join_url(base: Url, location: str) -> Url:
     """Resolve a Location header against the address that answered it (RFC 9110, 10.2.2)."""
     _check_characters(location)
+    location = location.partition("#")[0]
+    if WITH_SCHEME.match(location):
+        # As it stands: urljoin would read `http:///x` and `http:x` as paths of the base.
+        return parse_url(location)
     try:
-        joined = urljoin(str(base), location.partition("#")[0])
+        joined = urljoin(str(base), location)
     except ValueError:
         raise UrlRefused("not an address") from None
     return parse_url(joined)

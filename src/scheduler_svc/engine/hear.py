@@ -33,6 +33,8 @@ def hearer(
                 if unsent:
                     parts.hand.withdraw(unsent)
                     tasks.create_task(_give_up(parts, outbox, unsent, forget=word == "forget"))
+            case "namespace":
+                parts.namespaces.changed.ring()
             case _:
                 pass  # a word of a newer version
 

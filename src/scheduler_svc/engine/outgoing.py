@@ -37,7 +37,12 @@ async def exchange(parts: Parts, held: HeldRun, sending: Sending) -> Exchange:
             dressed = await _dressed(parts, held, sending)
             prepared, overrides, masked = dressed.prepared, dressed.overrides, dressed.masked
         asked = request(
-            prepared, sending, overrides, capture_max=parts.limits.capture_max, signers=signers
+            prepared,
+            sending,
+            overrides,
+            capture_max=parts.limits.capture_max,
+            signers=signers,
+            egress=parts.namespaces.egress(prepared.partition),
         )
     except Unsendable as fault:
         return Exchange("blocked", error=fault.reason)

@@ -12,6 +12,7 @@ from scheduler_svc.engine.clock import Clock
 from scheduler_svc.engine.hand import Hand
 from scheduler_svc.engine.jobs import KnownJobs
 from scheduler_svc.engine.lease import Lease
+from scheduler_svc.engine.namespaces import KnownNamespaces
 from scheduler_svc.engine.secrets import KnownSecrets
 from scheduler_svc.store.pool import Pool
 
@@ -44,3 +45,4 @@ class Parts(msgspec.Struct, frozen=True, kw_only=True):
     to_claim: Alarm
     to_send: Alarm
     to_settle: Alarm
+    namespaces: KnownNamespaces = msgspec.field(default_factory=KnownNamespaces)

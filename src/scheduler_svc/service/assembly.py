@@ -89,7 +89,7 @@ async def assembled(
         api_pool, engine_pool = pools
         clock = DatabaseClock()
         await _read_clock(engine_pool, clock)
-        rules = EgressRules.parse(allow=settings.egress_allow, own=[own])
+        rules = EgressRules.parse(allow=settings.egress_allow, deny=settings.egress_deny, own=[own])
         sender = Sender(
             egress=rules,
             connections_per_origin=settings.connections_per_target,
@@ -108,6 +108,7 @@ async def assembled(
         engine = _engine(settings, dsn, parts, clock)
         await _guard(parts, settings)
         await keep_days(parts, ahead=engine.partitions_ahead, retention_days=engine.retention_days)
+        await parts.namespaces.load(engine_pool)
         await beat(parts, engine.heart, clock, Outbox(parts))
         deps = _deps(
             settings, pool=api_pool, clock=clock, rules=rules, engine=engine, on_event=on_event

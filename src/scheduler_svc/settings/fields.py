@@ -91,7 +91,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         int, _number("open connections to one target's origin", 1, 10_000)
     ] = 64
     egress_allow: Annotated[
-        tuple[str, ...], _text("denied addresses and names that may be called: CIDRs and hosts")
+        tuple[str, ...], _text("denied targets that may be called: networks, hosts, ports")
+    ] = ()
+    egress_deny: Annotated[
+        tuple[str, ...], _text("targets that may not be called, whatever is allowed")
     ] = ()
     ca_file: Annotated[str | None, _text("certificates trusted besides the system's")] = None
     bootstrap_key: Annotated[

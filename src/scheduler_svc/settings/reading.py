@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 import msgspec
 
 from scheduler_svc.domain import duration
+from scheduler_svc.domain.egress_entries import entry_faults
 from scheduler_svc.settings.fields import (
     DEFAULTS,
     DEVELOPMENT,
@@ -66,6 +67,7 @@ def load(environ: Mapping[str, str], *, terminal: bool = False) -> Settings:
     if not terminal:
         profile.pop("log_format", None)
     settings = Settings(**(profile | given))
+    faults.extend(_egress_faults(settings))
     if not faults:  # else defaults stand in for bad values and would be blamed for them
         faults.extend(_at_odds(settings))
     if faults:
@@ -120,6 +122,13 @@ def _key_faults(keys: Sequence[str]) -> Iterator[SettingFault]:
         first = seen.setdefault(key, number)
         if first != number:
             yield SettingFault(name, f"key {number} is key {first} again")
+
+
+def _egress_faults(settings: Settings) -> Iterator[SettingFault]:
+    """Name every entry of the egress lists that is none: a rule not read protects nobody."""
+    for field in ("egress_allow", "egress_deny"):
+        for _, fault in entry_faults(getattr(settings, field)):
+            yield SettingFault(variable(field), fault)
 
 
 def _at_odds(settings: Settings) -> Iterator[SettingFault]:

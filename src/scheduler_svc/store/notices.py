@@ -2,11 +2,12 @@
 
 With it cut everything still holds, a poll later. A payload is a word and its argument.
 
-    wake MS       work is due at this epoch millisecond, perhaps earlier than you think
-    cancel RUN    end this run, whoever works on it
-    forget JOB    drop what you hold of this job and have not sent: its occurrences are decided anew
-    release JOB   put back what you hold of this job and have not sent: it goes out as now defined
-    secrets NAME  read the secrets of this namespace anew
+    wake MS         work is due at this epoch millisecond, perhaps earlier than you think
+    cancel RUN      end this run, whoever works on it
+    forget JOB      drop what you hold of this job and have not sent: it is decided anew
+    release JOB     put back what you hold of this job and have not sent: it goes out as now defined
+    secrets NAME    read the secrets of this namespace anew
+    namespace NAME  its settings changed: read them
 """
 
 import asyncio
@@ -40,6 +41,11 @@ async def cancel(conn: Connection, run_id: UUID) -> None:
 async def secrets_changed(conn: Connection, namespace: str) -> None:
     """Tell every replica, at commit, that a secret of a namespace is another or gone."""
     await conn.execute(statement("notify"), f"secrets {namespace}")
+
+
+async def namespace_changed(conn: Connection, name: str) -> None:
+    """Tell every replica, at commit, that a namespace has other settings."""
+    await conn.execute(statement("notify"), f"namespace {name}")
 
 
 async def edited(conn: Connection, job_id: UUID, *, timer_moved: bool) -> None:

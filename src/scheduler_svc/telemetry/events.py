@@ -82,6 +82,9 @@ EVENTS: Mapping[EventName, Description] = MappingProxyType(
         _NAME.SIGNING_EXPIRES: Description(
             _I, ("signing_id", "expires_at"), "a secret signs until then and no longer"
         ),
+        _NAME.NAMESPACE_UPDATED: Description(
+            _I, ("namespace", "revision"), "its settings changed, or it got its first"
+        ),
         _NAME.REPLICA_STARTED: Description(_I, ("replica",), "it takes work"),
         _NAME.REPLICA_DRAINING: Description(
             _I, ("held",), "it claims no more and lets running attempts end"

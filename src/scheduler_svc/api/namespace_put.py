@@ -1,0 +1,153 @@
+"""PUT /namespaces/{name}: give a namespace its settings, for all its jobs and at once.
+
+A replica hears of it by notice and judges the next connection by it; without notices it looks every
+few seconds. It moves no job and cancels nothing.
+"""
+
+from msgspec import json, structs
+
+from scheduler_svc.api import etag, validate
+from scheduler_svc.api.check_definition import alert_faults
+from scheduler_svc.api.context import Call, Reply
+from scheduler_svc.api.job_find import is_name
+from scheduler_svc.api.namespaces import TAG
+from scheduler_svc.api.route import Answer, Body, HeaderParam, Route
+from scheduler_svc.api.wire_namespaces import READ_ONLY, Namespace, namespace_view
+from scheduler_svc.domain.duration import normal
+from scheduler_svc.domain.egress_entries import entry_faults
+from scheduler_svc.domain.errors import Conflict, Fault, Invalid
+from scheduler_svc.domain.events import EventName
+from scheduler_svc.domain.ids import instant_at
+from scheduler_svc.domain.jobs import NAME_PATTERN, Alerts
+from scheduler_svc.domain.namespaces import NAMESPACES_MAX, EgressLists, NamespaceSettings
+from scheduler_svc.store import namespaces, notices
+from scheduler_svc.store.pool import Connection, transaction
+
+EXAMPLES = {
+    "only partners": {"egress": {"allow": ["*.partner.example", "10.1.0.0/16:8443"], "deny": []}},
+    "nothing of its own": {},
+}
+
+
+async def put_namespace(call: Call) -> Reply:
+    """Create or replace the settings; the same again changes nothing."""
+    name = call.path["name"]
+    if not is_name(name):
+        raise Invalid([Fault("", f"is no name: it must match {NAME_PATTERN}", parameter="name")])
+    settings = _read(call.body)
+    async with transaction(call.deps.pool) as conn:
+        reply, changed = await _put(conn, call, name, settings)
+    if changed is not None:
+        call.deps.on_event(EventName.NAMESPACE_UPDATED, namespace=name, revision=changed)
+    return reply
+
+
+async def _put(
+    conn: Connection, call: Call, name: str, settings: NamespaceSettings
+) -> tuple[Reply, int | None]:
+    now = instant_at(call.deps.now_ms())
+    found = await namespaces.lock_namespace(conn, name)
+    made = None
+    if found is None:
+        etag.check(call.headers, None)
+        await _check_room(conn)
+        made = await namespaces.insert_namespace(conn, name, settings, now)
+        # Another request may have been quicker: then its row is there to be locked.
+        found = None if made is not None else await namespaces.lock_namespace(conn, name)
+    if made is None and found is not None:
+        etag.check(call.headers, etag.of(found.revision))
+        if found.settings == json.encode(settings).decode():
+            return Reply(
+                body=namespace_view(found), headers={"ETag": etag.of(found.revision)}
+            ), None
+        written = await namespaces.update_namespace(conn, name, settings, now)
+    else:
+        written = made
+    if written is None:
+        raise RuntimeError("a namespace vanished under its lock")
+    await notices.namespace_changed(conn, name)
+    headers = {"ETag": etag.of(written.revision)}
+    if made is not None:
+        headers["Location"] = f"/namespaces/{name}"
+    reply = Reply(
+        status=200 if made is None else 201, body=namespace_view(written), headers=headers
+    )
+    return reply, written.revision
+
+
+async def _check_room(conn: Connection) -> None:
+    """Keep what every replica holds in memory bounded."""
+    mark = await namespaces.namespaces_mark(conn)
+    if mark.number >= NAMESPACES_MAX:
+        raise Conflict(
+            f"There are {mark.number} namespaces with settings; at most that many may be."
+        )
+
+
+def _read(raw: bytes) -> NamespaceSettings:
+    """Return the settings in normal form; raise Malformed, or Invalid with all faults."""
+    looked_at = validate.examine(raw, NamespaceSettings, read_only=READ_ONLY)
+    faults = list(looked_at.faults)
+    document = looked_at.document
+    if looked_at.value is not None:
+        faults += _faults(looked_at.value.egress, looked_at.value.alerts)
+    elif isinstance(document, dict):
+        faults += _faults(
+            validate.part(document.get("egress"), EgressLists),
+            validate.part(document.get("alerts"), Alerts),
+        )
+    if faults or looked_at.value is None:
+        raise Invalid(faults)
+    settings, alerts = looked_at.value, looked_at.value.alerts
+    if alerts is None:
+        return settings
+    late = structs.replace(alerts, late_after=normal(alerts.late_after))
+    return structs.replace(settings, alerts=late)
+
+
+def _faults(egress: EgressLists | None, alerts: Alerts | None) -> list[Fault]:
+    """Judge the meaning of those parts that have the right shape."""
+    faults: list[Fault] = []
+    for name in ("allow", "deny") if egress is not None else ():
+        for place, detail in entry_faults(getattr(egress, name)):
+            faults.append(Fault(f"/egress/{name}/{place}", f"is refused: {detail}"))
+    if alerts is not None:
+        faults += [
+            fault._replace(pointer=f"/alerts{fault.pointer}") for fault in alert_faults(alerts)
+        ]
+    return faults
+
+
+ROUTES = (
+    Route(
+        method="PUT",
+        path="/namespaces/{name}",
+        handler=put_namespace,
+        operation_id="put_namespace",
+        summary="Give a namespace its settings",
+        description=(
+            "`egress` narrows what the operator allows and never widens it: with `allow` only what"
+            " it lists may be called, and never what `deny` lists. It holds for every connection"
+            " opened from now on, also of jobs that are there already."
+        ),
+        tag="namespaces",
+        headers=(
+            HeaderParam(
+                name="If-Match", description="Only where the namespace has one of these ETags."
+            ),
+            HeaderParam(
+                name="If-None-Match", description="`*` only creates: where it has no settings yet."
+            ),
+        ),
+        body=Body(type=NamespaceSettings, examples=EXAMPLES),
+        answers={
+            200: Answer(description="The namespace, changed or not.", type=Namespace, headers=TAG),
+            201: Answer(
+                description="The namespace, with its first settings.",
+                type=Namespace,
+                headers={"Location": "The namespace's path.", **TAG},
+            ),
+        },
+        problems=(409, 412),
+    ),
+)

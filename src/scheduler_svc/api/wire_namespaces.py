@@ -1,0 +1,43 @@
+"""How a namespace looks from outside."""
+
+import msgspec
+from msgspec import Struct
+
+from scheduler_svc.api.wire import NextCursor, Stamp, stamp
+from scheduler_svc.domain import namespaces
+from scheduler_svc.domain.jobs import Alerts
+from scheduler_svc.domain.namespaces import EgressLists, NamespaceSettings
+
+READ_ONLY = frozenset({"name", "revision", "created_at", "updated_at"})
+SETTINGS = msgspec.json.Decoder(NamespaceSettings)
+
+
+class Namespace(Struct, frozen=True, kw_only=True):
+    """A namespace: what holds for all its jobs."""
+
+    name: str
+    egress: EgressLists
+    alerts: Alerts | None
+    revision: int
+    created_at: Stamp
+    updated_at: Stamp
+
+
+class NamespaceList(Struct, frozen=True, kw_only=True):
+    """A page of namespaces, by name."""
+
+    items: list[Namespace]
+    next_cursor: NextCursor
+
+
+def namespace_view(stored: namespaces.Namespace) -> Namespace:
+    """Write a namespace for the answer."""
+    settings = SETTINGS.decode(stored.settings)
+    return Namespace(
+        name=stored.name,
+        egress=settings.egress,
+        alerts=settings.alerts,
+        revision=stored.revision,
+        created_at=stamp(stored.created_at),
+        updated_at=stamp(stored.updated_at),
+    )

@@ -1,0 +1,118 @@
+"""What is kept of an answer: its headers, and its body as what its type says that it is.
+
+Text of a known charset is kept as text, everything else as base64; what is compressed stays so, for
+inflating it is how bombs go off. Where a target names JSON pointers, a body is kept only if it is
+complete JSON with those parts masked: what can not be looked into is not kept at all.
+"""
+
+import base64
+import re
+from functools import lru_cache
+
+import msgspec
+
+from scheduler_svc.delivery.exchange import Exchange
+from scheduler_svc.domain.redaction import Redaction, is_secret, mask_parts
+from scheduler_svc.domain.runs import CapturedResponse
+from scheduler_svc.domain.secrecy import MASK
+
+TEXTUAL = re.compile(
+    r"text/.*|.*\+(json|xml|yaml)"
+    r"|application/(json|xml|yaml|x-yaml|javascript|x-www-form-urlencoded|x-ndjson|json-seq)",
+    re.DOTALL,
+)
+CHARSET = re.compile(r';\s*charset\s*=\s*"?([A-Za-z0-9._:-]+)', re.ASCII)
+CODECS = {
+    "utf-8": "utf-8",
+    "utf8": "utf-8",
+    "iso-8859-1": "latin-1",
+    "latin1": "latin-1",
+    "latin-1": "latin-1",
+    "us-ascii": "ascii",
+    "ascii": "ascii",
+}
+UNSAID = "utf_8"  # a codec, and a name that no answer gives it
+TWO_TYPES = ""  # of two types none counts
+CUT = "not kept: the body is not complete, so redact.pointers can not be applied"
+COMPRESSED = "not kept: the body is compressed, so redact.pointers can not be applied"
+NO_JSON = "not kept: the body is no JSON, so redact.pointers can not be applied"
+
+
+def captured(exchange: Exchange, redaction: Redaction) -> CapturedResponse:
+    """Make the record of an answer's head and body, with what is secret masked."""
+    headers: dict[str, str] = {}
+    kind, is_compressed = None, False
+    for name, value in exchange.headers:
+        key = name.lower()
+        shown = MASK if key in redaction.headers or is_secret(key) else value
+        headers[key] = f"{headers[key]}, {shown}" if key in headers else shown
+        if key == "content-type":
+            kind = value if kind is None else TWO_TYPES
+        elif key == "content-encoding" and value.strip().lower() != "identity":
+            is_compressed = True
+    codec = None if is_compressed else _codec(kind)
+    body, encoded, omitted = _body(exchange, redaction, codec, is_compressed=is_compressed)
+    return CapturedResponse(
+        headers=headers,
+        body=body,
+        body_base64=encoded,
+        truncated=exchange.truncated,
+        omitted=omitted,
+    )
+
+
+def _body(
+    exchange: Exchange, redaction: Redaction, codec: str | None, *, is_compressed: bool
+) -> tuple[str | None, str | None, str | None]:
+    """Answer the body as text, or as base64, or why it is not kept."""
+    if not exchange.body:
+        return "", None, None
+    if redaction.pointers:
+        return _redacted(exchange, redaction, codec or "utf-8", is_compressed=is_compressed)
+    text = None if codec is None else _decoded(exchange, codec)
+    if text is not None:
+        return text, None, None
+    return None, base64.b64encode(exchange.body).decode(), None
+
+
+def _redacted(
+    exchange: Exchange, redaction: Redaction, codec: str, *, is_compressed: bool
+) -> tuple[str | None, None, str | None]:
+    """Mask parts of a complete JSON body, whatever type it says that it has."""
+    if exchange.truncated or exchange.outcome != "ok":
+        return None, None, CUT
+    if is_compressed:
+        return None, None, COMPRESSED
+    try:
+        document = msgspec.json.decode(exchange.body.decode(codec))
+        masked = mask_parts(document, redaction.pointers)
+        return msgspec.json.encode(masked).decode(), None, None
+    except (ValueError, RecursionError):  # msgspec's and the codec's too
+        return None, None, NO_JSON
+
+
+@lru_cache(maxsize=1024)
+def _codec(content_type: str | None) -> str | None:
+    """Answer the codec of a textual body; None for what is to be kept as bytes.
+
+    Where nothing is said, what reads as text is text.
+    """
+    if content_type is None:
+        return UNSAID
+    lowered = content_type.lower()
+    if not TEXTUAL.fullmatch(lowered.partition(";")[0].strip()):
+        return None
+    charset = CHARSET.search(lowered)
+    return "utf-8" if charset is None else CODECS.get(charset[1])
+
+
+def _decoded(exchange: Exchange, codec: str) -> str | None:
+    if codec == UNSAID and b"\0" in exchange.body:
+        return None
+    try:
+        return exchange.body.decode(codec)
+    except UnicodeDecodeError as fault:
+        # A cut in the middle of the last character is the cap's doing, not the body's.
+        if exchange.truncated and fault.start >= len(exchange.body) - 3:
+            return exchange.body[: fault.start].decode(codec)
+        return None

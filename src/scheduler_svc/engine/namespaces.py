@@ -1,0 +1,85 @@
+"""The settings of namespaces as this replica knows them: all, in memory, seconds old at most.
+
+A notice makes it look at once; without notices it looks every REFRESH_SECONDS whether anything
+changed. Asking for a namespace reads a dictionary and never the database. While the database is
+away the last that was known holds: nobody could have changed it either.
+"""
+
+import asyncio
+
+import msgspec
+
+from scheduler_svc.domain.namespaces import NamespaceEgress, NamespaceSettings, egress_of
+from scheduler_svc.engine.alarm import Alarm
+from scheduler_svc.store import namespaces
+from scheduler_svc.store.namespaces import NamespacesMark
+from scheduler_svc.store.pool import Pool, connection, is_database_away
+
+REFRESH_SECONDS = 2.0
+LOAD_SECONDS = 5.0
+SETTINGS = msgspec.json.Decoder(NamespaceSettings)
+
+
+class KnownNamespace(msgspec.Struct, frozen=True):
+    """One namespace, read; `settings` is None where this build can not read them."""
+
+    revision: int
+    egress: NamespaceEgress | None
+    settings: NamespaceSettings | None
+
+
+class KnownNamespaces:
+    """Every namespace that has settings."""
+
+    def __init__(self) -> None:
+        self.changed = Alarm()
+        self._mark: NamespacesMark | None = None
+        self._known: dict[str, KnownNamespace] = {}
+
+    def egress(self, name: str) -> NamespaceEgress | None:
+        """Return the rules that narrow a namespace's calls; None, and at no cost, without any."""
+        known = self._known.get(name)
+        return None if known is None else known.egress
+
+    def settings(self, name: str) -> NamespaceSettings | None:
+        """Return a namespace's settings; None without any."""
+        known = self._known.get(name)
+        return None if known is None else known.settings
+
+    async def load(self, pool: Pool) -> None:
+        """Read what changed since the last look; the rules of an unchanged revision stay the same
+        object, so that connections that were opened under them are kept.
+        """
+        async with connection(pool, seconds=LOAD_SECONDS) as conn:
+            mark = await namespaces.namespaces_mark(conn)
+            if mark == self._mark:
+                return
+            found = await namespaces.all_namespaces(conn)
+        known = {}
+        for one in found:
+            before = self._known.get(one.name)
+            same = before is not None and before.revision == one.revision
+            known[one.name] = before if same and before else _read(one.revision, one.settings)
+            if not same:
+                await asyncio.sleep(0)  # the loop also fires timers, and many lists are work
+        self._known, self._mark = known, mark
+
+
+async def refreshes(known: KnownNamespaces, pool: Pool) -> None:
+    """Keep them fresh, for ever."""
+    while True:
+        known.changed.clear()
+        try:
+            await known.load(pool)
+        except Exception as error:
+            if not is_database_away(error):
+                raise
+        await known.changed.wait(REFRESH_SECONDS)
+
+
+def _read(revision: int, text: str) -> KnownNamespace:
+    try:
+        settings = SETTINGS.decode(text)
+    except ValueError:
+        settings = None
+    return KnownNamespace(revision, egress_of(text), settings)
