@@ -4,8 +4,8 @@ from base64 import b64decode, b64encode
 
 import trustme
 
-from scheduler_svc.domain.jobs import Tls
 from scheduler_svc.domain.key_box import KeyBox
+from scheduler_svc.domain.tls import Tls
 
 SEALED = "sealed:"
 

@@ -18,8 +18,9 @@ from scheduler_svc.domain.certificates import (
     validity_faults,
 )
 from scheduler_svc.domain.errors import Fault
-from scheduler_svc.domain.jobs import Definition, Target, Tls
+from scheduler_svc.domain.jobs import Definition, Target
 from scheduler_svc.domain.key_box import MASK, NO_RING, KeyBox, KeyLocked, open_key, seal_key
+from scheduler_svc.domain.tls import Tls
 from scheduler_svc.domain.url import UrlRefused, parse_url
 
 KEY_LENGTH_MAX = 16_384
