@@ -2,7 +2,7 @@
 
 import trustme
 
-from scheduler_svc.domain.jobs import Tls
+from scheduler_svc.domain.tls import Tls
 
 
 def ca_of(authority: trustme.CA) -> str:

@@ -1,7 +1,7 @@
 """Addresses that must never be called: spellings, ranges and tricks, by the kind of attack.
 
-From the collections of PayloadsAllTheThings, of Smokescreen's and Node's issues, and of what
-`getaddrinfo`, `urlsplit`, yarl and httpx read differently from each other.
+Ranges are those of the IANA registries and of the clouds; spellings are what `getaddrinfo` takes
+for an address, and what `urlsplit`, yarl and httpx read differently from each other.
 """
 
 LOOPBACK_SPELLINGS = """

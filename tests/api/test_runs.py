@@ -95,6 +95,7 @@ async def test_a_run_shows_everything_that_became_of_it(
                     "body": "later",
                     "body_base64": None,
                     "truncated": False,
+                    "omitted": None,
                 },
                 "timing": {
                     "dns_ms": None,

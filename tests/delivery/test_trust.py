@@ -15,7 +15,7 @@ from pem import ca_of, chain_of, key_of, tls_of
 from receiver import answer, receiving
 from scheduler_svc.delivery import trust as trust_module
 from scheduler_svc.delivery.trust import Contexts, Trust, trust_of
-from scheduler_svc.domain.jobs import Tls
+from scheduler_svc.domain.tls import Tls
 from sending import both_loops, call, sending
 
 NAME = "ok.example"

@@ -18,8 +18,9 @@ from scheduler_svc.domain.certificates import (
     validity_faults,
 )
 from scheduler_svc.domain.errors import Fault
-from scheduler_svc.domain.jobs import Definition, Target, Tls
+from scheduler_svc.domain.jobs import Definition, Target
 from scheduler_svc.domain.secrecy import MASK, TLS_KEY
+from scheduler_svc.domain.tls import Tls
 from scheduler_svc.domain.url import UrlRefused, parse_url
 from scheduler_svc.store.vault import Unopenable, open_text
 

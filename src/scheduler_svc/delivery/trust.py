@@ -13,7 +13,7 @@ from collections import OrderedDict
 import msgspec
 
 from scheduler_svc.delivery.tls import client_context, target_context
-from scheduler_svc.domain.jobs import Tls
+from scheduler_svc.domain.tls import Tls
 
 CONTEXTS_MAX = 256
 

@@ -12,6 +12,7 @@ from msgspec import UNSET, Meta, Raw, Struct, UnsetType, field
 
 from scheduler_svc.domain.duration import DurationText
 from scheduler_svc.domain.schedule import Schedule
+from scheduler_svc.domain.tls import Tls
 
 NAME_PATTERN = r"^[a-z0-9][a-z0-9._-]{0,127}$"
 LABEL_KEY_PATTERN = r"^[a-z0-9][a-z0-9._/-]{0,62}$"
@@ -53,55 +54,6 @@ class Redact(_Part, frozen=True, kw_only=True):
             description="Parts of a JSON body (RFC 6901, with `*` for every member or element).",
         ),
     ] = []
-
-
-class Tls(_Part, frozen=True, kw_only=True):
-    """Whom a target's TLS trusts, and who calls; that it is verified can not be changed."""
-
-    ca: (
-        Annotated[
-            str,
-            Meta(
-                min_length=1,
-                max_length=65_536,
-                description="Authorities in PEM, trusted instead of the system's.",
-            ),
-        ]
-        | None
-    ) = None
-    certificate: (
-        Annotated[
-            str,
-            Meta(
-                min_length=1,
-                max_length=65_536,
-                description="Certificate to show, in PEM: its own first, then those above it.",
-            ),
-        ]
-        | None
-    ) = None
-    key: (
-        Annotated[
-            str,
-            Meta(
-                min_length=1,
-                max_length=32_768,
-                description="Its private key, in PEM; shown as `***`, which sent back keeps it.",
-            ),
-        ]
-        | None
-    ) = None
-    server_name: (
-        Annotated[
-            str,
-            Meta(
-                min_length=1,
-                max_length=253,
-                description="Name to ask for and to verify, instead of the URL's host.",
-            ),
-        ]
-        | None
-    ) = None
 
 
 class BasicAuth(_Part, frozen=True, kw_only=True, tag_field="type", tag="basic"):

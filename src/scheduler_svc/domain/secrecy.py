@@ -11,7 +11,8 @@ from uuid import UUID
 
 from msgspec import structs
 
-from scheduler_svc.domain.jobs import Auth, BasicAuth, BearerAuth, OidcAuth, Target, Tls
+from scheduler_svc.domain.jobs import Auth, BasicAuth, BearerAuth, OidcAuth, Target
+from scheduler_svc.domain.tls import Tls
 
 MASK = "***"
 NAMED, SIGNING, IDENTITY = "secret", "signing secret", "identity key"

@@ -57,11 +57,11 @@ class KnownNamespaces:
             found = await namespaces.all_namespaces(conn)
         known = {}
         for one in found:
-            before = self._known.get(one.name)
-            same = before is not None and before.revision == one.revision
-            known[one.name] = before if same and before else _read(one.revision, one.settings)
-            if not same:
+            kept = self._known.get(one.name)
+            if kept is None or kept.revision != one.revision:
+                kept = _read(one.revision, one.settings)
                 await asyncio.sleep(0)  # the loop also fires timers, and many lists are work
+            known[one.name] = kept
         self._known, self._mark = known, mark
 
 
