@@ -30,7 +30,8 @@ from scheduler_svc.domain.templates import (
 )
 from scheduler_svc.domain.url import parse_url
 
-TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=30)
+AWKWARD = st.sampled_from("&=?#/%+;:@ \"'\\\r\n\t\x00{}<>é世")
+TEXT = st.text(AWKWARD | st.characters(exclude_categories=["Cs"]), max_size=30)
 LITERAL = TEXT.filter(lambda text: "{" not in text)
 RUN, JOB = UUID(int=1), UUID(int=2)
 

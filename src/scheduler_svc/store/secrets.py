@@ -41,12 +41,6 @@ async def list_secrets(
     return [SecretRow(*row) for row in rows]
 
 
-async def known_names(conn: Connection, namespace: str, names: Collection[str]) -> frozenset[str]:
-    """Return those of these names that are secrets of the namespace."""
-    rows = await conn.fetch(statement("secret_names"), namespace, list(names))
-    return frozenset(row[0] for row in rows)
-
-
 async def find_secrets(conn: Connection, namespace: str, names: Collection[str]) -> dict[str, str]:
     """Return the sealed values of those of these names that are there."""
     rows = await conn.fetch(statement("find_secrets"), namespace, list(names))
