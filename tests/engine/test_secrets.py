@@ -17,6 +17,7 @@ from receiver import Received, Receiver, answer, receiving
 from rig import HOUR, MINUTE, SECOND, Rig, rigged
 from scheduler_svc.api import identity
 from scheduler_svc.delivery.identity import new_key
+from scheduler_svc.delivery.signing import Signer
 from scheduler_svc.domain.jobs import Target
 from scheduler_svc.domain.runs import Attempt, Overrides
 from scheduler_svc.engine import hear, upkeep
@@ -366,6 +367,15 @@ async def test_a_job_with_nothing_of_this_kind_goes_the_short_way(rig: Rig) -> N
     known = rig.parts.jobs.get(job, 1)
     assert known is not None
     assert known.prepared.plain
+
+
+async def test_what_holds_opened_secrets_shows_none_in_its_text(rig: Rig) -> None:
+    job = await fire(rig, target={"headers": {"X-Api-Key": "canary"}})
+    known = rig.parts.jobs.get(job, 1)
+    assert known is not None
+    signer = Signer(None, None, b"canary")
+    for text in (repr(known), f"{known.prepared}", repr(signer)):
+        assert "canary" not in text
 
 
 async def test_what_can_not_be_read_now_is_given_back_unsent_and_goes_out_later(
