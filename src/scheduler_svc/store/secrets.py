@@ -47,6 +47,14 @@ async def find_secrets(conn: Connection, namespace: str, names: Collection[str])
     return {row["name"]: row["sealed"] for row in rows}
 
 
+async def get_secret(conn: Connection, namespace: str, name: str) -> tuple[SecretRow, str] | None:
+    """Return a secret as it is listed, and its sealed value."""
+    row = await conn.fetchrow(statement("find_secrets"), namespace, [name])
+    if row is None:
+        return None
+    return SecretRow(row["name"], row["created_at"], row["updated_at"]), row["sealed"]
+
+
 async def delete_secret(conn: Connection, namespace: str, name: str) -> bool:
     """Delete a secret; False where there is none."""
     rows = await conn.fetch(statement("delete_secret"), namespace, name)
