@@ -52,6 +52,17 @@ async def test_a_secret_is_made_replaced_listed_by_name_and_deleted(
     assert (await http.get("/secrets")).json()["items"] == []
 
 
+async def test_the_same_value_again_changes_nothing(
+    http: httpx2.AsyncClient, pool: Pool, clock: Clock
+) -> None:
+    made = await http.put("/secrets/token", json={"value": VALUE})
+    sealed = await pool.fetchval("SELECT sealed FROM secrets")
+    clock.ms = MORNING_MS + HOUR
+    again = await http.put("/secrets/token", json={"value": VALUE})
+    assert (again.status_code, again.json()) == (200, made.json())
+    assert await pool.fetchval("SELECT sealed FROM secrets") == sealed
+
+
 async def test_secrets_are_listed_by_name_page_by_page(http: httpx2.AsyncClient) -> None:
     names = ["b", "a", "c.d", "c-d"]
     for name in names:

@@ -6,7 +6,7 @@ from urllib.parse import parse_qsl, urlsplit
 from uuid import UUID
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from factories import MORNING_MS
@@ -30,7 +30,9 @@ from scheduler_svc.domain.templates import (
 )
 from scheduler_svc.domain.url import parse_url
 
-TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=30)
+WORST = "&x=1#y?z+%41 ;:/@\"'\\\r\n\t\x00{{run.id}}é世"
+AWKWARD = st.sampled_from("&=?#/%+;:@ \"'\\\r\n\t\x00{}<>é世")
+TEXT = st.text(AWKWARD | st.characters(exclude_categories=["Cs"]), max_size=30)
 LITERAL = TEXT.filter(lambda text: "{" not in text)
 RUN, JOB = UUID(int=1), UUID(int=2)
 
@@ -115,6 +117,7 @@ def test_a_job_without_a_name_inserts_nothing_and_a_missing_secret_is_named() ->
 
 
 @given(value=TEXT, before=LITERAL, after=LITERAL)
+@example(value=WORST, before='"', after="\\")
 def test_an_inserted_value_can_not_end_a_json_string(value: str, before: str, after: str) -> None:
     document = {"k": [before + "{{job.labels.x}}" + after, {"n": 1.5, "plain": after}]}
     for ascii_only in (True, False):
@@ -125,6 +128,8 @@ def test_an_inserted_value_can_not_end_a_json_string(value: str, before: str, af
 
 
 @given(value=TEXT, other=TEXT)
+@example(value=WORST, other="&")
+@example(value="&", other=WORST)
 def test_an_inserted_value_can_not_end_a_parameter_nor_reach_the_rest_of_an_address(
     value: str, other: str
 ) -> None:
@@ -148,6 +153,9 @@ def test_an_inserted_value_can_not_end_a_parameter_nor_reach_the_rest_of_an_addr
 
 
 @given(value=TEXT)
+@example(value="\r")
+@example(value="\n")
+@example(value="é")
 def test_an_inserted_value_can_not_end_a_header_s_line(value: str) -> None:
     template = parse_header("a {{job.labels.x}} b")
     assert template is not None

@@ -17,6 +17,7 @@ from receiver import Received, Receiver, answer, receiving
 from rig import HOUR, MINUTE, SECOND, Rig, rigged
 from scheduler_svc.api import identity
 from scheduler_svc.delivery.identity import new_key
+from scheduler_svc.delivery.signing import Signer
 from scheduler_svc.domain.jobs import Target
 from scheduler_svc.domain.runs import Attempt, Overrides
 from scheduler_svc.engine import hear, upkeep
@@ -184,13 +185,16 @@ async def test_a_value_that_no_header_can_hold_blocks_the_run(rig: Rig) -> None:
     assert rig.receiver.requests == []
 
 
-async def test_an_address_or_a_head_too_long_once_filled_in_blocks_the_run(rig: Rig) -> None:
+async def test_an_address_head_or_body_too_long_once_filled_in_blocks_the_run(rig: Rig) -> None:
     await keep_secret(rig.parts.pool, "long", "x" * 2083)
     job = await fire(rig, target={"url": rig.receiver.url("/?k={{secret:long}}")})
     assert "longer than 2083" in str((await last_attempt(rig, job)).error)
     headers = {f"X-{n}": "{{secret:long}}" for n in range(9)}
     job = await fire(rig, target={"headers": headers})
     assert "the headers take more than" in str((await last_attempt(rig, job)).error)
+    body = {"a": "{{job.labels.long}}" * 13_000}
+    job = await fire(rig, labels={"long": "x" * 256}, target={"body": body})
+    assert "the body is longer than" in str((await last_attempt(rig, job)).error)
     assert rig.receiver.requests == []
 
 
@@ -213,6 +217,27 @@ async def test_a_job_whose_key_is_missing_is_blocked_and_the_key_named(rig: Rig)
     assert await rig.said(job) == [("failed", "blocked")]
     assert other.newest in str((await last_attempt(rig, job)).error)
     assert await rig.state(job) == "active"
+
+
+async def test_whatever_of_an_attempt_has_no_key_blocks_it_and_is_named(rig: Rig) -> None:
+    other = ring_of(OTHER_KEY)
+    await keep_secret(rig.parts.pool, "token", "canary", ring=other)
+    async with rig.parts.pool.acquire() as conn:
+        await identity.insert(conn, other, new_key(), now_ms=rig.clock.ms)
+    named = await fire(rig, target={"headers": {"X-Auth": "{{secret:token}}"}})
+    oidc = await fire(rig, target={"auth": {"type": "oidc", "audience": "a"}})
+    given = await rig.job(schedule=EVERY)
+    sealed = other.seal("canary", f"default\0job {given}\0headers/x-a-key")
+    overrides = Overrides(headers={"X-A-Key": sealed})
+    await waiting_run(rig.parts.pool, given, at_ms=rig.clock.ms, overrides=overrides)
+    await rig.work()
+    missing = f"a secret is sealed with the key {other.newest}, which is not in the key ring"
+    assert [str((await last_attempt(rig, job)).error) for job in (named, oidc, given)] == [
+        f"{missing}: the secret 'token'",
+        f"{missing}: the key of identity tokens",
+        missing,
+    ]
+    assert rig.receiver.requests == []
 
 
 async def test_a_value_moved_to_another_job_does_not_open(rig: Rig) -> None:
@@ -342,6 +367,15 @@ async def test_a_job_with_nothing_of_this_kind_goes_the_short_way(rig: Rig) -> N
     known = rig.parts.jobs.get(job, 1)
     assert known is not None
     assert known.prepared.plain
+
+
+async def test_what_holds_opened_secrets_shows_none_in_its_text(rig: Rig) -> None:
+    job = await fire(rig, target={"headers": {"X-Api-Key": "canary"}})
+    known = rig.parts.jobs.get(job, 1)
+    assert known is not None
+    signer = Signer(None, None, b"canary")
+    for text in (repr(known), f"{known.prepared}", repr(signer)):
+        assert "canary" not in text
 
 
 async def test_what_can_not_be_read_now_is_given_back_unsent_and_goes_out_later(

@@ -23,6 +23,7 @@ from scheduler_svc.domain.secrecy import NAMED, place_of
 from scheduler_svc.store import notices, secrets
 from scheduler_svc.store.pool import connection, transaction
 from scheduler_svc.store.secrets import SecretRow
+from scheduler_svc.store.vault import KeyRing, Unopenable
 
 VALUE_BYTES_MAX = 16 * 1024
 COUNT_MAX = 1000
@@ -56,13 +57,17 @@ async def put_secret(call: Call) -> Reply:
     ring = call.deps.ring
     if ring is None:
         raise Invalid([Fault("/value", NO_RING)])
-    sealed = ring.seal(asked.value, place_of(call.namespace, NAMED, name))
+    place = place_of(call.namespace, NAMED, name)
     async with transaction(call.deps.pool) as conn:
+        stored = await secrets.get_secret(conn, call.namespace, name)
+        if stored is not None and _holds(ring, stored[1], place, asked.value):
+            return Reply(body=_view(stored[0]))
         if await secrets.count_secrets(conn, call.namespace, but_not=name) >= COUNT_MAX:
             raise Conflict(
                 f"The namespace holds {COUNT_MAX} secrets, which is the most; delete some."
             )
         now = instant_at(call.deps.now_ms())
+        sealed = ring.seal(asked.value, place)
         row, made = await secrets.put_secret(conn, call.namespace, name, sealed, now=now)
         await notices.secrets_changed(conn, call.namespace)
     call.deps.on_event(EventName.SECRET_CHANGED, namespace=call.namespace, name=name)
@@ -115,6 +120,14 @@ def _read(call: Call, name: str) -> SecretRequest:
     return asked
 
 
+def _holds(ring: KeyRing, sealed: str, place: str, value: str) -> bool:
+    """Tell whether a stored secret is this value already; one that does not open is another."""
+    try:
+        return ring.open(sealed, place) == value.encode()
+    except Unopenable:
+        return False
+
+
 def _view(row: SecretRow) -> Secret:
     return Secret(name=row.name, created_at=stamp(row.created_at), updated_at=stamp(row.updated_at))
 
@@ -133,7 +146,7 @@ ROUTES = (
         tag="secrets",
         body=Body(type=SecretRequest, examples={"a token": {"value": "a-token-of-the-target"}}),
         answers={
-            200: Answer(description="The secret, replaced.", type=Secret),
+            200: Answer(description="The secret, replaced or as it was.", type=Secret),
             201: Answer(description="The secret, made.", type=Secret),
         },
         problems=(409,),

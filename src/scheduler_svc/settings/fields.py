@@ -51,9 +51,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     public_url: Annotated[
         str | None, _text("where callers reach this service, for links and callbacks")
     ] = None
-    data_dir: Annotated[str, _text("folder of the embedded server and its log", min_length=1)] = (
-        ".data"
-    )
+    data_dir: Annotated[
+        str,
+        _text("folder of the embedded server, its log, and development's own key", min_length=1),
+    ] = ".data"
     log_format: Annotated[
         Literal["json", "console"], _text("one JSON object a line, or columns")
     ] = "json"

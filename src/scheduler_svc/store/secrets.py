@@ -41,16 +41,18 @@ async def list_secrets(
     return [SecretRow(*row) for row in rows]
 
 
-async def known_names(conn: Connection, namespace: str, names: Collection[str]) -> frozenset[str]:
-    """Return those of these names that are secrets of the namespace."""
-    rows = await conn.fetch(statement("secret_names"), namespace, list(names))
-    return frozenset(row[0] for row in rows)
-
-
 async def find_secrets(conn: Connection, namespace: str, names: Collection[str]) -> dict[str, str]:
     """Return the sealed values of those of these names that are there."""
     rows = await conn.fetch(statement("find_secrets"), namespace, list(names))
     return {row["name"]: row["sealed"] for row in rows}
+
+
+async def get_secret(conn: Connection, namespace: str, name: str) -> tuple[SecretRow, str] | None:
+    """Return a secret as it is listed, and its sealed value."""
+    row = await conn.fetchrow(statement("find_secrets"), namespace, [name])
+    if row is None:
+        return None
+    return SecretRow(row["name"], row["created_at"], row["updated_at"]), row["sealed"]
 
 
 async def delete_secret(conn: Connection, namespace: str, name: str) -> bool:

@@ -17,13 +17,9 @@ SELECT name, created_at, updated_at FROM secrets
 WHERE namespace = $1 AND name > $2
 ORDER BY name LIMIT $3;
 
--- secret_names(namespace, names)
--- Which of these are there, for a definition that refers to them.
-SELECT name FROM secrets WHERE namespace = $1 AND name = ANY ($2::text[]);
-
 -- find_secrets(namespace, names)
--- The sealed values that attempts of a job need.
-SELECT name, sealed FROM secrets WHERE namespace = $1 AND name = ANY ($2::text[]);
+-- The sealed values that attempts of a job need, and what a value is compared with before it changes.
+SELECT name, sealed, created_at, updated_at FROM secrets WHERE namespace = $1 AND name = ANY ($2::text[]);
 
 -- delete_secret(namespace, name)
 -- Runs that still ask for it end `blocked`.
