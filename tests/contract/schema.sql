@@ -27,6 +27,19 @@ CREATE TABLE public.backfills (
 )
 WITH (fillfactor='70');
 
+CREATE TABLE public.idempotency_keys (
+    namespace text NOT NULL,
+    credential text NOT NULL,
+    key text NOT NULL,
+    request bytea NOT NULL,
+    status smallint NOT NULL,
+    headers json NOT NULL,
+    media_type text NOT NULL,
+    body bytea NOT NULL,
+    created_at timestamp with time zone NOT NULL,
+    CONSTRAINT idempotency_keys_status_check CHECK (((status >= 200) AND (status <= 299)))
+);
+
 CREATE TABLE public.job_expectations (
     job_id uuid NOT NULL,
     versions text NOT NULL,
@@ -166,6 +179,9 @@ ALTER TABLE ONLY public.runs ATTACH PARTITION public.runs_default DEFAULT;
 ALTER TABLE ONLY public.backfills
     ADD CONSTRAINT backfills_pkey PRIMARY KEY (id);
 
+ALTER TABLE ONLY public.idempotency_keys
+    ADD CONSTRAINT idempotency_keys_pkey PRIMARY KEY (namespace, credential, key);
+
 ALTER TABLE ONLY public.job_expectations
     ADD CONSTRAINT job_expectations_pkey PRIMARY KEY (job_id);
 
@@ -194,6 +210,8 @@ CREATE INDEX backfills_job ON public.backfills USING btree (job_id, created_at D
 CREATE INDEX backfills_list ON public.backfills USING btree (namespace, created_at DESC, id DESC);
 
 CREATE INDEX backfills_running ON public.backfills USING btree (paced_at, id) WHERE (status = 'running'::text);
+
+CREATE INDEX idempotency_keys_age ON public.idempotency_keys USING btree (created_at);
 
 CREATE INDEX job_expectations_refresh ON public.job_expectations USING btree (refresh_at) WHERE (refresh_at IS NOT NULL);
 

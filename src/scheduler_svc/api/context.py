@@ -12,6 +12,7 @@ from starlette.datastructures import Headers
 
 from scheduler_svc.domain.egress import EgressRules
 from scheduler_svc.domain.events import OnEvent, ignore
+from scheduler_svc.store.idempotency import Token
 from scheduler_svc.store.pool import Pool
 
 
@@ -102,6 +103,10 @@ class Call(Struct, frozen=True, kw_only=True):
     query_string: str
     headers: Headers
     body: bytes
+    credential: str = ""
+    """Whose request it is, as one word that no other credential has; empty without any."""
+    token: Token | None = None
+    """The idempotency key that the request is made under."""
 
 
 class Reply(Struct, frozen=True, kw_only=True):

@@ -11,7 +11,7 @@ from starlette.datastructures import Headers
 from starlette.requests import ClientDisconnect
 from starlette.types import Receive, Scope, Send
 
-from scheduler_svc.api import query
+from scheduler_svc.api import idempotency, query
 from scheduler_svc.api.context import Call, Deps
 from scheduler_svc.api.middleware import REQUEST_ID, ROUTE
 from scheduler_svc.api.problems import TooLarge, UnsupportedMediaType
@@ -33,7 +33,7 @@ class Endpoint:
         route = self.by_method["GET" if scope["method"] == "HEAD" else scope["method"]]
         scope[ROUTE] = route.path
         call = await read_call(route, self.deps, scope, receive)
-        await send_reply(await route.handler(call), send)
+        await send_reply(await idempotency.answered(route, call), send)
 
 
 async def read_call(route: Route, deps: Deps, scope: Scope, receive: Receive) -> Call:

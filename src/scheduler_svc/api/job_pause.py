@@ -22,7 +22,7 @@ from scheduler_svc.api.job_change import (
 from scheduler_svc.api.job_edit import pending, recorded_until
 from scheduler_svc.api.job_open import open_runs, release_queued
 from scheduler_svc.api.job_view import job_view, planned
-from scheduler_svc.api.route import Answer, Body, Route
+from scheduler_svc.api.route import IF_MATCH, Answer, Body, Route
 from scheduler_svc.api.validate import decode
 from scheduler_svc.api.wire_jobs import Job, JobPauseRequest, JobResumeRequest
 from scheduler_svc.domain import jobs
@@ -40,6 +40,7 @@ async def pause_job(call: Call) -> Reply:
     asked = decode(call.body or EMPTY, JobPauseRequest)
     async with transaction(call.deps.pool) as conn:
         locked = await lock_job(conn, call, call.path["id"])
+        etag.check(call.headers, etag.of(locked.job.revision))
         until = _coming(asked.until, locked.now)
         job, changed = locked.job, locked.job.state != "paused"
         if changed:
@@ -57,6 +58,7 @@ async def resume_job(call: Call) -> Reply:
     asked = decode(call.body or EMPTY, JobResumeRequest)
     async with transaction(call.deps.pool) as conn:
         locked = await lock_job(conn, call, call.path["id"])
+        etag.check(call.headers, etag.of(locked.job.revision))
         job = locked.job
         if job.state == "paused":
             job = await _resume(conn, locked, asked.missed)
@@ -134,6 +136,7 @@ ROUTES = (
             " With `until` the job resumes by itself at that instant, and what passed is skipped."
         ),
         tag="jobs",
+        headers=(IF_MATCH,),
         body=Body(
             type=JobPauseRequest,
             required=False,
@@ -149,7 +152,7 @@ ROUTES = (
                 headers={"ETag": "The job's revision."},
             )
         },
-        problems=(404,),
+        problems=(404, 412),
     ),
     Route(
         method="POST",
@@ -162,6 +165,7 @@ ROUTES = (
             " ledger as one row, `once` sends the latest, `all` sends each of them, at most 1000."
         ),
         tag="jobs",
+        headers=(IF_MATCH,),
         body=Body(type=JobResumeRequest, required=False, examples={"catch up": {"missed": "once"}}),
         answers={
             200: Answer(
@@ -170,6 +174,6 @@ ROUTES = (
                 headers={"ETag": "The job's revision."},
             )
         },
-        problems=(404,),
+        problems=(404, 412),
     ),
 )

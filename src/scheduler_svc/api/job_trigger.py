@@ -6,13 +6,14 @@ unfinished runs that have left: what is only claimed ahead is taken back first.
 
 from typing import Literal
 
-from scheduler_svc.api import handover
+from scheduler_svc.api import etag, handover
 from scheduler_svc.api.check_headers import header_faults, size_faults
 from scheduler_svc.api.check_target import body_size_fault
 from scheduler_svc.api.context import Call, Reply
+from scheduler_svc.api.idempotency import keep, writing
 from scheduler_svc.api.job_change import LockedJob, lock_job, move_timer, moved
 from scheduler_svc.api.job_open import cancel_open, open_runs, release_queued
-from scheduler_svc.api.route import Answer, Body, Route
+from scheduler_svc.api.route import IF_MATCH, Answer, Body, Route
 from scheduler_svc.api.validate import decode
 from scheduler_svc.api.wire_jobs import UNSAID, JobTriggerRequest
 from scheduler_svc.api.wire_runs import Run, run_view
@@ -23,7 +24,7 @@ from scheduler_svc.domain.jobs import Overlap
 from scheduler_svc.domain.overlap import OpenRun
 from scheduler_svc.domain.runs import Overrides
 from scheduler_svc.store import notices
-from scheduler_svc.store.pool import Connection, transaction
+from scheduler_svc.store.pool import Connection
 from scheduler_svc.store.runs import ExtraRun, get_run, insert_run
 
 EMPTY = b"{}"
@@ -32,18 +33,21 @@ EMPTY = b"{}"
 async def trigger_job(call: Call) -> Reply:
     """Make a run that is due now."""
     asked = _read(call.body)
-    async with transaction(call.deps.pool) as conn:
+    async with writing(call) as conn:
         locked = await lock_job(conn, call, call.path["id"])
+        etag.check(call.headers, etag.of(locked.job.revision))
         _check_merged(asked, locked)
         policy = asked.overlap or locked.job.definition.overlap
         taken = locked.unsent is not None and policy != "allow"
         verdict = await _judge(conn, locked, policy, taken=taken)
         run = await _insert(conn, call, locked, asked, queued=verdict == "queue")
+        reply = Reply(status=202, body=run_view(run), headers={"Location": f"/runs/{run.id}"})
+        reply = await keep(conn, call, reply)
     if verdict == "queue":
         await release_queued(call, locked.job.id)
     if taken:
         await handover.given_up(call, locked.job.id)
-    return Reply(status=202, body=run_view(run), headers={"Location": f"/runs/{run.id}"})
+    return reply
 
 
 def _read(raw: bytes) -> JobTriggerRequest:
@@ -131,6 +135,7 @@ ROUTES = (
             ' `"overlap": "allow"`; under `queue` it waits, under `cancel` it replaces.'
         ),
         tag="jobs",
+        headers=(IF_MATCH,),
         body=Body(
             type=JobTriggerRequest,
             required=False,
@@ -141,6 +146,6 @@ ROUTES = (
                 description="The run, due now.", type=Run, headers={"Location": "The run's path."}
             )
         },
-        problems=(404, 409),
+        problems=(404, 409, 412),
     ),
 )

@@ -2,13 +2,14 @@
 
 from scheduler_svc.api import etag, herd, job_create
 from scheduler_svc.api.context import Call, Reply
+from scheduler_svc.api.idempotency import keep, writing
 from scheduler_svc.api.job_examples import EXAMPLES, JOB
 from scheduler_svc.api.job_view import job_view
 from scheduler_svc.api.route import Answer, Body, QueryParam, Route
 from scheduler_svc.api.wire_jobs import Job
 from scheduler_svc.domain.events import EventName
 from scheduler_svc.domain.jobs import Definition
-from scheduler_svc.store.pool import connection, transaction
+from scheduler_svc.store.pool import connection
 
 DRY_UPCOMING = 20
 
@@ -24,15 +25,17 @@ async def create_job(call: Call) -> Reply:
             also = await herd.of_job(conn, shown)
         view = job_view(shown, now_ms=now_ms, upcoming=DRY_UPCOMING, dry=True, also=also)
         return Reply(body=view)
-    async with transaction(call.deps.pool) as conn:
+    async with writing(call) as conn:
         job = await job_create.insert(conn, new, now_ms)
         also = await herd.of_job(conn, job)
+        reply = Reply(
+            status=201,
+            body=job_view(job, now_ms=now_ms, also=also),
+            headers={"Location": f"/jobs/{job.id}", "ETag": etag.of(job.revision)},
+        )
+        reply = await keep(conn, call, reply)
     call.deps.on_event(EventName.JOB_CREATED, job_id=job.id)
-    return Reply(
-        status=201,
-        body=job_view(job, now_ms=now_ms, also=also),
-        headers={"Location": f"/jobs/{job.id}", "ETag": etag.of(job.revision)},
-    )
+    return reply
 
 
 ROUTES = (

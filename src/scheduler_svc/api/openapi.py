@@ -14,6 +14,7 @@ from scheduler_svc.api.openapi_parts import (
     HEADERS,
     INFO,
     PATH_PARAMETERS,
+    REPLAYED_HEADER,
     RESPONSE_HEADERS,
     SCHEMA_NAMES,
     SECURITY_SCHEMES,
@@ -21,7 +22,14 @@ from scheduler_svc.api.openapi_parts import (
 )
 from scheduler_svc.api.openapi_patch import patch_of
 from scheduler_svc.api.problems import PROBLEM_JSON, Problem
-from scheduler_svc.api.route import Answer, Body, Patch, QueryParam, Route
+from scheduler_svc.api.route import (
+    IDEMPOTENCY_KEY,
+    Answer,
+    Body,
+    Patch,
+    QueryParam,
+    Route,
+)
 
 Json = dict[str, Any]
 _IN_PATH = re.compile(r"\{(\w+)\}")
@@ -124,6 +132,9 @@ def _operation(route: Route, schemas: _Schemas) -> Json:
     if route.body is not None:
         operation["requestBody"] = _body(route.body, schemas)
     responses = {str(status): _answer(answer, schemas) for status, answer in route.answers.items()}
+    if route.takes_key:
+        for made in {"201", "202"} & set(responses):
+            responses[made]["headers"] |= REPLAYED_HEADER
     for status in _problems_of(route):
         responses[str(status)] = {"$ref": f"#/components/responses/{_response_name(status)}"}
     operation["responses"] = dict(sorted(responses.items()))
@@ -143,7 +154,7 @@ def _parameters(route: Route, schemas: _Schemas) -> list[Json]:
             "description": header.description,
             "schema": {"type": "string", "maxLength": header.length_max},
         }
-        for header in route.headers
+        for header in (*route.headers, *((IDEMPOTENCY_KEY,) if route.takes_key else ()))
     ]
     return [*in_path, *in_query, *in_header]
 
@@ -207,7 +218,7 @@ def _headers(described: Mapping[str, str]) -> Json:
 
 def _problems_of(route: Route) -> list[int]:
     """Which refusals an operation may answer with, the frame's own among them."""
-    found = {421, 500, *route.problems}
+    found = {421, 500, *route.refusals}
     if route.tag not in {"service", "pages"}:
         found.add(503)
     if route.body is not None:
@@ -223,7 +234,7 @@ def _response_name(status: int) -> str:
 
 def _problem(status: int, schemas: _Schemas) -> Json:
     headers = dict(RESPONSE_HEADERS)
-    if status == HTTPStatus.SERVICE_UNAVAILABLE:
+    if status in {HTTPStatus.SERVICE_UNAVAILABLE, HTTPStatus.CONFLICT}:
         headers["Retry-After"] = {"$ref": "#/components/headers/RetryAfter"}
     return {
         "description": f"{_phrase(status)}.",

@@ -52,10 +52,17 @@ HEADERS: Json = {
         "description": "The caller's X-Request-ID where it has the form of one, else a new one.",
         "schema": {"type": "string", "pattern": "^[A-Za-z0-9._-]{1,128}$"},
     },
+    "IdempotencyReplayed": {
+        "description": "True where this is the answer of an earlier request under the same key.",
+        "schema": {"type": "string", "const": "true"},
+    },
     "RetryAfter": {
         "description": "Seconds to wait before trying again.",
         "schema": {"type": "string", "pattern": "^[0-9]+$"},
     },
+}
+REPLAYED_HEADER: Json = {
+    "Idempotency-Replayed": {"$ref": "#/components/headers/IdempotencyReplayed"}
 }
 RESPONSE_HEADERS: Json = {"X-Request-ID": {"$ref": "#/components/headers/RequestId"}}
 SECURITY_SCHEMES: Json = {

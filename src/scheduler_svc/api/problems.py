@@ -123,7 +123,7 @@ def refusal(error: Refused, request_id: str) -> Reply:
     reply = _reply(code, status, error.detail, request_id, error.faults)
     if isinstance(error, MethodNotAllowed):
         reply.headers["Allow"] = error.allow
-    if code == "unavailable":
+    if code in {"unavailable", "idempotency_in_progress"}:
         reply.headers["Retry-After"] = str(RETRY_AFTER_SECONDS)
     return reply
 

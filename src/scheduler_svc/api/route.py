@@ -93,10 +93,32 @@ class Route(Struct, frozen=True, kw_only=True):
     body: Body | None = None
     problems: tuple[int, ...] = ()
     hidden: bool = False  # a route that the OpenAPI document leaves out
+    idempotent: bool | None = None
+    """Whether it honours an Idempotency-Key; None: where a POST answers 201 or 202."""
+
+    @property
+    def takes_key(self) -> bool:
+        """Tell whether the route honours an Idempotency-Key; its handler keeps its answers."""
+        if self.idempotent is not None:
+            return self.idempotent
+        return self.method == "POST" and bool({201, 202} & set(self.answers))
+
+    @property
+    def refusals(self) -> set[int]:
+        """Return the statuses of refusals that the route documents for itself."""
+        return {*self.problems, *({409} if self.takes_key else ())}
 
 
 IF_MATCH = HeaderParam(
     name="If-Match", description="Only where the job still has one of these ETags."
+)
+IDEMPOTENCY_KEY = HeaderParam(
+    name="Idempotency-Key",
+    description=(
+        "A word of your choice, such as a UUID: within 24 hours the same request under it is made"
+        " once, and answered as it was the first time."
+    ),
+    length_max=255,
 )
 IF_NONE_MATCH = HeaderParam(
     name="If-None-Match", description="Only where the job has none of these ETags."

@@ -6,7 +6,9 @@
     |-- NotFound             no such job, run or backfill in the caller's namespace
     |-- Conflict             the state of things forbids it now
     |   |-- NameTaken        another job has that name
-    |   `-- Overlapping      the job has an unfinished run and its overlap policy is skip
+    |   |-- Overlapping      the job has an unfinished run and its overlap policy is skip
+    |   `-- IdempotencyInProgress   another request with this key has not ended
+    |-- IdempotencyReused    the key was used for another request
     |-- PreconditionFailed   If-Match or If-None-Match did not hold
     `-- Unavailable          the database is away; try again later
 
@@ -73,6 +75,18 @@ class Overlapping(Conflict):
     """The job has an unfinished run and its overlap policy is `skip`."""
 
     code = "overlap"
+
+
+class IdempotencyInProgress(Conflict):
+    """Another request with this idempotency key has not ended."""
+
+    code = "idempotency_in_progress"
+
+
+class IdempotencyReused(Refused):
+    """The idempotency key was used for a request that differs."""
+
+    code = "idempotency_key_reused"
 
 
 class PreconditionFailed(Refused):
