@@ -17,7 +17,7 @@ def test_a_route_that_takes_a_key_keeps_its_answer_in_the_transaction_of_its_eff
 ) -> None:
     """Say `idempotent=False` on a route that shows a secret once: what is kept is stored."""
     text = inspect.getsource(sys.modules[route.handler.__module__])
-    assert "with writing(call)" in text
+    assert "with writing(call" in text
     assert "await keep(conn, call, " in text
 
 

@@ -5,6 +5,7 @@ both or neither; that nobody waits for a request in progress; and that what was 
 uses no key up. Handlers begin their writing transaction with `writing` and end it with `keep`.
 """
 
+import asyncio
 import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -19,11 +20,12 @@ from scheduler_svc.api.route import Route
 from scheduler_svc.domain.errors import Fault, IdempotencyInProgress, IdempotencyReused, Invalid
 from scheduler_svc.store import idempotency
 from scheduler_svc.store.idempotency import KeptAnswer, Token
-from scheduler_svc.store.pool import Connection, connection, transaction
+from scheduler_svc.store.pool import CALL_SECONDS, Connection, connection, transaction
 
 HEADER = "Idempotency-Key"
 REPLAYED = "Idempotency-Replayed"
 KEY_MAX = 255
+LONG_BODY = 256 * 1024
 _KEY = re.compile(r"[\x21-\x7e](?:[\x20-\x7e]*[\x21-\x7e])?")
 
 
@@ -44,7 +46,7 @@ async def answered(route: Route, call: Call) -> Reply:
         namespace=call.namespace,
         credential=call.credential,
         key=key,
-        request=_digest(call),
+        request=await _digest(call),
     )
     call = structs.replace(call, token=token)
     try:
@@ -57,12 +59,12 @@ async def answered(route: Route, call: Call) -> Reply:
 
 
 @asynccontextmanager
-async def writing(call: Call) -> AsyncIterator[Connection]:
+async def writing(call: Call, *, seconds: float = CALL_SECONDS) -> AsyncIterator[Connection]:
     """Open the transaction of a request's effect, under its key where it has one.
 
     Raises IdempotencyInProgress where another request holds the key.
     """
-    async with transaction(call.deps.pool) as conn:
+    async with transaction(call.deps.pool, seconds=seconds) as conn:
         if call.token is not None:
             if not await idempotency.try_lock(conn, call.token):
                 raise IdempotencyInProgress(
@@ -125,11 +127,15 @@ def _fault(detail: str) -> Invalid:
     return Invalid([Fault("", detail, parameter=HEADER)])
 
 
-def _digest(call: Call) -> bytes:
+async def _digest(call: Call) -> bytes:
     """Tell one request from another; lengths go before texts, so that none runs into the next."""
     drawn = sha256()
     for part in (call.method, call.url_path, call.query_string):
         text = part.encode("utf-8", "surrogateescape")
         drawn.update(len(text).to_bytes(8, "big") + text)
-    drawn.update(call.body)
+    # A long body is digested beside the loop, which also fires timers.
+    if len(call.body) > LONG_BODY:
+        await asyncio.to_thread(drawn.update, call.body)
+    else:
+        drawn.update(call.body)
     return drawn.digest()

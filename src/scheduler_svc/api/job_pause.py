@@ -27,6 +27,7 @@ from scheduler_svc.api.validate import decode
 from scheduler_svc.api.wire_jobs import Job, JobPauseRequest, JobResumeRequest
 from scheduler_svc.domain import jobs
 from scheduler_svc.domain.arming import Missed, resume
+from scheduler_svc.domain.decide import Decision
 from scheduler_svc.domain.errors import Fault, Invalid
 from scheduler_svc.domain.events import EventName
 from scheduler_svc.domain.ids import epoch_ms, instant_at
@@ -81,6 +82,12 @@ def _coming(until: datetime | None, now: datetime) -> datetime | None:
 async def _pause(
     conn: Connection, locked: LockedJob, reason: str | None, until: datetime | None
 ) -> jobs.Job:
+    return await write_change(conn, locked, *paused(locked, reason, until))
+
+
+def paused(
+    locked: LockedJob, reason: str | None, until: datetime | None
+) -> tuple[jobs.Job, Decision]:
     """Put the timer to rest; the pause remembers up to where the ledger holds the occurrences."""
     next_ms = pending(locked)
     recorded_ms = locked.now_ms if next_ms is None else min(locked.now_ms, next_ms - 1)
@@ -88,7 +95,7 @@ async def _pause(
         reason=reason, since=locked.now, until=until, recorded_until=instant_at(recorded_ms)
     )
     after = structs.replace(revised(locked, locked.job.definition), state="paused", pause=pause)
-    return await write_change(conn, locked, after, at_rest(after, locked.runs_made))
+    return after, at_rest(after, locked.runs_made)
 
 
 async def _end_at(conn: Connection, locked: LockedJob, until: datetime) -> jobs.Job:
@@ -103,21 +110,28 @@ async def _end_at(conn: Connection, locked: LockedJob, until: datetime) -> jobs.
 
 
 async def _resume(conn: Connection, locked: LockedJob, missed: Missed) -> jobs.Job:
+    after_ms = await recorded_until(conn, locked)
+    busy = bool(await open_runs(conn, locked))
+    return await write_change(conn, locked, *resumed(locked, missed, after_ms=after_ms, busy=busy))
+
+
+def resumed(
+    locked: LockedJob, missed: Missed, *, after_ms: int, busy: bool
+) -> tuple[jobs.Job, Decision]:
     """Write what passed to the ledger and put the timer to the next occurrence."""
     ended = resume(
         locked.plan,
         missed,
-        after_ms=await recorded_until(conn, locked),
+        after_ms=after_ms,
         now_ms=locked.now_ms,
         runs_made=locked.runs_made,
-        busy=bool(await open_runs(conn, locked)),
+        busy=busy,
     )
     following = ended.following
     state: Literal["active", "completed"] = "completed" if following is None else "active"
     after = structs.replace(revised(locked, locked.job.definition), state=state, pause=None)
     scheduled_ms = None if following is None else following.scheduled_ms
-    move = moved(planned(after), scheduled_ms, ended.runs_made, ended.runs)
-    return await write_change(conn, locked, after, move)
+    return after, moved(planned(after), scheduled_ms, ended.runs_made, ended.runs)
 
 
 def _reply(job: jobs.Job, locked: LockedJob) -> Reply:

@@ -118,7 +118,7 @@ class Problem(Struct, frozen=True, kw_only=True):
 
 def refusal(error: Refused, request_id: str) -> Reply:
     """Make the answer to a refused request."""
-    code = _code_of(error)
+    code = code_of(error)
     status = HTTPStatus.MISDIRECTED_REQUEST if isinstance(error, Misdirected) else STATUSES[code]
     reply = _reply(code, status, error.detail, request_id, error.faults)
     if isinstance(error, MethodNotAllowed):
@@ -142,7 +142,8 @@ def internal(request_id: str) -> Reply:
     return _reply("internal", STATUSES["internal"], detail, request_id)
 
 
-def _code_of(error: Refused) -> str:
+def code_of(error: Refused) -> str:
+    """Return the code of a refusal: that of its faults where they are of one kind."""
     codes = {fault.code for fault in error.faults}
     return codes.pop() if len(codes) == 1 else error.code
 
@@ -157,12 +158,13 @@ def _reply(
         detail=detail,
         code=code,
         request_id=request_id,
-        errors=[_error(fault) for fault in faults],
+        errors=[error_of(fault) for fault in faults],
     )
     return Reply(status=status, body=problem, headers={}, media_type=PROBLEM_JSON)
 
 
-def _error(fault: Fault) -> ProblemError:
+def error_of(fault: Fault) -> ProblemError:
+    """Write one fault."""
     if fault.parameter is not None:
         return ProblemError(parameter=fault.parameter, detail=fault.detail, code=fault.code)
     return ProblemError(pointer=fault.pointer, detail=fault.detail, code=fault.code)

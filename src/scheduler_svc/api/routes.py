@@ -9,6 +9,7 @@ from scheduler_svc.api import (
     backfill_create,
     backfill_get,
     backfills_list,
+    bulk_actions,
     docs,
     explain,
     forecast,
@@ -19,6 +20,7 @@ from scheduler_svc.api import (
     job_pause,
     job_put,
     job_trigger,
+    jobs_bulk,
     jobs_create,
     jobs_list,
     openapi,
@@ -56,6 +58,8 @@ OPENAPI = Route(
 
 ROUTES: tuple[Route, ...] = (
     *jobs_create.ROUTES,
+    *jobs_bulk.ROUTES,
+    *bulk_actions.ROUTES,
     *jobs_list.ROUTES,
     *job_get.ROUTES,
     *explain.ROUTES,

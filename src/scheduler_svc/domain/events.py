@@ -20,6 +20,7 @@ class EventName(StrEnum):
     JOB_DELETED = "job.deleted"
     JOB_PARKED = "job.parked"
     JOB_MOVED = "job.moved"
+    BULK_DONE = "bulk.done"
     RUN_STARTED = "run.started"
     RUN_SUCCEEDED = "run.succeeded"
     RUN_FAILED = "run.failed"

@@ -11,6 +11,7 @@ from uuid import UUID
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 MILLISECOND = timedelta(milliseconds=1)
 RANDOM_BYTES = 10
+HEX_DIGITS = 32
 
 
 def epoch_ms(instant: datetime) -> int:
@@ -58,6 +59,8 @@ def scheduled_ms_of(run: UUID) -> int:
 
 def looks_like_id(text: str) -> bool:
     """Tell whether a word would be taken for an id where a name or an id may stand."""
+    if len(text) < HEX_DIGITS:
+        return False
     try:
         UUID(text)
     except ValueError:

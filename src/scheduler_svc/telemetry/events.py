@@ -48,6 +48,11 @@ EVENTS: Mapping[EventName, Description] = MappingProxyType(
             ("job_id", "before", "after"),
             "other versions of croniter, tzdata or the dialect read its schedule differently",
         ),
+        _NAME.BULK_DONE: Description(
+            _I,
+            ("action", "matched", "done"),
+            "one request created or changed many jobs: said once, not for each",
+        ),
         _NAME.RUN_STARTED: Description(
             _D, ("run_id", "job_id", "attempt", "scheduled_for"), "an attempt is being sent"
         ),
