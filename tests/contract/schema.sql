@@ -1,3 +1,19 @@
+CREATE TABLE public.api_keys (
+    id uuid NOT NULL,
+    name text NOT NULL,
+    prefix text NOT NULL,
+    hash bytea NOT NULL,
+    namespace text NOT NULL,
+    scopes text[] NOT NULL,
+    cidrs text[] NOT NULL,
+    created_at timestamp with time zone NOT NULL,
+    created_by text,
+    expires_at timestamp with time zone,
+    last_used_at timestamp with time zone,
+    CONSTRAINT api_keys_hash_check CHECK ((length(hash) = 32)),
+    CONSTRAINT api_keys_scopes_check CHECK ((cardinality(scopes) > 0))
+);
+
 CREATE TABLE public.backfills (
     id uuid NOT NULL,
     job_id uuid NOT NULL,
@@ -176,6 +192,9 @@ CREATE TABLE public.schema_migrations (
 
 ALTER TABLE ONLY public.runs ATTACH PARTITION public.runs_default DEFAULT;
 
+ALTER TABLE ONLY public.api_keys
+    ADD CONSTRAINT api_keys_pkey PRIMARY KEY (id);
+
 ALTER TABLE ONLY public.backfills
     ADD CONSTRAINT backfills_pkey PRIMARY KEY (id);
 
@@ -202,6 +221,10 @@ ALTER TABLE ONLY public.runs_default
 
 ALTER TABLE ONLY public.schema_migrations
     ADD CONSTRAINT schema_migrations_pkey PRIMARY KEY (number);
+
+CREATE UNIQUE INDEX api_keys_hash ON public.api_keys USING btree (hash);
+
+CREATE INDEX api_keys_list ON public.api_keys USING btree (created_at DESC, id DESC);
 
 CREATE INDEX backfills_ended ON public.backfills USING btree (finished_at) WHERE (status <> 'running'::text);
 

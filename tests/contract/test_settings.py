@@ -21,7 +21,7 @@ def _faults(environ: dict[str, str]) -> dict[str, str]:
 def test_production_needs_no_more_than_a_database() -> None:
     settings = load(DATABASE)
     assert settings.profile == "production"
-    assert settings.host == "127.0.0.1"
+    assert settings.host == "0.0.0.0"
     assert settings.log_format == "json"
     assert settings.migrate_on_start is False
     assert settings.egress_allow == ()

@@ -59,7 +59,9 @@ async def lock_jobs(conn: Connection, call: Call, job_ids: Sequence[UUID]) -> li
 async def pause(conn: Connection, call: Call, job_ids: Sequence[UUID]) -> Acted:
     """Pause those that are not paused."""
     locked = [one for one in await lock_jobs(conn, call, job_ids) if one.job.state != "paused"]
-    return await _change(conn, [(one, *paused(one, None, None)) for one in locked])
+    return await _change(
+        conn, [(one, *paused(one, None, None, call.caller.name)) for one in locked]
+    )
 
 
 async def resume(conn: Connection, call: Call, job_ids: Sequence[UUID]) -> Acted:

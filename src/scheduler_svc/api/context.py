@@ -5,11 +5,12 @@ found, query parsed, body read), `Reply` the answer as a value. Nothing here doe
 """
 
 from collections.abc import Awaitable, Callable
-from typing import Any
+from typing import Any, Protocol
 
 from msgspec import Struct
 from starlette.datastructures import Headers
 
+from scheduler_svc.domain.access import ANYONE, Caller
 from scheduler_svc.domain.egress import EgressRules
 from scheduler_svc.domain.events import OnEvent, ignore
 from scheduler_svc.store.idempotency import Token
@@ -68,6 +69,13 @@ class Failure(Struct, frozen=True, kw_only=True):
     unavailable: bool
 
 
+class Gatekeeper(Protocol):
+    """Tells who makes a request."""
+
+    async def caller(self, headers: Headers, peer: str | None) -> Caller:
+        """Return the caller; raise Unauthenticated."""
+
+
 def _ignore(_record: Any) -> None:
     """Take no notice."""
 
@@ -82,6 +90,8 @@ class Deps(Struct, frozen=True, kw_only=True):
     ready: Callable[[], Awaitable[Readiness]]
     version: str
     namespace: str = "default"
+    gate: Gatekeeper | None = None
+    """Asks for credentials; without one anybody may do everything."""
     lookahead_ms: int = 1000
     loopback_only: bool = True
     public_url: str | None = None
@@ -103,8 +113,7 @@ class Call(Struct, frozen=True, kw_only=True):
     query_string: str
     headers: Headers
     body: bytes
-    credential: str = ""
-    """Whose request it is, as one word that no other credential has; empty without any."""
+    caller: Caller = ANYONE
     token: Token | None = None
     """The idempotency key that the request is made under."""
 

@@ -5,7 +5,8 @@ is in the body: that is the handler's, by `validate`.
 """
 
 import asyncio
-from collections.abc import Sequence
+import re
+from collections.abc import Iterable, Sequence
 
 from starlette.datastructures import Headers
 from starlette.requests import ClientDisconnect
@@ -17,9 +18,12 @@ from scheduler_svc.api.middleware import REQUEST_ID, ROUTE
 from scheduler_svc.api.problems import TooLarge, UnsupportedMediaType
 from scheduler_svc.api.replies import send_reply
 from scheduler_svc.api.route import JSON, Body, Route
-from scheduler_svc.domain.errors import Malformed, NotFound
+from scheduler_svc.domain.access import ANYONE, EVERY, NAMESPACE_PATTERN, Caller
+from scheduler_svc.domain.errors import Fault, Forbidden, Invalid, Malformed, NotFound
 
 BODY_SECONDS = 30.0
+NAMESPACE = "Scheduler-Namespace"
+_NAMESPACE = re.compile(NAMESPACE_PATTERN.removesuffix("$"))
 
 
 class Endpoint:
@@ -39,6 +43,7 @@ class Endpoint:
 async def read_call(route: Route, deps: Deps, scope: Scope, receive: Receive) -> Call:
     """Make a request a value; raise Refused where the route does not take it."""
     headers = Headers(scope=scope)
+    caller = await _admitted(route, deps, headers, scope)
     path = {name: str(text) for name, text in scope["path_params"].items()}
     if any("\0" in text for text in path.values()):
         raise NotFound("There is nothing of that name.")
@@ -46,7 +51,8 @@ async def read_call(route: Route, deps: Deps, scope: Scope, receive: Receive) ->
     return Call(
         deps=deps,
         request_id=scope[REQUEST_ID],
-        namespace=deps.namespace,
+        namespace=_namespace(caller, headers, deps.namespace),
+        caller=caller,
         method=route.method,
         url_path=scope["path"],
         path=path,
@@ -55,6 +61,33 @@ async def read_call(route: Route, deps: Deps, scope: Scope, receive: Receive) ->
         headers=headers,
         body=b"" if route.body is None else await read_body(route.body, headers, receive),
     )
+
+
+async def _admitted(route: Route, deps: Deps, headers: Headers, scope: Scope) -> Caller:
+    """Judge the caller before anything else is read; raise Unauthenticated, Forbidden."""
+    needed = route.needs
+    if deps.gate is None or needed == "open":
+        return ANYONE
+    peer = scope.get("client")
+    caller = await deps.gate.caller(headers, peer[0] if peer else None)
+    if not caller.may(needed):
+        raise Forbidden(
+            f"This needs the scope {needed}; the key has {_listed(sorted(caller.scopes))}."
+        )
+    return caller
+
+
+def _namespace(caller: Caller, headers: Headers, default: str) -> str:
+    """Return the namespace of a request: the caller's own, or the one a caller of all names."""
+    given = headers.getlist(NAMESPACE)
+    if not given:
+        return default if caller.namespace == EVERY else caller.namespace
+    if len(given) > 1 or not _NAMESPACE.fullmatch(given[0]):
+        detail = "must be the name of one namespace: lower-case letters, digits, '.', '_' and '-'"
+        raise Invalid([Fault("", detail, parameter=NAMESPACE)])
+    if not caller.sees(given[0]):
+        raise Forbidden(f"The key is bound to the namespace {caller.namespace}.")
+    return given[0]
 
 
 async def read_body(body: Body, headers: Headers, receive: Receive) -> bytes:
@@ -91,19 +124,21 @@ async def _gather(body: Body, receive: Receive) -> bytes:
 
 def _check_media_type(body: Body, given: str | None, *, empty: bool) -> None:
     if given is None and not empty:
-        raise UnsupportedMediaType(f"Content-Type is missing; send {_listed(body)}.")
+        raise UnsupportedMediaType(f"Content-Type is missing; send {_listed(body.media_types)}.")
     if given is None or (empty and not body.required):
         return
     name, _, parameters = given.partition(";")
     if name.strip().lower() not in body.media_types:
-        raise UnsupportedMediaType(f"Content-Type is '{given[:100]}'; send {_listed(body)}.")
+        raise UnsupportedMediaType(
+            f"Content-Type is '{given[:100]}'; send {_listed(body.media_types)}."
+        )
     charset = parameters.strip().lower()
     if charset.startswith("charset=") and charset[8:].strip('" ') not in {"utf-8", "utf8"}:
         raise UnsupportedMediaType(f"The body must be UTF-8; send {JSON} without a charset.")
 
 
-def _listed(body: Body) -> str:
-    return " or ".join(body.media_types)
+def _listed(words: Iterable[str]) -> str:
+    return " or ".join(words)
 
 
 def _too_large(body: Body) -> TooLarge:

@@ -44,7 +44,7 @@ async def answered(route: Route, call: Call) -> Reply:
         return await route.handler(call)
     token = Token(
         namespace=call.namespace,
-        credential=call.credential,
+        credential=call.caller.id,
         key=key,
         request=await _digest(call),
     )

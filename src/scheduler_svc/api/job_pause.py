@@ -45,7 +45,7 @@ async def pause_job(call: Call) -> Reply:
         until = _coming(asked.until, locked.now)
         job, changed = locked.job, locked.job.state != "paused"
         if changed:
-            job = await _pause(conn, locked, asked.reason, until)
+            job = await _pause(conn, locked, asked.reason, until, call.caller.name)
         elif until is not None:
             job = await _end_at(conn, locked, until)
     if changed:
@@ -80,19 +80,27 @@ def _coming(until: datetime | None, now: datetime) -> datetime | None:
 
 
 async def _pause(
-    conn: Connection, locked: LockedJob, reason: str | None, until: datetime | None
+    conn: Connection,
+    locked: LockedJob,
+    reason: str | None,
+    until: datetime | None,
+    by: str | None,
 ) -> jobs.Job:
-    return await write_change(conn, locked, *paused(locked, reason, until))
+    return await write_change(conn, locked, *paused(locked, reason, until, by))
 
 
 def paused(
-    locked: LockedJob, reason: str | None, until: datetime | None
+    locked: LockedJob, reason: str | None, until: datetime | None, by: str | None
 ) -> tuple[jobs.Job, Decision]:
     """Put the timer to rest; the pause remembers up to where the ledger holds the occurrences."""
     next_ms = pending(locked)
     recorded_ms = locked.now_ms if next_ms is None else min(locked.now_ms, next_ms - 1)
     pause = jobs.Pause(
-        reason=reason, since=locked.now, until=until, recorded_until=instant_at(recorded_ms)
+        reason=reason,
+        since=locked.now,
+        until=until,
+        by=by,
+        recorded_until=instant_at(recorded_ms),
     )
     after = structs.replace(revised(locked, locked.job.definition), state="paused", pause=pause)
     return after, at_rest(after, locked.runs_made)

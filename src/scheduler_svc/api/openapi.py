@@ -48,7 +48,7 @@ def document(routes: Sequence[Route], *, version: str, public_url: str | None = 
         "info": {**INFO, "version": version},
         "servers": [{"url": public_url or "/"}],
         "tags": [{"name": name, "description": text} for name, text in TAGS if name in used],
-        "security": [],
+        "security": [{"key": []}],
         "paths": paths,
         "components": {
             "schemas": dict(sorted(schemas.components.items())),
@@ -125,8 +125,11 @@ def _operation(route: Route, schemas: _Schemas) -> Json:
         "summary": route.summary,
         "tags": [route.tag],
     }
-    if route.description:
-        operation["description"] = route.description
+    needed = "" if route.needs == "open" else f"Needs the scope `{route.needs}`."
+    if text := " ".join(filter(None, (route.description, needed))):
+        operation["description"] = text
+    if route.needs == "open":
+        operation["security"] = []
     if parameters := _parameters(route, schemas):
         operation["parameters"] = parameters
     if route.body is not None:
@@ -219,6 +222,8 @@ def _headers(described: Mapping[str, str]) -> Json:
 def _problems_of(route: Route) -> list[int]:
     """Which refusals an operation may answer with, the frame's own among them."""
     found = {421, 500, *route.refusals}
+    if route.needs != "open":
+        found |= {401, 403}
     if route.tag not in {"service", "pages"}:
         found.add(503)
     if route.body is not None:
@@ -234,6 +239,8 @@ def _response_name(status: int) -> str:
 
 def _problem(status: int, schemas: _Schemas) -> Json:
     headers = dict(RESPONSE_HEADERS)
+    if status == HTTPStatus.UNAUTHORIZED:
+        headers["WWW-Authenticate"] = {"$ref": "#/components/headers/WWWAuthenticate"}
     if status in {HTTPStatus.SERVICE_UNAVAILABLE, HTTPStatus.CONFLICT}:
         headers["Retry-After"] = {"$ref": "#/components/headers/RetryAfter"}
     return {

@@ -23,6 +23,7 @@ TAGS = (
     ("runs", "What became of each occurrence."),
     ("backfills", "Ranges of past occurrences, sent at a rate."),
     ("schedules", "Try a schedule without saving it."),
+    ("api-keys", "Who may call this service, and for what."),
     ("replicas", "The processes of this service."),
     ("service", "Health, readiness, this document."),
     ("pages", "For people."),
@@ -41,6 +42,11 @@ PATH_PARAMETERS: dict[str, Json] = {
         "schema": _UUID,
         "example": "019b8f3a-1c00-8a4e-9d3b-6f2c1e7a5b40",
     },
+    "/api-keys/{": {
+        "description": "The id of an API key.",
+        "schema": _UUID,
+        "example": "019b8f3a-1c00-7a4e-9d3b-6f2c1e7a5b40",
+    },
     "/backfills/{": {
         "description": "The id of a backfill.",
         "schema": _UUID,
@@ -56,6 +62,10 @@ HEADERS: Json = {
         "description": "True where this is the answer of an earlier request under the same key.",
         "schema": {"type": "string", "const": "true"},
     },
+    "WWWAuthenticate": {
+        "description": "How to authenticate (RFC 6750).",
+        "schema": {"type": "string"},
+    },
     "RetryAfter": {
         "description": "Seconds to wait before trying again.",
         "schema": {"type": "string", "pattern": "^[0-9]+$"},
@@ -69,6 +79,11 @@ SECURITY_SCHEMES: Json = {
     "key": {
         "type": "http",
         "scheme": "bearer",
-        "description": "Not asked for in this version.",
+        "description": (
+            "An API key: `Authorization: Bearer sk_...`. Each operation names the scope that it"
+            " needs; `admin` has them all. A key belongs to a namespace; one of all namespaces"
+            " (`*`) says with the header `Scheduler-Namespace` which it means, `default` otherwise."
+            " The development profile asks for no key."
+        ),
     }
 }

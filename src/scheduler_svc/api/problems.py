@@ -16,10 +16,12 @@ from http import HTTPStatus
 from msgspec import UNSET, Struct, UnsetType
 
 from scheduler_svc.api.context import Reply
-from scheduler_svc.domain.errors import Fault, Refused
+from scheduler_svc.domain.errors import Fault, Refused, Unauthenticated
 
 PROBLEM_JSON = "application/problem+json"
 RETRY_AFTER_SECONDS = 2
+CHALLENGE = 'Bearer realm="scheduler-svc"'
+NOT_ACCEPTED = ', error="invalid_token"'  # RFC 6750, 3.1
 
 TITLES: dict[str, str] = {
     "malformed_json": "The body is not JSON",
@@ -123,6 +125,8 @@ def refusal(error: Refused, request_id: str) -> Reply:
     reply = _reply(code, status, error.detail, request_id, error.faults)
     if isinstance(error, MethodNotAllowed):
         reply.headers["Allow"] = error.allow
+    if isinstance(error, Unauthenticated):
+        reply.headers["WWW-Authenticate"] = CHALLENGE + (NOT_ACCEPTED if error.given else "")
     if code in {"unavailable", "idempotency_in_progress"}:
         reply.headers["Retry-After"] = str(RETRY_AFTER_SECONDS)
     return reply

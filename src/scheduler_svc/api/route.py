@@ -4,17 +4,31 @@ Both the router and the OpenAPI document are made from these; what is not said h
 """
 
 from collections.abc import Awaitable, Callable, Mapping
-from typing import Any
+from typing import Any, Literal
 
 from msgspec import Struct
 
 from scheduler_svc.api.context import Call, Reply
+from scheduler_svc.domain.access import Scope
 
 JSON = "application/json"
 MERGE_PATCH = "application/merge-patch+json"
 BODY_MAX = 1024 * 1024
 BULK_BODY_MAX = 32 * 1024 * 1024
 
+OPEN_PATHS = (
+    *("/healthz", "/readyz", "/openapi.json", "/.well-known/"),
+    *("/runs/{id}/complete", "/runs/{id}/heartbeat"),  # these have a token of the run's own
+)
+"""What asks for no credentials, beside pages that hold no data of their own."""
+SCOPES_OF_TAG: Mapping[str, tuple[Scope, Scope]] = {
+    "jobs": ("jobs:read", "jobs:write"),
+    "runs": ("runs:read", "runs:write"),
+    "backfills": ("runs:read", "jobs:write"),
+    "schedules": ("jobs:read", "jobs:read"),
+    "events": ("events:read", "admin"),
+}
+"""What reading needs and what changing needs; trying a schedule out changes nothing."""
 Handler = Callable[[Call], Awaitable[Reply]]
 
 
@@ -95,6 +109,19 @@ class Route(Struct, frozen=True, kw_only=True):
     hidden: bool = False  # a route that the OpenAPI document leaves out
     idempotent: bool | None = None
     """Whether it honours an Idempotency-Key; None: where a POST answers 201 or 202."""
+
+    scope: Scope | Literal["open"] | None = None
+    """What a caller must have; `open` asks for no credentials; None: by tag and method."""
+
+    @property
+    def needs(self) -> Scope | Literal["open"]:
+        """Return the scope that a caller must have. What nobody thought of is for `admin`."""
+        if self.scope is not None:
+            return self.scope
+        if self.tag == "pages" or self.path.startswith(OPEN_PATHS):
+            return "open"
+        read, write = SCOPES_OF_TAG.get(self.tag, ("admin", "admin"))
+        return read if self.method == "GET" else write
 
     @property
     def takes_key(self) -> bool:

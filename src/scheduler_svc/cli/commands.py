@@ -3,13 +3,14 @@
 from argparse import ArgumentParser
 from importlib.metadata import version
 
-from scheduler_svc.cli import check_config, migrate, receive, serve
+from scheduler_svc.cli import check_config, keys, migrate, receive, serve
 from scheduler_svc.cli.command import Command
 
 PROGRAM = "scheduler-svc"
 COMMANDS: tuple[Command, ...] = (
     serve.COMMAND,
     migrate.COMMAND,
+    keys.COMMAND,
     check_config.COMMAND,
     receive.COMMAND,
 )

@@ -8,6 +8,8 @@
     |   |-- NameTaken        another job has that name
     |   |-- Overlapping      the job has an unfinished run and its overlap policy is skip
     |   `-- IdempotencyInProgress   another request with this key has not ended
+    |-- Unauthenticated      no credentials, or none that are accepted
+    |-- Forbidden            the credentials do not go so far
     |-- IdempotencyReused    the key was used for another request
     |-- PreconditionFailed   If-Match or If-None-Match did not hold
     `-- Unavailable          the database is away; try again later
@@ -87,6 +89,22 @@ class IdempotencyReused(Refused):
     """The idempotency key was used for a request that differs."""
 
     code = "idempotency_key_reused"
+
+
+class Unauthenticated(Refused):
+    """No credentials, or none that are accepted; `given` tells which."""
+
+    code = "unauthenticated"
+
+    def __init__(self, detail: str, *, given: bool = False) -> None:
+        super().__init__(detail)
+        self.given = given
+
+
+class Forbidden(Refused):
+    """Credentials that are accepted and do not go so far."""
+
+    code = "forbidden"
 
 
 class PreconditionFailed(Refused):

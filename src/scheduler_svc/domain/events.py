@@ -31,6 +31,8 @@ class EventName(StrEnum):
     BACKFILL_CREATED = "backfill.created"
     BACKFILL_COMPLETED = "backfill.completed"
     BACKFILL_CANCELLED = "backfill.cancelled"
+    KEY_CREATED = "key.created"
+    KEY_REVOKED = "key.revoked"
     REPLICA_STARTED = "replica.started"
     REPLICA_DRAINING = "replica.draining"
     REPLICA_STOPPED = "replica.stopped"

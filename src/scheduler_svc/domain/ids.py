@@ -52,6 +52,11 @@ def backfill_id(created_ms: int, rest: bytes) -> UUID:
     return _assemble(created_ms, rest, version=7)
 
 
+def api_key_id(created_ms: int, rest: bytes) -> UUID:
+    """Name an API key, as a job is named."""
+    return _assemble(created_ms, rest, version=7)
+
+
 def scheduled_ms_of(run: UUID) -> int:
     """Read back the nominal time, in epoch milliseconds, from a run's id."""
     return int.from_bytes(run.bytes[:6], "big")

@@ -15,6 +15,7 @@ from uuid import uuid4
 import msgspec
 
 from scheduler_svc.api.context import Access, Deps, Failure
+from scheduler_svc.api.gate import Gate
 from scheduler_svc.delivery.sender import Sender
 from scheduler_svc.domain.drift import DriftRefused
 from scheduler_svc.domain.egress import EgressRules
@@ -28,12 +29,13 @@ from scheduler_svc.engine.jobs import KnownJobs
 from scheduler_svc.engine.lease import Lease
 from scheduler_svc.engine.pace import Pace
 from scheduler_svc.engine.parts import Limits, Parts
-from scheduler_svc.engine.run import Engine, Listener
+from scheduler_svc.engine.run import Engine
 from scheduler_svc.engine.settle import Outbox
 from scheduler_svc.engine.upkeep import Heart, beat, keep_days
+from scheduler_svc.service import admission
 from scheduler_svc.service.readiness import readiness
 from scheduler_svc.settings import Settings
-from scheduler_svc.store import migrate, notices
+from scheduler_svc.store import migrate
 from scheduler_svc.store.pool import (
     BY_KEY,
     Pool,
@@ -98,12 +100,19 @@ async def assembled(
             on_event=on_event,
             rand=rand,
         )
-        engine = _engine(settings, dsn, parts, clock)
+        gate = await _gate(settings, api_pool, clock)
+        engine = _engine(settings, dsn, parts, clock, gate)
         await _guard(parts, settings)
         await keep_days(parts, ahead=engine.partitions_ahead, retention_days=engine.retention_days)
         await beat(parts, engine.heart, clock, Outbox(parts))
         deps = _deps(
-            settings, pool=api_pool, clock=clock, rules=rules, engine=engine, on_event=on_event
+            settings,
+            pool=api_pool,
+            clock=clock,
+            rules=rules,
+            engine=engine,
+            gate=gate,
+            on_event=on_event,
         )
         yield Built(engine, deps)
 
@@ -114,6 +123,13 @@ async def _guard(parts: Parts, settings: Settings) -> None:
         await drift.guard(parts, most=settings.drift_max, accept=settings.accept_drift)
     except DriftRefused as refused:
         raise CanNotStart(str(refused)) from refused
+
+
+async def _gate(settings: Settings, pool: Pool, clock: DatabaseClock) -> Gate:
+    """Build what asks for credentials; refuse where nobody could have any."""
+    if (reason := await admission.reason_to_refuse(settings, pool, clock)) is not None:
+        raise CanNotStart(reason)
+    return admission.gate_of(settings, pool, clock)
 
 
 async def _await_database(
@@ -202,7 +218,7 @@ def _parts(
     )
 
 
-def _engine(settings: Settings, dsn: str, parts: Parts, clock: DatabaseClock) -> Engine:
+def _engine(settings: Settings, dsn: str, parts: Parts, clock: DatabaseClock, gate: Gate) -> Engine:
     who = Identity(
         id=parts.replica,
         host=socket.gethostname(),
@@ -217,19 +233,14 @@ def _engine(settings: Settings, dsn: str, parts: Parts, clock: DatabaseClock) ->
         clock=clock,
         heart=Heart(who=who, seconds=settings.heartbeat, started_ms=clock.now_ms()),
         pace=Pace(),
-        listener=_listener(dsn) if settings.listen else None,
+        listener=admission.listener(dsn, gate, application_name=f"{NAME} listen")
+        if settings.listen
+        else None,
         claims=settings.role != "api",
         partitions_ahead=settings.partitions_ahead,
         retention_days=max(1, int(settings.retention // DAY_SECONDS)),
         grace_seconds=settings.grace_time,
     )
-
-
-def _listener(dsn: str) -> Listener:
-    async def listen(heard: notices.Handler) -> None:
-        await notices.listen(dsn, heard, application_name=f"{NAME} listen")
-
-    return listen
 
 
 def _deps(
@@ -239,6 +250,7 @@ def _deps(
     clock: DatabaseClock,
     rules: EgressRules,
     engine: Engine,
+    gate: Gate,
     on_event: OnEvent,
 ) -> Deps:
     def on_request(access: Access) -> None:
@@ -254,6 +266,7 @@ def _deps(
         egress=rules,
         ready=readiness(pool, engine, version=version(NAME)),
         version=version(NAME),
+        gate=gate,
         lookahead_ms=int(settings.lookahead * 1000),
         loopback_only=settings.profile == "development",
         public_url=settings.public_url,

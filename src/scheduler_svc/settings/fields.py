@@ -45,8 +45,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         Literal["development", "production"],
         _text("development: no keys needed, on loopback only; production: everything strict"),
     ] = "production"
-    # Loopback until it is told otherwise: there are no keys yet, so whoever reaches it may use it.
-    host: Annotated[str, _text("address to listen on", min_length=1)] = "127.0.0.1"
+    host: Annotated[str, _text("address to listen on", min_length=1)] = "0.0.0.0"  # noqa: S104
     port: Annotated[int, _number("port to listen on", 0, 65535)] = 8080
     public_url: Annotated[
         str | None, _text("where callers reach this service, for links and callbacks")
@@ -95,7 +94,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     ] = ()
     ca_file: Annotated[str | None, _text("certificates trusted besides the system's")] = None
     bootstrap_key: Annotated[
-        str | None, _text("first API key, with all rights, until others are made")
+        str | None, _text("a key with all rights, to make the first API key with")
     ] = None
     secret_keys: Annotated[
         tuple[str, ...], _text("key ring for secrets at rest, newest first")
@@ -125,6 +124,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
 
 
 DEVELOPMENT: Mapping[str, object] = {
+    "host": "127.0.0.1",
     "log_format": "console",
     "egress_allow": ("localhost", "127.0.0.0/8", "::1/128"),
     "migrate_on_start": True,

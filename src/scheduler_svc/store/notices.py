@@ -6,6 +6,7 @@ With it cut everything still holds, a poll later. A payload is a word and its ar
     cancel RUN    end this run, whoever works on it
     forget JOB    drop what you hold of this job and have not sent: its occurrences are decided anew
     release JOB   put back what you hold of this job and have not sent: it goes out as now defined
+    key ID        this API key was revoked or will end: ask for it again before it opens anything
 """
 
 import asyncio
@@ -45,6 +46,11 @@ async def edited(conn: Connection, job_id: UUID, *, timer_moved: bool) -> None:
     """
     word = "forget" if timer_moved else "release"
     await conn.execute(statement("notify"), f"{word} {job_id}")
+
+
+async def key_changed(conn: Connection, key_id: UUID) -> None:
+    """Tell every replica, at commit, that a key is not what it was."""
+    await conn.execute(statement("notify"), f"key {key_id}")
 
 
 async def listen(dsn: str, on_notice: Handler, *, application_name: str) -> None:

@@ -75,6 +75,8 @@ EVENTS: Mapping[EventName, Description] = MappingProxyType(
         _NAME.BACKFILL_CANCELLED: Description(
             _W, ("backfill_id", "job_id", "reason", "error"), "it makes no more runs"
         ),
+        _NAME.KEY_CREATED: Description(_I, ("key_id", "by"), "an API key was made"),
+        _NAME.KEY_REVOKED: Description(_I, ("key_id", "by"), "an API key opens nothing any more"),
         _NAME.REPLICA_STARTED: Description(_I, ("replica",), "it takes work"),
         _NAME.REPLICA_DRAINING: Description(
             _I, ("held",), "it claims no more and lets running attempts end"

@@ -1,0 +1,51 @@
+"""Who may come in: the gate of a replica, what keeps it from being of use, and its ear.
+
+Promises that the production profile never serves where nobody could have credentials.
+"""
+
+from scheduler_svc.api.gate import Gate
+from scheduler_svc.engine.clock import DatabaseClock
+from scheduler_svc.engine.run import Listener
+from scheduler_svc.settings import Settings
+from scheduler_svc.store import notices
+from scheduler_svc.store.api_keys import any_key
+from scheduler_svc.store.pool import Pool, connection
+
+NO_KEYS = (
+    "nobody could do anything: the production profile asks for API keys, and there are none."
+    " Make one with `scheduler-svc keys create --name NAME --scopes admin --namespace '*'`,"
+    " or set SCHEDULER_BOOTSTRAP_KEY"
+)
+
+
+def gate_of(settings: Settings, pool: Pool, clock: DatabaseClock) -> Gate:
+    """Build what asks for credentials; the development profile takes them, and asks for none."""
+    return Gate(
+        pool,
+        clock.now_ms,
+        required=settings.profile == "production",
+        bootstrap_key=settings.bootstrap_key,
+    )
+
+
+async def reason_to_refuse(settings: Settings, pool: Pool, clock: DatabaseClock) -> str | None:
+    """Say why this replica must not start; None where it may."""
+    if settings.profile != "production" or settings.bootstrap_key is not None:
+        return None
+    async with connection(pool) as conn:
+        return None if await any_key(conn, now_ms=clock.now_ms()) else NO_KEYS
+
+
+def listener(dsn: str, gate: Gate, *, application_name: str) -> Listener:
+    """Return what listens for notices: those about keys are the gate's, the rest the engine's."""
+
+    async def listen(heard: notices.Handler) -> None:
+        def hear(word: str, argument: str) -> None:
+            if word == "key":
+                gate.forget(argument)
+            else:
+                heard(word, argument)
+
+        await notices.listen(dsn, hear, application_name=application_name)
+
+    return listen
