@@ -11,8 +11,10 @@ import pytest
 
 from factories import MORNING_MS, Clock, Json, body, claim, create, forget
 from scheduler_svc.api import bulk_actions
+from scheduler_svc.domain.ids import instant_at
 from scheduler_svc.store.notices import CHANNEL
-from scheduler_svc.store.pool import Pool
+from scheduler_svc.store.pool import Pool, transaction
+from scheduler_svc.store.settlements import Held, release_runs
 
 HOUR_MS = 3_600_000
 TEAM = {"label": ["team:x"]}
@@ -202,6 +204,25 @@ async def test_it_is_answered_when_what_replicas_hold_of_the_jobs_was_given_up(
     assert (await answer).json() == {"matched": 4, "done": 4}
     left = {row[0] for row in await pool.fetch("SELECT id FROM runs")}
     assert not left & set(held)
+
+
+@pytest.mark.parametrize("action", ["pause", "delete", "trigger"])
+async def test_what_was_given_back_before_its_instant_is_decided_anew(
+    http: httpx2.AsyncClient, pool: Pool, clock: Clock, action: str
+) -> None:
+    (job,) = await jobs(http, 1)
+    replica = uuid4()
+    clock.ms = MORNING_MS + HOUR_MS - 900
+    (claimed,) = (await claim(pool, now_ms=clock.ms, replica=replica))[0].runs
+    async with transaction(pool) as conn:
+        key = Held(claimed.id, claimed.scheduled_ms, 1)
+        assert await release_runs(conn, [key], replica=replica)
+    assert (await act(http, action, TEAM)).json() == {"matched": 1, "done": 1}
+    left = await pool.fetch("SELECT id, status FROM runs WHERE job_id = $1", UUID(job["id"]))
+    assert claimed.id not in {row["id"] for row in left}
+    if action == "trigger":
+        at = await pool.fetchval("SELECT scheduled_for FROM job_timers")
+        assert at == instant_at(MORNING_MS + HOUR_MS), "the cadence is sacred"
 
 
 async def test_triggers_that_the_overlap_policy_forbids_are_left_out(

@@ -1,9 +1,16 @@
 """keys: the first key is made at the command line, and production serves nobody without one."""
 
+import json
 import signal
+import time
+from pathlib import Path
+from typing import Any
 
 import httpx2
+import jwt
 import pytest
+from cryptography.hazmat.primitives.asymmetric import ed25519
+from jwt.algorithms import OKPAlgorithm
 
 from commands import COMMAND, call, development, free_port, program
 from scheduler_svc.store.pool import Pool
@@ -76,6 +83,38 @@ async def test_the_bootstrap_key_makes_the_first_key(dsn: str) -> None:
             mine = {"Authorization": f"Bearer {answer.json()['key']}"}
             assert (await http.get("/jobs", headers=mine)).status_code == 200
         assert BOOTSTRAP not in running.output
+
+
+async def test_with_an_issuer_of_tokens_production_serves_those_who_have_one(
+    dsn: str, tmp_path: Path
+) -> None:
+    key = ed25519.Ed25519PrivateKey.generate()
+    shown = {**OKPAlgorithm.to_jwk(key.public_key(), as_dict=True), "kid": "one"}
+    (tmp_path / "keys.json").write_text(json.dumps({"keys": [shown]}))
+    claims: dict[str, Any] = {
+        "iss": "https://id.test/",
+        "aud": "scheduler",
+        "sub": "a",
+        "scope": "jobs:read",
+    }
+    claims["exp"] = int(time.time()) + 300
+    token = jwt.encode(claims, key, algorithm="EdDSA", headers={"kid": "one"})
+    port = free_port()
+    env = production(
+        dsn,
+        port,
+        jwt_algorithm="EdDSA",
+        jwt_issuer="https://id.test/",
+        jwt_audience="scheduler",
+        jwt_jwks=str(tmp_path / "keys.json"),
+    )
+    async with program(*COMMAND, "serve", env=env) as running:
+        await running.line("API ")
+        async with httpx2.AsyncClient(base_url=f"http://127.0.0.1:{port}") as http:
+            answer = await http.get("/jobs", headers={"Authorization": f"Bearer {token}"})
+            assert answer.status_code == 200, answer.text
+            assert (await http.get("/jobs")).status_code == 401
+        assert token not in running.output
 
 
 async def test_keys_are_listed_without_what_opens_and_revoked_by_their_beginning(

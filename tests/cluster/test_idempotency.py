@@ -88,6 +88,21 @@ async def test_killed_before_the_commit_there_is_neither_a_job_nor_an_answer(
     assert await ledger.fetchval("SELECT count(*) FROM jobs") == 1
 
 
+async def test_killed_between_the_effect_and_its_answer_there_is_neither(
+    dsn: str, ledger: Connection
+) -> None:
+    async with two_replicas(dsn) as (victim, other), httpx2.AsyncClient(timeout=20) as http:
+        work = ledger.transaction()
+        await work.start()
+        await ledger.execute("LOCK TABLE idempotency_keys IN SHARE MODE")
+        await ask_and_kill(victim, ledger, http)
+        await work.rollback()
+        answer, _ = await repeated(http, other.url("/jobs"))
+    assert "idempotency-replayed" not in answer.headers
+    rows = await ledger.fetch("SELECT id FROM jobs")
+    assert [str(row["id"]) for row in rows] == [answer.json()["id"]]
+
+
 async def test_killed_in_the_commit_the_answer_is_there_for_who_asks_again(
     dsn: str, ledger: Connection
 ) -> None:

@@ -14,6 +14,7 @@ from time import monotonic
 from msgspec import Struct
 from starlette.datastructures import Headers
 
+from scheduler_svc.api.tokens import TOKEN_MAX, Tokens
 from scheduler_svc.domain.access import ANYONE, SCOPES, Caller, is_from
 from scheduler_svc.domain.errors import Unauthenticated
 from scheduler_svc.domain.ids import epoch_ms
@@ -23,7 +24,7 @@ from scheduler_svc.store.pool import Pool, connection
 
 AGE_SECONDS = 0.9
 KNOWN_MAX = 10_000
-TOKEN_MAX = 512
+KEY_PREFIX = "sk_"
 BOOTSTRAP = Caller(id="bootstrap", name="bootstrap", scopes=frozenset(SCOPES))
 _REFUSAL = "The key is unknown, was revoked, has expired, or is not good from this address."
 
@@ -46,12 +47,14 @@ class Gate:
         *,
         required: bool,
         bootstrap_key: str | None = None,
+        tokens: Tokens | None = None,
         clock: Callable[[], float] = monotonic,
     ) -> None:
         self._pool = pool
         self._now_ms = now_ms
         self._required = required
         self._bootstrap = None if bootstrap_key is None else digest_of(bootstrap_key)
+        self._tokens = tokens
         self._clock = clock
         self._known: OrderedDict[bytes, _Known] = OrderedDict()
 
@@ -60,11 +63,14 @@ class Gate:
         given = headers.getlist("authorization")
         if not given:
             if self._required:
-                raise Unauthenticated("Send an API key: `Authorization: Bearer sk_...`.")
+                raise Unauthenticated("Send credentials: `Authorization: Bearer sk_...`.")
             return ANYONE
-        digest = digest_of(_token(given))
+        token = _token(given)
+        digest = digest_of(token)
         if self._bootstrap is not None and hmac.compare_digest(digest, self._bootstrap):
             return BOOTSTRAP
+        if self._tokens is not None and not token.startswith(KEY_PREFIX):
+            return await self._tokens.caller(token)
         known = self._known.get(digest)
         if known is None or known.until < self._clock():
             known = await self._look_up(digest)
@@ -120,6 +126,6 @@ def _token(given: list[str]) -> str:
     token = token.strip(" ")
     if len(given) > 1 or scheme.lower() != "bearer" or not token or len(token) > TOKEN_MAX:
         raise Unauthenticated(
-            "The Authorization header must be `Bearer` and one API key.", given=True
+            "The Authorization header must be `Bearer` and one key or token.", given=True
         )
     return token

@@ -6,7 +6,7 @@ from datetime import datetime
 
 from msgspec import Struct
 
-from scheduler_svc.api.gate import digest_of
+from scheduler_svc.api.gate import KEY_PREFIX, digest_of
 from scheduler_svc.domain.access import Scope
 from scheduler_svc.domain.ids import RANDOM_BYTES, instant_at
 from scheduler_svc.domain.ids import api_key_id as new_key_id
@@ -33,7 +33,7 @@ async def make_key(
     conn: Connection, asked: Asked, *, now_ms: int, random_bytes: Callable[[int], bytes]
 ) -> tuple[ApiKey, str]:
     """Write a new key; return it with its text: a prefix to know it by, and 256 random bits."""
-    prefix = f"sk_{random_bytes(PREFIX_BYTES).hex()}"
+    prefix = f"{KEY_PREFIX}{random_bytes(PREFIX_BYTES).hex()}"
     rest = urlsafe_b64encode(random_bytes(SECRET_BYTES)).rstrip(b"=").decode()
     text = f"{prefix}_{rest}"
     key = ApiKey(

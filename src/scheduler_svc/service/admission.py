@@ -4,6 +4,7 @@ Promises that the production profile never serves where nobody could have creden
 """
 
 from scheduler_svc.api.gate import Gate
+from scheduler_svc.api.tokens import Tokens
 from scheduler_svc.engine.clock import DatabaseClock
 from scheduler_svc.engine.run import Listener
 from scheduler_svc.settings import Settings
@@ -14,23 +15,24 @@ from scheduler_svc.store.pool import Pool, connection
 NO_KEYS = (
     "nobody could do anything: the production profile asks for API keys, and there are none."
     " Make one with `scheduler-svc keys create --name NAME --scopes admin --namespace '*'`,"
-    " or set SCHEDULER_BOOTSTRAP_KEY"
+    " set SCHEDULER_BOOTSTRAP_KEY, or name an issuer of tokens (SCHEDULER_JWT_ALGORITHM)"
 )
 
 
-def gate_of(settings: Settings, pool: Pool, clock: DatabaseClock) -> Gate:
+def gate_of(settings: Settings, pool: Pool, clock: DatabaseClock, tokens: Tokens | None) -> Gate:
     """Build what asks for credentials; the development profile takes them, and asks for none."""
     return Gate(
         pool,
         clock.now_ms,
         required=settings.profile == "production",
         bootstrap_key=settings.bootstrap_key,
+        tokens=tokens,
     )
 
 
 async def reason_to_refuse(settings: Settings, pool: Pool, clock: DatabaseClock) -> str | None:
     """Say why this replica must not start; None where it may."""
-    if settings.profile != "production" or settings.bootstrap_key is not None:
+    if settings.profile != "production" or settings.bootstrap_key or settings.jwt_algorithm:
         return None
     async with connection(pool) as conn:
         return None if await any_key(conn, now_ms=clock.now_ms()) else NO_KEYS

@@ -32,7 +32,7 @@ from scheduler_svc.engine.parts import Limits, Parts
 from scheduler_svc.engine.run import Engine
 from scheduler_svc.engine.settle import Outbox
 from scheduler_svc.engine.upkeep import Heart, beat, keep_days
-from scheduler_svc.service import admission
+from scheduler_svc.service import admission, issuer
 from scheduler_svc.service.readiness import readiness
 from scheduler_svc.settings import Settings
 from scheduler_svc.store import migrate
@@ -100,7 +100,7 @@ async def assembled(
             on_event=on_event,
             rand=rand,
         )
-        gate = await _gate(settings, api_pool, clock)
+        gate = await _gate(settings, api_pool, clock, sender)
         engine = _engine(settings, dsn, parts, clock, gate)
         await _guard(parts, settings)
         await keep_days(parts, ahead=engine.partitions_ahead, retention_days=engine.retention_days)
@@ -125,11 +125,11 @@ async def _guard(parts: Parts, settings: Settings) -> None:
         raise CanNotStart(str(refused)) from refused
 
 
-async def _gate(settings: Settings, pool: Pool, clock: DatabaseClock) -> Gate:
+async def _gate(settings: Settings, pool: Pool, clock: DatabaseClock, sender: Sender) -> Gate:
     """Build what asks for credentials; refuse where nobody could have any."""
     if (reason := await admission.reason_to_refuse(settings, pool, clock)) is not None:
         raise CanNotStart(reason)
-    return admission.gate_of(settings, pool, clock)
+    return admission.gate_of(settings, pool, clock, issuer.tokens_of(settings, sender, clock))
 
 
 async def _await_database(

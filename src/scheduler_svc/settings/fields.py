@@ -12,7 +12,7 @@ from msgspec import Meta
 from scheduler_svc.domain import duration
 
 MASK = "***"
-SECRETS = frozenset({"database_url", "bootstrap_key", "secret_keys"})
+SECRETS = frozenset({"database_url", "bootstrap_key", "secret_keys", "jwt_secret"})
 PREFIX = "SCHEDULER_"
 
 
@@ -96,6 +96,27 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     bootstrap_key: Annotated[
         str | None, _text("a key with all rights, to make the first API key with")
     ] = None
+    jwt_algorithm: Annotated[
+        Literal["HS256", "RS256", "RS384", "RS512", "PS256", "ES256", "ES384", "EdDSA"] | None,
+        _text("accept identity tokens signed by this algorithm, and by no other"),
+    ] = None
+    jwt_issuer: Annotated[str | None, _text("`iss` of the tokens, to the letter")] = None
+    jwt_audience: Annotated[str | None, _text("`aud` that the tokens are for")] = None
+    jwt_jwks: Annotated[
+        str | None, _text("the issuer's public keys: an https address, or a file")
+    ] = None
+    jwt_secret: Annotated[
+        str | None, _text("the secret shared with the issuer, for HS256 only")
+    ] = None
+    jwt_leeway: Annotated[
+        float, _seconds("by how much the issuer's clock may be apart", "0s", "1m")
+    ] = 30.0
+    jwt_namespace_claim: Annotated[
+        str, _text("claim that names the namespace; without it, default", min_length=1)
+    ] = "namespace"
+    jwt_scope_claim: Annotated[
+        str, _text("claim with the scopes, a list or separated by spaces", min_length=1)
+    ] = "scope"
     secret_keys: Annotated[
         tuple[str, ...], _text("key ring for secrets at rest, newest first")
     ] = ()
