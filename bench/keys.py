@@ -1,4 +1,4 @@
-"""What asking for API keys costs: requests a second with keys on, against the same without.
+"""What asking for API keys costs: requests a second with keys and limits on, against without.
 
     python bench/keys.py [--requests N] [--rounds N] [--connections N]
 
@@ -23,6 +23,8 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 
 from scheduler_svc.api.app import build_app
 from scheduler_svc.api.gate import Gate
+from scheduler_svc.api.limits import Limiter
+from scheduler_svc.domain.limits import Policy
 from scheduler_svc.store import embedded, migrate
 from scheduler_svc.store.pool import Pool, close_pool, open_pool
 from serving import Clock, Records, lend, serving
@@ -55,7 +57,8 @@ async def one_round(pool: Pool, asked: argparse.Namespace, *, keys: bool) -> tup
     deps = lend(pool, Clock(), Records())
     if keys:
         gate = Gate(pool, Clock(), required=True, bootstrap_key=BOOTSTRAP)
-        deps = msgspec.structs.replace(deps, gate=gate)
+        meter = Limiter(pool, [Policy("reads", 600_000)])
+        deps = msgspec.structs.replace(deps, gate=gate, meter=meter)
     async with serving(build_app(deps)) as address:
         key = "none"
         if keys:

@@ -92,6 +92,14 @@ CREATE TABLE public.jobs (
     CONSTRAINT jobs_state_check CHECK ((state = ANY (ARRAY['active'::text, 'paused'::text, 'completed'::text])))
 );
 
+CREATE UNLOGGED TABLE public.rate_buckets (
+    client text NOT NULL,
+    budget text NOT NULL,
+    tokens double precision NOT NULL,
+    seen_at timestamp with time zone NOT NULL
+)
+WITH (fillfactor='50');
+
 CREATE TABLE public.replicas (
     id uuid NOT NULL,
     host text NOT NULL,
@@ -210,6 +218,9 @@ ALTER TABLE ONLY public.job_timers
 ALTER TABLE ONLY public.jobs
     ADD CONSTRAINT jobs_pkey PRIMARY KEY (id);
 
+ALTER TABLE ONLY public.rate_buckets
+    ADD CONSTRAINT rate_buckets_pkey PRIMARY KEY (client, budget);
+
 ALTER TABLE ONLY public.replicas
     ADD CONSTRAINT replicas_pkey PRIMARY KEY (id);
 
@@ -253,6 +264,8 @@ CREATE INDEX jobs_list_state ON public.jobs USING btree (namespace, state, creat
 CREATE UNIQUE INDEX jobs_name ON public.jobs USING btree (namespace, name COLLATE "C") WHERE (name IS NOT NULL);
 
 CREATE INDEX jobs_spent ON public.jobs USING btree (id) WHERE ((state = 'completed'::text) AND ((definition ->> 'delete_after_completion'::text) = 'true'::text));
+
+CREATE INDEX rate_buckets_age ON public.rate_buckets USING btree (seen_at);
 
 CREATE INDEX runs_backfill ON ONLY public.runs USING btree (backfill_id) WHERE ((backfill_id IS NOT NULL) AND (status = ANY (ARRAY['due'::text, 'running'::text])));
 

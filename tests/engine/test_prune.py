@@ -32,3 +32,14 @@ async def test_what_is_a_day_old_goes_and_the_rest_stays(
         assert await prune.prune(rig.parts) == 10
         assert await pool.fetchval("SELECT count(*) FROM idempotency_keys") == 3
         assert await prune.prune(rig.parts) == 0
+
+
+async def test_budgets_that_nobody_draws_from_are_forgotten(pool: Pool, receiver: Receiver) -> None:
+    async with rigged(pool, receiver) as rig:
+        await pool.execute(
+            "INSERT INTO rate_buckets VALUES ('old', 'reads', 0, $1), ('new', 'reads', 0, $2)",
+            instant_at(rig.clock.ms - 600_001),
+            instant_at(rig.clock.ms - 599_999),
+        )
+        assert await prune.prune_buckets(rig.parts) == 1
+        assert await pool.fetchval("SELECT client FROM rate_buckets") == "new"

@@ -13,6 +13,7 @@ from starlette.datastructures import Headers
 from scheduler_svc.domain.access import ANYONE, Caller
 from scheduler_svc.domain.egress import EgressRules
 from scheduler_svc.domain.events import OnEvent, ignore
+from scheduler_svc.domain.limits import Budget
 from scheduler_svc.store.idempotency import Token
 from scheduler_svc.store.pool import Pool
 
@@ -75,6 +76,19 @@ class Gatekeeper(Protocol):
     async def caller(self, headers: Headers, peer: str | None) -> Caller:
         """Return the caller; raise Unauthenticated."""
 
+    def remembers(self, headers: Headers) -> bool:
+        """Tell whether these credentials were accepted here a while ago, or are none."""
+
+
+class Meter(Protocol):
+    """Counts what callers ask for."""
+
+    async def admit(self, client: str, budget: Budget) -> dict[str, str]:
+        """Let a request pass and return the fields of its answer; raise RateLimited."""
+
+    async def check(self, client: str, budget: Budget) -> None:
+        """Raise RateLimited where nothing is left, without taking anything."""
+
 
 def _ignore(_record: Any) -> None:
     """Take no notice."""
@@ -92,6 +106,8 @@ class Deps(Struct, frozen=True, kw_only=True):
     namespace: str = "default"
     gate: Gatekeeper | None = None
     """Asks for credentials; without one anybody may do everything."""
+    meter: Meter | None = None
+    """Counts requests; without one nobody is limited."""
     lookahead_ms: int = 1000
     loopback_only: bool = True
     public_url: str | None = None

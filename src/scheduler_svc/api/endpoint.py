@@ -13,13 +13,21 @@ from starlette.requests import ClientDisconnect
 from starlette.types import Receive, Scope, Send
 
 from scheduler_svc.api import idempotency, query
-from scheduler_svc.api.context import Call, Deps
-from scheduler_svc.api.middleware import REQUEST_ID, ROUTE
+from scheduler_svc.api.context import Call, Deps, Gatekeeper
+from scheduler_svc.api.limits import address_of
+from scheduler_svc.api.middleware import REQUEST_ID, ROUTE, TOLD
 from scheduler_svc.api.problems import TooLarge, UnsupportedMediaType
 from scheduler_svc.api.replies import send_reply
 from scheduler_svc.api.route import JSON, Body, Route
 from scheduler_svc.domain.access import ANYONE, EVERY, NAMESPACE_PATTERN, Caller
-from scheduler_svc.domain.errors import Fault, Forbidden, Invalid, Malformed, NotFound
+from scheduler_svc.domain.errors import (
+    Fault,
+    Forbidden,
+    Invalid,
+    Malformed,
+    NotFound,
+    Unauthenticated,
+)
 
 BODY_SECONDS = 30.0
 NAMESPACE = "Scheduler-Namespace"
@@ -64,17 +72,35 @@ async def read_call(route: Route, deps: Deps, scope: Scope, receive: Receive) ->
 
 
 async def _admitted(route: Route, deps: Deps, headers: Headers, scope: Scope) -> Caller:
-    """Judge the caller before anything else is read; raise Unauthenticated, Forbidden."""
-    needed = route.needs
-    if deps.gate is None or needed == "open":
+    """Judge the caller before anything else is read.
+
+    Raises Unauthenticated, Forbidden, RateLimited.
+    """
+    if route.needs == "open":
         return ANYONE
     peer = scope.get("client")
-    caller = await deps.gate.caller(headers, peer[0] if peer else None)
-    if not caller.may(needed):
-        raise Forbidden(
-            f"This needs the scope {needed}; the key has {_listed(sorted(caller.scopes))}."
-        )
+    address = peer[0] if peer else None
+    caller = ANYONE if deps.gate is None else await _known(deps, deps.gate, headers, address)
+    if deps.meter is not None:
+        client = caller.id or address_of(address)
+        scope[TOLD].update(await deps.meter.admit(client, route.budget))
+    if not caller.may(route.needs):
+        has = _listed(sorted(caller.scopes))
+        raise Forbidden(f"This needs the scope {route.needs}; the credentials have {has}.")
     return caller
+
+
+async def _known(deps: Deps, gate: Gatekeeper, headers: Headers, address: str | None) -> Caller:
+    """Return the caller; an address whose credentials fail too often is told to wait."""
+    client = address_of(address)
+    if deps.meter is not None and not gate.remembers(headers):
+        await deps.meter.check(client, "logins")
+    try:
+        return await gate.caller(headers, address)
+    except Unauthenticated as refused:
+        if deps.meter is not None and refused.given:
+            await deps.meter.admit(client, "logins")
+        raise
 
 
 def _namespace(caller: Caller, headers: Headers, default: str) -> str:

@@ -57,6 +57,7 @@ class Gate:
         self._tokens = tokens
         self._clock = clock
         self._known: OrderedDict[bytes, _Known] = OrderedDict()
+        self._accepted: OrderedDict[bytes, None] = OrderedDict()
 
     async def caller(self, headers: Headers, peer: str | None) -> Caller:
         """Return who makes a request; raise Unauthenticated."""
@@ -67,6 +68,13 @@ class Gate:
             return ANYONE
         token = _token(given)
         digest = digest_of(token)
+        caller = await self._judged(token, digest, peer)
+        self._accepted[digest] = None
+        if len(self._accepted) > KNOWN_MAX:
+            self._accepted.popitem(last=False)
+        return caller
+
+    async def _judged(self, token: str, digest: bytes, peer: str | None) -> Caller:
         if self._bootstrap is not None and hmac.compare_digest(digest, self._bootstrap):
             return BOOTSTRAP
         if self._tokens is not None and not token.startswith(KEY_PREFIX):
@@ -77,6 +85,14 @@ class Gate:
         if not self._is_good(known.key, peer):
             raise Unauthenticated(_REFUSAL, given=True)
         return known.caller
+
+    def remembers(self, headers: Headers) -> bool:
+        """Tell whether these credentials were accepted here before, or are none at all."""
+        given = headers.get("authorization")
+        if given is None:
+            return True
+        digest = digest_of(given.partition(" ")[2].strip(" "))
+        return digest in self._accepted
 
     def forget(self, key_id: str) -> None:
         """Ask the database again before a key opens anything; without an id, for every key."""

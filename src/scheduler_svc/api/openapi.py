@@ -223,7 +223,7 @@ def _problems_of(route: Route) -> list[int]:
     """Which refusals an operation may answer with, the frame's own among them."""
     found = {421, 500, *route.refusals}
     if route.needs != "open":
-        found |= {401, 403}
+        found |= {401, 403, 429}
     if route.tag not in {"service", "pages"}:
         found.add(503)
     if route.body is not None:
@@ -241,7 +241,8 @@ def _problem(status: int, schemas: _Schemas) -> Json:
     headers = dict(RESPONSE_HEADERS)
     if status == HTTPStatus.UNAUTHORIZED:
         headers["WWW-Authenticate"] = {"$ref": "#/components/headers/WWWAuthenticate"}
-    if status in {HTTPStatus.SERVICE_UNAVAILABLE, HTTPStatus.CONFLICT}:
+    waits = {HTTPStatus.SERVICE_UNAVAILABLE, HTTPStatus.CONFLICT, HTTPStatus.TOO_MANY_REQUESTS}
+    if status in waits:
         headers["Retry-After"] = {"$ref": "#/components/headers/RetryAfter"}
     return {
         "description": f"{_phrase(status)}.",

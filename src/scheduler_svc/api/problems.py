@@ -16,7 +16,8 @@ from http import HTTPStatus
 from msgspec import UNSET, Struct, UnsetType
 
 from scheduler_svc.api.context import Reply
-from scheduler_svc.domain.errors import Fault, Refused, Unauthenticated
+from scheduler_svc.api.ratelimit_fields import retry_after
+from scheduler_svc.domain.errors import Fault, RateLimited, Refused, Unauthenticated
 
 PROBLEM_JSON = "application/problem+json"
 RETRY_AFTER_SECONDS = 2
@@ -127,6 +128,8 @@ def refusal(error: Refused, request_id: str) -> Reply:
         reply.headers["Allow"] = error.allow
     if isinstance(error, Unauthenticated):
         reply.headers["WWW-Authenticate"] = CHALLENGE + (NOT_ACCEPTED if error.given else "")
+    if isinstance(error, RateLimited):
+        reply.headers.update(error.told, **{"Retry-After": retry_after(error.wait_seconds)})
     if code in {"unavailable", "idempotency_in_progress"}:
         reply.headers["Retry-After"] = str(RETRY_AFTER_SECONDS)
     return reply

@@ -10,6 +10,7 @@ from msgspec import Struct
 
 from scheduler_svc.api.context import Call, Reply
 from scheduler_svc.domain.access import Scope
+from scheduler_svc.domain.limits import Budget
 
 JSON = "application/json"
 MERGE_PATCH = "application/merge-patch+json"
@@ -122,6 +123,13 @@ class Route(Struct, frozen=True, kw_only=True):
             return "open"
         read, write = SCOPES_OF_TAG.get(self.tag, ("admin", "admin"))
         return read if self.method == "GET" else write
+
+    @property
+    def budget(self) -> Budget:
+        """Return what of a caller's requests this is counted under."""
+        if self.path.startswith("/jobs/bulk"):
+            return "bulk"
+        return "reads" if self.method == "GET" or self.needs.endswith(":read") else "writes"
 
     @property
     def takes_key(self) -> bool:

@@ -9,6 +9,7 @@
     |   |-- Overlapping      the job has an unfinished run and its overlap policy is skip
     |   `-- IdempotencyInProgress   another request with this key has not ended
     |-- Unauthenticated      no credentials, or none that are accepted
+    |-- RateLimited          too many requests of one caller
     |-- Forbidden            the credentials do not go so far
     |-- IdempotencyReused    the key was used for another request
     |-- PreconditionFailed   If-Match or If-None-Match did not hold
@@ -99,6 +100,17 @@ class Unauthenticated(Refused):
     def __init__(self, detail: str, *, given: bool = False) -> None:
         super().__init__(detail)
         self.given = given
+
+
+class RateLimited(Refused):
+    """Too many requests of one caller; when there may be another, and the fields to say so."""
+
+    code = "rate_limited"
+
+    def __init__(self, detail: str, *, wait_seconds: float, told: dict[str, str]) -> None:
+        super().__init__(detail)
+        self.wait_seconds = wait_seconds
+        self.told = told
 
 
 class Forbidden(Refused):

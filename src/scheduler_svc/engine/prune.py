@@ -1,4 +1,5 @@
-"""What the service keeps for a while and then forgets, by row: answers kept for idempotency keys.
+"""What the service keeps for a while and then forgets, by row: answers kept for idempotency keys,
+and what callers had left of their budgets.
 
 Bounded per statement and repeated, on every replica; the days of history are dropped by `upkeep`.
 """
@@ -6,7 +7,7 @@ Bounded per statement and repeated, on every replica; the days of history are dr
 import asyncio
 
 from scheduler_svc.engine.parts import Parts
-from scheduler_svc.store import idempotency
+from scheduler_svc.store import idempotency, rate_limits
 from scheduler_svc.store.pool import connection, is_database_away
 
 PRUNE_SECONDS = 60.0
@@ -19,6 +20,7 @@ async def prunes(parts: Parts) -> None:
         await asyncio.sleep(PRUNE_SECONDS * (0.5 + parts.rand()))
         try:
             await prune(parts)
+            await prune_buckets(parts)
         except Exception as error:
             if not is_database_away(error):
                 raise
@@ -30,6 +32,17 @@ async def prune(parts: Parts) -> int:
     while True:
         async with connection(parts.pool, seconds=parts.limits.database_seconds) as conn:
             done = await idempotency.prune(conn, now_ms=parts.clock.now_ms(), batch=PRUNE_BATCH)
+        count += done
+        if done < PRUNE_BATCH:
+            return count
+
+
+async def prune_buckets(parts: Parts) -> int:
+    """Forget budgets that nobody has drawn from for a while; return how many there were."""
+    count = 0
+    while True:
+        async with connection(parts.pool, seconds=parts.limits.database_seconds) as conn:
+            done = await rate_limits.prune(conn, now_ms=parts.clock.now_ms(), batch=PRUNE_BATCH)
         count += done
         if done < PRUNE_BATCH:
             return count

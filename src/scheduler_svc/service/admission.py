@@ -1,10 +1,12 @@
-"""Who may come in: the gate of a replica, what keeps it from being of use, and its ear.
+"""Who may come in, and how often: the gate of a replica, its meter, and its ear.
 
 Promises that the production profile never serves where nobody could have credentials.
 """
 
 from scheduler_svc.api.gate import Gate
+from scheduler_svc.api.limits import Limiter
 from scheduler_svc.api.tokens import Tokens
+from scheduler_svc.domain.limits import Policy
 from scheduler_svc.engine.clock import DatabaseClock
 from scheduler_svc.engine.run import Listener
 from scheduler_svc.settings import Settings
@@ -27,6 +29,19 @@ def gate_of(settings: Settings, pool: Pool, clock: DatabaseClock, tokens: Tokens
         required=settings.profile == "production",
         bootstrap_key=settings.bootstrap_key,
         tokens=tokens,
+    )
+
+
+def meter_of(settings: Settings, pool: Pool) -> Limiter:
+    """Build what counts requests; a limit of 0 is none."""
+    return Limiter(
+        pool,
+        [
+            Policy("reads", settings.rate_reads),
+            Policy("writes", settings.rate_writes),
+            Policy("bulk", settings.rate_bulk),
+            Policy("logins", settings.rate_failed_logins),
+        ],
     )
 
 

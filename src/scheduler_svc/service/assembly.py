@@ -267,6 +267,7 @@ def _deps(
         ready=readiness(pool, engine, version=version(NAME)),
         version=version(NAME),
         gate=gate,
+        meter=admission.meter_of(settings, pool),
         lookahead_ms=int(settings.lookahead * 1000),
         loopback_only=settings.profile == "development",
         public_url=settings.public_url,

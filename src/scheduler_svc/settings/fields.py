@@ -123,6 +123,18 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     request_body_max: Annotated[int, _number("bytes of a request body", 1024, 33_554_432)] = (
         1_048_576
     )
+    rate_reads: Annotated[
+        int, _number("requests a minute of one caller that change nothing; 0: any", 0, 10_000_000)
+    ] = 60_000
+    rate_writes: Annotated[
+        int, _number("requests a minute of one caller that change something; 0: any", 0, 10_000_000)
+    ] = 30_000
+    rate_bulk: Annotated[
+        int, _number("bulk requests a minute of one caller; 0: any", 0, 10_000_000)
+    ] = 60
+    rate_failed_logins: Annotated[
+        int, _number("credentials of one address that fail in a minute; 0: any", 0, 10_000_000)
+    ] = 60
     drift_max: Annotated[
         int, _number("jobs that other versions may move at start, unasked", 0, 10_000_000)
     ] = 100
@@ -149,6 +161,10 @@ DEVELOPMENT: Mapping[str, object] = {
     "log_format": "console",
     "egress_allow": ("localhost", "127.0.0.0/8", "::1/128"),
     "migrate_on_start": True,
+    "rate_reads": 0,
+    "rate_writes": 0,
+    "rate_bulk": 0,
+    "rate_failed_logins": 0,
 }
 HINTS = get_type_hints(Settings, include_extras=True)
 DEFAULTS: Mapping[str, object] = {
