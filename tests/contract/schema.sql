@@ -1,3 +1,19 @@
+CREATE TABLE public.api_keys (
+    id uuid NOT NULL,
+    name text NOT NULL,
+    prefix text NOT NULL,
+    hash bytea NOT NULL,
+    namespace text NOT NULL,
+    scopes text[] NOT NULL,
+    cidrs text[] NOT NULL,
+    created_at timestamp with time zone NOT NULL,
+    created_by text,
+    expires_at timestamp with time zone,
+    last_used_at timestamp with time zone,
+    CONSTRAINT api_keys_hash_check CHECK ((length(hash) = 32)),
+    CONSTRAINT api_keys_scopes_check CHECK ((cardinality(scopes) > 0))
+);
+
 CREATE TABLE public.backfills (
     id uuid NOT NULL,
     job_id uuid NOT NULL,
@@ -26,6 +42,19 @@ CREATE TABLE public.backfills (
     CONSTRAINT backfills_total_check CHECK ((total >= 0))
 )
 WITH (fillfactor='70');
+
+CREATE TABLE public.idempotency_keys (
+    namespace text NOT NULL,
+    credential text NOT NULL,
+    key text NOT NULL,
+    request bytea NOT NULL,
+    status smallint NOT NULL,
+    headers json NOT NULL,
+    media_type text NOT NULL,
+    body bytea NOT NULL,
+    created_at timestamp with time zone NOT NULL,
+    CONSTRAINT idempotency_keys_status_check CHECK (((status >= 200) AND (status <= 299)))
+);
 
 CREATE TABLE public.identity_keys (
     id text NOT NULL,
@@ -80,6 +109,14 @@ CREATE TABLE public.namespaces (
     updated_at timestamp with time zone NOT NULL,
     CONSTRAINT namespaces_revision_check CHECK ((revision > 0))
 );
+
+CREATE UNLOGGED TABLE public.rate_buckets (
+    client text NOT NULL,
+    budget text NOT NULL,
+    tokens double precision NOT NULL,
+    seen_at timestamp with time zone NOT NULL
+)
+WITH (fillfactor='50');
 
 CREATE TABLE public.replicas (
     id uuid NOT NULL,
@@ -206,8 +243,14 @@ CREATE TABLE public.signing_secrets (
 
 ALTER TABLE ONLY public.runs ATTACH PARTITION public.runs_default DEFAULT;
 
+ALTER TABLE ONLY public.api_keys
+    ADD CONSTRAINT api_keys_pkey PRIMARY KEY (id);
+
 ALTER TABLE ONLY public.backfills
     ADD CONSTRAINT backfills_pkey PRIMARY KEY (id);
+
+ALTER TABLE ONLY public.idempotency_keys
+    ADD CONSTRAINT idempotency_keys_pkey PRIMARY KEY (namespace, credential, key);
 
 ALTER TABLE ONLY public.identity_keys
     ADD CONSTRAINT identity_keys_pkey PRIMARY KEY (id);
@@ -223,6 +266,9 @@ ALTER TABLE ONLY public.jobs
 
 ALTER TABLE ONLY public.namespaces
     ADD CONSTRAINT namespaces_pkey PRIMARY KEY (name);
+
+ALTER TABLE ONLY public.rate_buckets
+    ADD CONSTRAINT rate_buckets_pkey PRIMARY KEY (client, budget);
 
 ALTER TABLE ONLY public.replicas
     ADD CONSTRAINT replicas_pkey PRIMARY KEY (id);
@@ -242,6 +288,10 @@ ALTER TABLE ONLY public.secrets
 ALTER TABLE ONLY public.signing_secrets
     ADD CONSTRAINT signing_secrets_pkey PRIMARY KEY (id);
 
+CREATE UNIQUE INDEX api_keys_hash ON public.api_keys USING btree (hash);
+
+CREATE INDEX api_keys_list ON public.api_keys USING btree (created_at DESC, id DESC);
+
 CREATE INDEX backfills_ended ON public.backfills USING btree (finished_at) WHERE (status <> 'running'::text);
 
 CREATE INDEX backfills_job ON public.backfills USING btree (job_id, created_at DESC, id DESC);
@@ -249,6 +299,8 @@ CREATE INDEX backfills_job ON public.backfills USING btree (job_id, created_at D
 CREATE INDEX backfills_list ON public.backfills USING btree (namespace, created_at DESC, id DESC);
 
 CREATE INDEX backfills_running ON public.backfills USING btree (paced_at, id) WHERE (status = 'running'::text);
+
+CREATE INDEX idempotency_keys_age ON public.idempotency_keys USING btree (created_at);
 
 CREATE UNIQUE INDEX identity_keys_signing ON public.identity_keys USING btree ((true)) WHERE (retired_at IS NULL);
 
@@ -269,6 +321,8 @@ CREATE INDEX jobs_list_state ON public.jobs USING btree (namespace, state, creat
 CREATE UNIQUE INDEX jobs_name ON public.jobs USING btree (namespace, name COLLATE "C") WHERE (name IS NOT NULL);
 
 CREATE INDEX jobs_spent ON public.jobs USING btree (id) WHERE ((state = 'completed'::text) AND ((definition ->> 'delete_after_completion'::text) = 'true'::text));
+
+CREATE INDEX rate_buckets_age ON public.rate_buckets USING btree (seen_at);
 
 CREATE INDEX runs_backfill ON ONLY public.runs USING btree (backfill_id) WHERE ((backfill_id IS NOT NULL) AND (status = ANY (ARRAY['due'::text, 'running'::text])));
 

@@ -53,6 +53,12 @@ async def test_the_namespace_on_the_page_can_be_put(http: httpx2.AsyncClient) ->
     assert {name: answer.json()[name] for name in example} == example
 
 
+async def test_the_bulk_request_on_the_page_creates_its_jobs(http: httpx2.AsyncClient) -> None:
+    (example,) = examples("bulk")
+    answer = await http.post("/jobs/bulk", json=example)
+    assert (answer.status_code, answer.json()["created"]) == (201, 2), answer.text
+
+
 async def test_the_preview_on_the_page_works(http: httpx2.AsyncClient) -> None:
     (example,) = examples("preview")
     answer = await http.post("/schedules/preview", json=example)

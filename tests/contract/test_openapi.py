@@ -12,13 +12,16 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import httpx2
+import msgspec
 import pytest
 
 from scheduler_svc.api.app import build_app
+from scheduler_svc.api.gate import Gate
 from scheduler_svc.store.pool import Pool
 from serving import Clock, Records, lend, serving
 
 SCRIPTS = Path(sys.executable).parent
+KEY = "a-bootstrap-key-of-enough-length"
 CHECKS = (
     "not_a_server_error,status_code_conformance,content_type_conformance,"
     "response_headers_conformance,response_schema_conformance,unsupported_method,"
@@ -102,6 +105,37 @@ async def test_a_fuzzer_finds_no_error_of_ours_and_no_undocumented_answer(
         f"--checks={CHECKS}",
         f"--phases={os.environ.get('FUZZ_PHASES', 'examples,fuzzing,stateful')}",
         f"--max-examples={os.environ.get('FUZZ_EXAMPLES', '20')}",
+        f"--seed={os.environ.get('FUZZ_SEED', '1')}",
+        "--continue-on-failure",
+        "--no-color",
+        cwd=tmp_path,
+    )
+
+
+@pytest.fixture
+async def keyed_address(pool: Pool) -> AsyncIterator[str]:
+    """The same as production has it: nothing without a key."""
+    records, clock = Records(), Clock()
+    gate = Gate(pool, clock, required=True, bootstrap_key=KEY)
+    deps = msgspec.structs.replace(lend(pool, clock, records), gate=gate)
+    async with serving(build_app(deps)) as opened:
+        yield opened
+    assert [repr(failure.error) for failure in records.failures] == []
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+async def test_a_fuzzer_with_a_key_finds_no_operation_that_answers_without_one(
+    keyed_address: str, tmp_path: Path
+) -> None:
+    await run(
+        SCRIPTS / "schemathesis",
+        "run",
+        f"{keyed_address}/openapi.json",
+        f"--header=Authorization: Bearer {KEY}",
+        f"--checks={CHECKS},ignored_auth",
+        f"--phases={os.environ.get('FUZZ_PHASES', 'examples,fuzzing')}",
+        f"--max-examples={os.environ.get('FUZZ_EXAMPLES', '5')}",
         f"--seed={os.environ.get('FUZZ_SEED', '1')}",
         "--continue-on-failure",
         "--no-color",

@@ -14,6 +14,20 @@ ROOT = Path(__file__).parents[2]
 DATABASE = {"DATABASE_URL": "postgresql://someone:hunter2secret@db/scheduler"}
 
 
+SECRET = "a-secret-of-thirty-two-bytes-and-more"
+ISSUER = DATABASE | {
+    "SCHEDULER_JWT_ALGORITHM": "RS256",
+    "SCHEDULER_JWT_ISSUER": "https://id.test/",
+    "SCHEDULER_JWT_AUDIENCE": "scheduler",
+    "SCHEDULER_JWT_JWKS": "https://id.test/keys",
+}
+SHARED = ISSUER | {
+    "SCHEDULER_JWT_ALGORITHM": "HS256",
+    "SCHEDULER_JWT_JWKS": "",
+    "SCHEDULER_JWT_SECRET": SECRET,
+}
+
+
 def _faults(environ: dict[str, str]) -> dict[str, str]:
     with pytest.raises(SettingsRefused) as refused:
         load(environ)
@@ -23,7 +37,7 @@ def _faults(environ: dict[str, str]) -> dict[str, str]:
 def test_production_needs_no_more_than_a_database() -> None:
     settings = load(DATABASE)
     assert settings.profile == "production"
-    assert settings.host == "127.0.0.1"
+    assert settings.host == "0.0.0.0"
     assert settings.log_format == "json"
     assert settings.migrate_on_start is False
     assert settings.egress_allow == ()
@@ -126,6 +140,15 @@ def test_every_entry_of_the_egress_lists_that_can_not_be_read_is_told_at_once() 
         (DATABASE | {"SCHEDULER_HEARTBEAT": "6s"}, "SCHEDULER_HEARTBEAT"),
         (DATABASE | {"SCHEDULER_PUBLIC_URL": "example.test"}, "SCHEDULER_PUBLIC_URL"),
         (DATABASE | {"SCHEDULER_BOOTSTRAP_KEY": "short"}, "SCHEDULER_BOOTSTRAP_KEY"),
+        (DATABASE | {"SCHEDULER_JWT_ISSUER": "https://id.test/"}, "SCHEDULER_JWT_ISSUER"),
+        (ISSUER | {"SCHEDULER_JWT_SECRET": SECRET}, "SCHEDULER_JWT_SECRET"),
+        (ISSUER | {"SCHEDULER_JWT_AUDIENCE": ""}, "SCHEDULER_JWT_AUDIENCE"),
+        (ISSUER | {"SCHEDULER_JWT_JWKS": ""}, "SCHEDULER_JWT_JWKS"),
+        (ISSUER | {"SCHEDULER_JWT_JWKS": "http://id.test/keys"}, "SCHEDULER_JWT_JWKS"),
+        (ISSUER | {"SCHEDULER_JWT_ALGORITHM": "none"}, "SCHEDULER_JWT_ALGORITHM"),
+        (ISSUER | {"SCHEDULER_JWT_LEEWAY": "61s"}, "SCHEDULER_JWT_LEEWAY"),
+        (SHARED | {"SCHEDULER_JWT_SECRET": "short"}, "SCHEDULER_JWT_SECRET"),
+        (SHARED | {"SCHEDULER_JWT_JWKS": "/keys.json"}, "SCHEDULER_JWT_JWKS"),
     ],
 )
 def test_values_that_do_not_go_together_are_refused(environ: dict[str, str], variable: str) -> None:

@@ -6,11 +6,13 @@ The backfill keeps the schedule as it is now; where its runs go is the job's to 
 import asyncio
 from typing import Any
 
+from scheduler_svc.api import etag
 from scheduler_svc.api.context import Call, Reply
+from scheduler_svc.api.idempotency import keep, writing
 from scheduler_svc.api.job_change import lock_job
 from scheduler_svc.api.job_find import find_job
 from scheduler_svc.api.job_view import planned
-from scheduler_svc.api.route import Answer, Body, Route
+from scheduler_svc.api.route import IF_MATCH, Answer, Body, Route
 from scheduler_svc.api.validate import decode
 from scheduler_svc.api.wire import stamp_ms
 from scheduler_svc.api.wire_backfills import (
@@ -27,7 +29,7 @@ from scheduler_svc.domain.ids import RANDOM_BYTES, backfill_id, epoch_ms, instan
 from scheduler_svc.domain.jobs import Job
 from scheduler_svc.domain.occurrences import SearchTooLong
 from scheduler_svc.store.backfills import insert_backfill
-from scheduler_svc.store.pool import connection, transaction
+from scheduler_svc.store.pool import connection
 
 JANUARY: dict[str, Any] = {
     "from": "2026-01-01T00:00:00Z",
@@ -48,15 +50,18 @@ async def create_backfill(call: Call) -> Reply:
     if asked.dry_run:
         return Reply(body=_shown(found))
     made = _draft(call, job, asked, found, now_ms)
-    async with transaction(call.deps.pool) as conn:
-        await lock_job(conn, call, str(job.id))  # or it may be deleted meanwhile
+    async with writing(call) as conn:
+        locked = await lock_job(conn, call, str(job.id))  # or it may be deleted meanwhile
+        etag.check(call.headers, etag.of(locked.job.revision))
         await insert_backfill(conn, made)
+        reply = Reply(
+            status=202, body=backfill_view(made), headers={"Location": f"/backfills/{made.id}"}
+        )
+        reply = await keep(conn, call, reply)
     call.deps.on_event(
         EventName.BACKFILL_CREATED, backfill_id=made.id, job_id=job.id, total=made.total
     )
-    return Reply(
-        status=202, body=backfill_view(made), headers={"Location": f"/backfills/{made.id}"}
-    )
+    return reply
 
 
 def _check_range(asked: BackfillRequest, now_ms: int) -> None:
@@ -133,6 +138,7 @@ ROUTES = (
             " with the trigger `backfill`, also where the ledger holds one for it already."
         ),
         tag="backfills",
+        headers=(IF_MATCH,),
         body=Body(
             type=BackfillRequest,
             examples={
@@ -148,6 +154,6 @@ ROUTES = (
             ),
             200: Answer(description="What it would send (`dry_run`).", type=BackfillExtent),
         },
-        problems=(404,),
+        problems=(404, 412),
     ),
 )

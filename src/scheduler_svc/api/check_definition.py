@@ -34,6 +34,7 @@ from scheduler_svc.domain.secrecy import place_of_target
 from scheduler_svc.store.vault import KeyRing
 
 T = TypeVar("T")
+RETRY, MISFIRE, ALERTS = Retry(), Misfire(), Alerts()
 
 
 class Bench(Struct, frozen=True, kw_only=True):
@@ -69,18 +70,30 @@ def read_definition(raw: bytes, bench: Bench) -> Definition:
     looked_at = validate.examine(raw, Definition, read_only=READ_ONLY)
     faults = list(looked_at.faults)
     if looked_at.value is not None:
-        return _judged(looked_at.value, bench, faults)
+        schedule, schedule_faults = judge_schedule(looked_at.value.schedule, bench)
+        return judge(looked_at.value, schedule, [*faults, *schedule_faults], bench)
     faults += _part_faults(looked_at.document, bench)
     raise Invalid(faults)
 
 
-def _judged(definition: Definition, bench: Bench, faults: list[Fault]) -> Definition:
-    schedule, schedule_faults = _schedule(definition.schedule, bench)
-    faults += _under("/schedule", schedule_faults)
+def judge_schedule(schedule: Schedule, bench: Bench) -> tuple[Schedule, list[Fault]]:
+    """Return the normal form of a schedule and its faults, by their place in the definition."""
+    good, faults = _schedule(schedule, bench)
+    return good, list(_under("/schedule", faults))
+
+
+def judge(
+    definition: Definition, schedule: Schedule, faults: list[Fault], bench: Bench
+) -> Definition:
+    """Return the normal form of a definition under a judged schedule; raise Invalid."""
     faults += _under("/target", _target_faults(definition.target, bench, definition.labels))
-    faults += _under("/retry", _retry_faults(definition.retry))
-    faults += _under("/misfire", _misfire_faults(definition.misfire))
-    faults += _under("/alerts", alert_faults(definition.alerts))
+    # What is as by default is good and in normal form: most jobs say nothing of these.
+    if definition.retry != RETRY:
+        faults += _under("/retry", _retry_faults(definition.retry))
+    if definition.misfire != MISFIRE:
+        faults += _under("/misfire", _misfire_faults(definition.misfire))
+    if definition.alerts != ALERTS:
+        faults += _under("/alerts", alert_faults(definition.alerts))
     faults += _top_faults(definition.name, definition.auto_pause_after)
     if faults:
         raise Invalid(faults)
@@ -89,9 +102,9 @@ def _judged(definition: Definition, bench: Bench, faults: list[Fault]) -> Defini
         definition,
         schedule=schedule,
         target=structs.replace(target, timeout=normal(target.timeout)),
-        retry=_normal_retry(definition.retry),
-        misfire=_normal_misfire(definition.misfire),
-        alerts=structs.replace(definition.alerts, late_after=normal(definition.alerts.late_after)),
+        retry=RETRY if definition.retry == RETRY else _normal_retry(definition.retry),
+        misfire=MISFIRE if definition.misfire == MISFIRE else _normal_misfire(definition.misfire),
+        alerts=ALERTS if definition.alerts == ALERTS else _normal_alerts(definition.alerts),
     )
 
 
@@ -191,6 +204,10 @@ def _normal_retry(retry: Retry) -> Retry:
         deadline=None if retry.deadline is None else normal(retry.deadline),
         delays=None if retry.delays is None else [normal(delay) for delay in retry.delays],
     )
+
+
+def _normal_alerts(alerts: Alerts) -> Alerts:
+    return structs.replace(alerts, late_after=normal(alerts.late_after))
 
 
 def _normal_misfire(misfire: Misfire) -> Misfire:

@@ -5,13 +5,16 @@ found, query parsed, body read), `Reply` the answer as a value. Nothing here doe
 """
 
 from collections.abc import Awaitable, Callable
-from typing import Any
+from typing import Any, Protocol
 
 from msgspec import Struct
 from starlette.datastructures import Headers
 
+from scheduler_svc.domain.access import ANYONE, Caller
 from scheduler_svc.domain.egress import EgressRules
 from scheduler_svc.domain.events import OnEvent, ignore
+from scheduler_svc.domain.limits import Budget
+from scheduler_svc.store.idempotency import Token
 from scheduler_svc.store.pool import Pool
 from scheduler_svc.store.vault import KeyRing
 
@@ -68,6 +71,26 @@ class Failure(Struct, frozen=True, kw_only=True):
     unavailable: bool
 
 
+class Gatekeeper(Protocol):
+    """Tells who makes a request."""
+
+    async def caller(self, headers: Headers, peer: str | None) -> Caller:
+        """Return the caller; raise Unauthenticated."""
+
+    def remembers(self, headers: Headers) -> bool:
+        """Tell whether these credentials were accepted here a while ago, or are none."""
+
+
+class Meter(Protocol):
+    """Counts what callers ask for."""
+
+    async def admit(self, client: str, budget: Budget) -> dict[str, str]:
+        """Let a request pass and return the fields of its answer; raise RateLimited."""
+
+    async def check(self, client: str, budget: Budget) -> None:
+        """Raise RateLimited where nothing is left, without taking anything."""
+
+
 def _ignore(_record: Any) -> None:
     """Take no notice."""
 
@@ -82,6 +105,10 @@ class Deps(Struct, frozen=True, kw_only=True):
     ready: Callable[[], Awaitable[Readiness]]
     version: str
     namespace: str = "default"
+    gate: Gatekeeper | None = None
+    """Asks for credentials; without one anybody may do everything."""
+    meter: Meter | None = None
+    """Counts requests; without one nobody is limited."""
     lookahead_ms: int = 1000
     loopback_only: bool = True
     public_url: str | None = None
@@ -104,6 +131,9 @@ class Call(Struct, frozen=True, kw_only=True):
     query_string: str
     headers: Headers
     body: bytes
+    caller: Caller = ANYONE
+    token: Token | None = None
+    """The idempotency key that the request is made under."""
 
 
 class Reply(Struct, frozen=True, kw_only=True):

@@ -5,21 +5,33 @@ is in the body: that is the handler's, by `validate`.
 """
 
 import asyncio
-from collections.abc import Sequence
+import re
+from collections.abc import Iterable, Sequence
 
 from starlette.datastructures import Headers
 from starlette.requests import ClientDisconnect
 from starlette.types import Receive, Scope, Send
 
-from scheduler_svc.api import query
-from scheduler_svc.api.context import Call, Deps
-from scheduler_svc.api.middleware import REQUEST_ID, ROUTE
+from scheduler_svc.api import idempotency, query
+from scheduler_svc.api.context import Call, Deps, Gatekeeper
+from scheduler_svc.api.limits import address_of
+from scheduler_svc.api.middleware import REQUEST_ID, ROUTE, TOLD
 from scheduler_svc.api.problems import TooLarge, UnsupportedMediaType
 from scheduler_svc.api.replies import send_reply
 from scheduler_svc.api.route import JSON, Body, Route
-from scheduler_svc.domain.errors import Malformed, NotFound
+from scheduler_svc.domain.access import ANYONE, EVERY, NAMESPACE_PATTERN, Caller
+from scheduler_svc.domain.errors import (
+    Fault,
+    Forbidden,
+    Invalid,
+    Malformed,
+    NotFound,
+    Unauthenticated,
+)
 
 BODY_SECONDS = 30.0
+NAMESPACE = "Scheduler-Namespace"
+_NAMESPACE = re.compile(NAMESPACE_PATTERN.removesuffix("$"))
 
 
 class Endpoint:
@@ -33,12 +45,13 @@ class Endpoint:
         route = self.by_method["GET" if scope["method"] == "HEAD" else scope["method"]]
         scope[ROUTE] = route.path
         call = await read_call(route, self.deps, scope, receive)
-        await send_reply(await route.handler(call), send)
+        await send_reply(await idempotency.answered(route, call), send)
 
 
 async def read_call(route: Route, deps: Deps, scope: Scope, receive: Receive) -> Call:
     """Make a request a value; raise Refused where the route does not take it."""
     headers = Headers(scope=scope)
+    caller = await _admitted(route, deps, headers, scope)
     path = {name: str(text) for name, text in scope["path_params"].items()}
     if any("\0" in text for text in path.values()):
         raise NotFound("There is nothing of that name.")
@@ -46,7 +59,8 @@ async def read_call(route: Route, deps: Deps, scope: Scope, receive: Receive) ->
     return Call(
         deps=deps,
         request_id=scope[REQUEST_ID],
-        namespace=deps.namespace,
+        namespace=_namespace(caller, headers, deps.namespace),
+        caller=caller,
         method=route.method,
         url_path=scope["path"],
         path=path,
@@ -55,6 +69,51 @@ async def read_call(route: Route, deps: Deps, scope: Scope, receive: Receive) ->
         headers=headers,
         body=b"" if route.body is None else await read_body(route.body, headers, receive),
     )
+
+
+async def _admitted(route: Route, deps: Deps, headers: Headers, scope: Scope) -> Caller:
+    """Judge the caller before anything else is read.
+
+    Raises Unauthenticated, Forbidden, RateLimited.
+    """
+    if route.needs == "open":
+        return ANYONE
+    peer = scope.get("client")
+    address = peer[0] if peer else None
+    caller = ANYONE if deps.gate is None else await _known(deps, deps.gate, headers, address)
+    if deps.meter is not None:
+        client = caller.id or address_of(address)
+        scope[TOLD].update(await deps.meter.admit(client, route.budget))
+    if not caller.may(route.needs):
+        has = _listed(sorted(caller.scopes))
+        raise Forbidden(f"This needs the scope {route.needs}; the credentials have {has}.")
+    return caller
+
+
+async def _known(deps: Deps, gate: Gatekeeper, headers: Headers, address: str | None) -> Caller:
+    """Return the caller; an address whose credentials fail too often is told to wait."""
+    client = address_of(address)
+    if deps.meter is not None and not gate.remembers(headers):
+        await deps.meter.check(client, "logins")
+    try:
+        return await gate.caller(headers, address)
+    except Unauthenticated as refused:
+        if deps.meter is not None and refused.given:
+            await deps.meter.admit(client, "logins")
+        raise
+
+
+def _namespace(caller: Caller, headers: Headers, default: str) -> str:
+    """Return the namespace of a request: the caller's own, or the one a caller of all names."""
+    given = headers.getlist(NAMESPACE)
+    if not given:
+        return default if caller.namespace == EVERY else caller.namespace
+    if len(given) > 1 or not _NAMESPACE.fullmatch(given[0]):
+        detail = "must be the name of one namespace: lower-case letters, digits, '.', '_' and '-'"
+        raise Invalid([Fault("", detail, parameter=NAMESPACE)])
+    if not caller.sees(given[0]):
+        raise Forbidden(f"The key is bound to the namespace {caller.namespace}.")
+    return given[0]
 
 
 async def read_body(body: Body, headers: Headers, receive: Receive) -> bytes:
@@ -91,19 +150,21 @@ async def _gather(body: Body, receive: Receive) -> bytes:
 
 def _check_media_type(body: Body, given: str | None, *, empty: bool) -> None:
     if given is None and not empty:
-        raise UnsupportedMediaType(f"Content-Type is missing; send {_listed(body)}.")
+        raise UnsupportedMediaType(f"Content-Type is missing; send {_listed(body.media_types)}.")
     if given is None or (empty and not body.required):
         return
     name, _, parameters = given.partition(";")
     if name.strip().lower() not in body.media_types:
-        raise UnsupportedMediaType(f"Content-Type is '{given[:100]}'; send {_listed(body)}.")
+        raise UnsupportedMediaType(
+            f"Content-Type is '{given[:100]}'; send {_listed(body.media_types)}."
+        )
     charset = parameters.strip().lower()
     if charset.startswith("charset=") and charset[8:].strip('" ') not in {"utf-8", "utf8"}:
         raise UnsupportedMediaType(f"The body must be UTF-8; send {JSON} without a charset.")
 
 
-def _listed(body: Body) -> str:
-    return " or ".join(body.media_types)
+def _listed(words: Iterable[str]) -> str:
+    return " or ".join(words)
 
 
 def _too_large(body: Body) -> TooLarge:

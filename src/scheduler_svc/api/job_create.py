@@ -58,7 +58,7 @@ def armed(job: Job, now_ms: int) -> tuple[Job, Armed | None, list[NewRun]]:
     """Arm a new job: its state, its next occurrence, and what becomes of past instants."""
     plan = planned(job)
     past = past_instants(plan, frozenset(), now_ms=now_ms, busy=False)
-    made = _sent(past)
+    made = sent(past)
     following = arm(plan, after_ms=now_ms, runs_made=made)
     if following is None:
         return structs.replace(job, state="completed", runs_made=made), None, past
@@ -75,7 +75,7 @@ async def insert(conn: Connection, new: Job, now_ms: int) -> Job:
     """Write a new job and wake the replicas; raise NameTaken."""
     job, following, past = armed(new, now_ms)
     plan = planned(job)
-    decision = moved(plan, following.scheduled_ms if following else None, _sent(past), past)
+    decision = moved(plan, following.scheduled_ms if following else None, sent(past), past)
     await jobs.insert_job(conn, job, TimerState(job.scheduled_for, job.next_fire_at))
     await expectations.write(conn, [expect(plan, now_ms)], versions())
     if past:
@@ -90,5 +90,6 @@ async def check_name(conn: Connection, namespace: str, name: str | None) -> None
         raise NameTaken(f"A job named '{name}' exists already.")
 
 
-def _sent(runs: list[NewRun]) -> int:
+def sent(runs: list[NewRun]) -> int:
+    """Count the runs that are sent, of those that past instants become."""
     return sum(run.status != "skipped" for run in runs)

@@ -13,9 +13,14 @@ from scheduler_svc.store.pool import Connection, transaction
 
 async def open_runs(conn: Connection, locked: LockedJob) -> list[OpenRun]:
     """Return the unfinished runs of a job, without those that this change takes back unsent."""
-    unsent = frozenset[UUID]() if locked.unsent is None else locked.unsent.runs
     found = await timers.open_runs(conn, [locked.job.id])
-    return [run for run in found.get(locked.job.id, []) if run.id not in unsent]
+    return standing_of(locked, found.get(locked.job.id, []))
+
+
+def standing_of(locked: LockedJob, found: list[OpenRun]) -> list[OpenRun]:
+    """Leave out of a job's unfinished runs those that this change takes back unsent."""
+    unsent = frozenset[UUID]() if locked.unsent is None else locked.unsent.runs
+    return [run for run in found if run.id not in unsent]
 
 
 async def cancel_open(conn: Connection, run_ids: Sequence[UUID], *, now_ms: int) -> None:
@@ -28,9 +33,9 @@ async def cancel_open(conn: Connection, run_ids: Sequence[UUID], *, now_ms: int)
         await notices.cancel(conn, run_id)
 
 
-async def release_queued(call: Call, job_id: UUID) -> None:
-    """Let a run go that was queued behind one which ended while we wrote it."""
+async def release_queued(call: Call, *job_ids: UUID) -> None:
+    """Let runs go that were queued behind one which ended while we wrote them."""
     now_ms = call.deps.now_ms()
     async with transaction(call.deps.pool) as conn:
-        if await settlements.release_queued(conn, [job_id], now_ms=now_ms):
+        if await settlements.release_queued(conn, job_ids, now_ms=now_ms):
             await notices.wake(conn, now_ms)

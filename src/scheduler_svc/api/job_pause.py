@@ -22,11 +22,12 @@ from scheduler_svc.api.job_change import (
 from scheduler_svc.api.job_edit import pending, recorded_until
 from scheduler_svc.api.job_open import open_runs, release_queued
 from scheduler_svc.api.job_view import job_view, planned
-from scheduler_svc.api.route import Answer, Body, Route
+from scheduler_svc.api.route import IF_MATCH, Answer, Body, Route
 from scheduler_svc.api.validate import decode
 from scheduler_svc.api.wire_jobs import Job, JobPauseRequest, JobResumeRequest, JobWarning
 from scheduler_svc.domain import jobs
 from scheduler_svc.domain.arming import Missed, resume
+from scheduler_svc.domain.decide import Decision
 from scheduler_svc.domain.errors import Fault, Invalid
 from scheduler_svc.domain.events import EventName
 from scheduler_svc.domain.ids import epoch_ms, instant_at
@@ -40,10 +41,11 @@ async def pause_job(call: Call) -> Reply:
     asked = decode(call.body or EMPTY, JobPauseRequest)
     async with transaction(call.deps.pool) as conn:
         locked = await lock_job(conn, call, call.path["id"])
+        etag.check(call.headers, etag.of(locked.job.revision))
         until = _coming(asked.until, locked.now)
         job, changed = locked.job, locked.job.state != "paused"
         if changed:
-            job = await _pause(conn, locked, asked.reason, until)
+            job = await _pause(conn, locked, asked.reason, until, call.caller.name)
         elif until is not None:
             job = await _end_at(conn, locked, until)
         also = await unsigned.of_job(conn, call, job)
@@ -58,6 +60,7 @@ async def resume_job(call: Call) -> Reply:
     asked = decode(call.body or EMPTY, JobResumeRequest)
     async with transaction(call.deps.pool) as conn:
         locked = await lock_job(conn, call, call.path["id"])
+        etag.check(call.headers, etag.of(locked.job.revision))
         job = locked.job
         if job.state == "paused":
             job = await _resume(conn, locked, asked.missed)
@@ -79,16 +82,30 @@ def _coming(until: datetime | None, now: datetime) -> datetime | None:
 
 
 async def _pause(
-    conn: Connection, locked: LockedJob, reason: str | None, until: datetime | None
+    conn: Connection,
+    locked: LockedJob,
+    reason: str | None,
+    until: datetime | None,
+    by: str | None,
 ) -> jobs.Job:
+    return await write_change(conn, locked, *paused(locked, reason, until, by))
+
+
+def paused(
+    locked: LockedJob, reason: str | None, until: datetime | None, by: str | None
+) -> tuple[jobs.Job, Decision]:
     """Put the timer to rest; the pause remembers up to where the ledger holds the occurrences."""
     next_ms = pending(locked)
     recorded_ms = locked.now_ms if next_ms is None else min(locked.now_ms, next_ms - 1)
     pause = jobs.Pause(
-        reason=reason, since=locked.now, until=until, recorded_until=instant_at(recorded_ms)
+        reason=reason,
+        since=locked.now,
+        until=until,
+        by=by,
+        recorded_until=instant_at(recorded_ms),
     )
     after = structs.replace(revised(locked, locked.job.definition), state="paused", pause=pause)
-    return await write_change(conn, locked, after, at_rest(after, locked.runs_made))
+    return after, at_rest(after, locked.runs_made)
 
 
 async def _end_at(conn: Connection, locked: LockedJob, until: datetime) -> jobs.Job:
@@ -103,21 +120,28 @@ async def _end_at(conn: Connection, locked: LockedJob, until: datetime) -> jobs.
 
 
 async def _resume(conn: Connection, locked: LockedJob, missed: Missed) -> jobs.Job:
+    after_ms = await recorded_until(conn, locked)
+    busy = bool(await open_runs(conn, locked))
+    return await write_change(conn, locked, *resumed(locked, missed, after_ms=after_ms, busy=busy))
+
+
+def resumed(
+    locked: LockedJob, missed: Missed, *, after_ms: int, busy: bool
+) -> tuple[jobs.Job, Decision]:
     """Write what passed to the ledger and put the timer to the next occurrence."""
     ended = resume(
         locked.plan,
         missed,
-        after_ms=await recorded_until(conn, locked),
+        after_ms=after_ms,
         now_ms=locked.now_ms,
         runs_made=locked.runs_made,
-        busy=bool(await open_runs(conn, locked)),
+        busy=busy,
     )
     following = ended.following
     state: Literal["active", "completed"] = "completed" if following is None else "active"
     after = structs.replace(revised(locked, locked.job.definition), state=state, pause=None)
     scheduled_ms = None if following is None else following.scheduled_ms
-    move = moved(planned(after), scheduled_ms, ended.runs_made, ended.runs)
-    return await write_change(conn, locked, after, move)
+    return after, moved(planned(after), scheduled_ms, ended.runs_made, ended.runs)
 
 
 def _reply(job: jobs.Job, locked: LockedJob, also: list[JobWarning]) -> Reply:
@@ -139,6 +163,7 @@ ROUTES = (
             " With `until` the job resumes by itself at that instant, and what passed is skipped."
         ),
         tag="jobs",
+        headers=(IF_MATCH,),
         body=Body(
             type=JobPauseRequest,
             required=False,
@@ -154,7 +179,7 @@ ROUTES = (
                 headers={"ETag": "The job's revision."},
             )
         },
-        problems=(404,),
+        problems=(404, 412),
     ),
     Route(
         method="POST",
@@ -167,6 +192,7 @@ ROUTES = (
             " ledger as one row, `once` sends the latest, `all` sends each of them, at most 1000."
         ),
         tag="jobs",
+        headers=(IF_MATCH,),
         body=Body(type=JobResumeRequest, required=False, examples={"catch up": {"missed": "once"}}),
         answers={
             200: Answer(
@@ -175,6 +201,6 @@ ROUTES = (
                 headers={"ETag": "The job's revision."},
             )
         },
-        problems=(404,),
+        problems=(404, 412),
     ),
 )

@@ -8,7 +8,7 @@ from typing import Literal
 
 from msgspec import structs
 
-from scheduler_svc.api import handover
+from scheduler_svc.api import etag, handover
 from scheduler_svc.api.check_headers import header_faults, size_faults
 from scheduler_svc.api.check_secrets import (
     Safe,
@@ -25,9 +25,10 @@ from scheduler_svc.api.check_templates import (
     secret_names,
 )
 from scheduler_svc.api.context import Call, Reply
+from scheduler_svc.api.idempotency import keep, writing
 from scheduler_svc.api.job_change import LockedJob, lock_job, move_timer, moved
 from scheduler_svc.api.job_open import cancel_open, open_runs, release_queued
-from scheduler_svc.api.route import Answer, Body, Route
+from scheduler_svc.api.route import IF_MATCH, Answer, Body, Route
 from scheduler_svc.api.validate import decode
 from scheduler_svc.api.wire_jobs import UNSAID, JobTriggerRequest
 from scheduler_svc.api.wire_runs import Run, run_view
@@ -39,7 +40,7 @@ from scheduler_svc.domain.overlap import OpenRun
 from scheduler_svc.domain.runs import Overrides
 from scheduler_svc.domain.secrecy import MASK, is_secret_header, place_of_target
 from scheduler_svc.store import notices
-from scheduler_svc.store.pool import Connection, transaction
+from scheduler_svc.store.pool import Connection
 from scheduler_svc.store.runs import ExtraRun, get_run, insert_run
 
 EMPTY = b"{}"
@@ -49,18 +50,21 @@ async def trigger_job(call: Call) -> Reply:
     """Make a run that is due now."""
     asked = _read(call.body)
     names = await secret_names(call)
-    async with transaction(call.deps.pool) as conn:
+    async with writing(call) as conn:
         locked = await lock_job(conn, call, call.path["id"])
+        etag.check(call.headers, etag.of(locked.job.revision))
         asked = _sealed(call, asked, locked, names)
         policy = asked.overlap or locked.job.definition.overlap
         taken = locked.unsent is not None and policy != "allow"
         verdict = await _judge(conn, locked, policy, taken=taken)
         run = await _insert(conn, call, locked, asked, queued=verdict == "queue")
+        reply = Reply(status=202, body=run_view(run), headers={"Location": f"/runs/{run.id}"})
+        reply = await keep(conn, call, reply)
     if verdict == "queue":
         await release_queued(call, locked.job.id)
     if taken:
         await handover.given_up(call, locked.job.id)
-    return Reply(status=202, body=run_view(run), headers={"Location": f"/runs/{run.id}"})
+    return reply
 
 
 def _read(raw: bytes) -> JobTriggerRequest:
@@ -168,6 +172,7 @@ ROUTES = (
             ' `"overlap": "allow"`; under `queue` it waits, under `cancel` it replaces.'
         ),
         tag="jobs",
+        headers=(IF_MATCH,),
         body=Body(
             type=JobTriggerRequest,
             required=False,
@@ -178,6 +183,6 @@ ROUTES = (
                 description="The run, due now.", type=Run, headers={"Location": "The run's path."}
             )
         },
-        problems=(404, 409),
+        problems=(404, 409, 412),
     ),
 )

@@ -3,6 +3,7 @@
 from scheduler_svc.api import etag, herd, identity, job_create, unsigned
 from scheduler_svc.api.check_templates import secret_names
 from scheduler_svc.api.context import Call, Reply
+from scheduler_svc.api.idempotency import keep, writing
 from scheduler_svc.api.job_examples import EXAMPLES, JOB
 from scheduler_svc.api.job_view import job_view
 from scheduler_svc.api.namespace_egress import egress_of
@@ -10,7 +11,7 @@ from scheduler_svc.api.route import Answer, Body, QueryParam, Route
 from scheduler_svc.api.wire_jobs import Job
 from scheduler_svc.domain.events import EventName
 from scheduler_svc.domain.jobs import Definition
-from scheduler_svc.store.pool import connection, transaction
+from scheduler_svc.store.pool import connection
 
 DRY_UPCOMING = 20
 
@@ -29,16 +30,18 @@ async def create_job(call: Call) -> Reply:
             also = [*await herd.of_job(conn, shown), *await unsigned.of_job(conn, call, shown)]
         view = job_view(shown, now_ms=now_ms, upcoming=DRY_UPCOMING, dry=True, also=also)
         return Reply(body=view)
-    async with transaction(call.deps.pool) as conn:
+    async with writing(call) as conn:
         job = await job_create.insert(conn, new, now_ms)
         await identity.ensure(conn, call, job.definition)
         also = [*await herd.of_job(conn, job), *await unsigned.of_job(conn, call, job)]
+        reply = Reply(
+            status=201,
+            body=job_view(job, now_ms=now_ms, also=also),
+            headers={"Location": f"/jobs/{job.id}", "ETag": etag.of(job.revision)},
+        )
+        reply = await keep(conn, call, reply)
     call.deps.on_event(EventName.JOB_CREATED, job_id=job.id)
-    return Reply(
-        status=201,
-        body=job_view(job, now_ms=now_ms, also=also),
-        headers={"Location": f"/jobs/{job.id}", "ETag": etag.of(job.revision)},
-    )
+    return reply
 
 
 ROUTES = (

@@ -1,7 +1,7 @@
 """GET /jobs: jobs in an order, filtered, page by page."""
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Annotated
 from urllib.parse import parse_qsl, urlencode
 from uuid import UUID
@@ -39,7 +39,7 @@ async def list_all(call: Call) -> Reply:
     wanted = JobFilter(
         namespace=call.namespace,
         state=query["state"],
-        labels=_labels(query["label"]),
+        labels=labels_of(query["label"], _fault),
         name_prefix=query["name_prefix"],
         q=query["q"],
     )
@@ -81,18 +81,18 @@ def next_link(call: Call, following: str | None) -> dict[str, str]:
     return {"Link": f'<{call.url_path}?{urlencode([*kept, ("cursor", following)])}>; rel="next"'}
 
 
-def _labels(given: list[str]) -> dict[str, str]:
+def labels_of(given: list[str], fault: Callable[[str], Fault]) -> dict[str, str]:
     """Read `key:value` pairs; raise Invalid for one that is none, or two of one key."""
     labels: dict[str, str] = {}
     faults = []
     for text in given:
         key, colon, value = text.partition(":")
         if not colon or not key:
-            faults.append(_fault(f"'{text[:100]}' is not of the form key:value"))
+            faults.append(fault(f"'{text[:100]}' is not of the form key:value"))
         elif labels.setdefault(key, value) != value:
-            faults.append(_fault(f"asks for two values of '{key[:100]}': no job has both"))
+            faults.append(fault(f"asks for two values of '{key[:100]}': no job has both"))
     if len(given) > LABELS_MAX:
-        faults.append(_fault(f"is given {len(given)} times; at most {LABELS_MAX}"))
+        faults.append(fault(f"is given {len(given)} times; at most {LABELS_MAX}"))
     if faults:
         raise Invalid(faults)
     return labels

@@ -12,7 +12,7 @@ def operations() -> str:
     lines = ["| method and path | does | answers |", "| --- | --- | --- |"]
     for route in ROUTES:
         if not route.hidden:
-            answers = ", ".join(str(status) for status in sorted({*route.answers, *route.problems}))
+            answers = ", ".join(str(status) for status in sorted({*route.answers, *route.refusals}))
             summary = route.summary.removesuffix(".")
             lines.append(f"| `{route.method} {route.path}` | {summary} | {answers} |")
     return "\n".join(lines)

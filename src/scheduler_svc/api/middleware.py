@@ -23,6 +23,7 @@ from scheduler_svc.store.pool import is_database_away
 
 REQUEST_ID = "scheduler.request_id"
 ROUTE = "scheduler.route"
+TOLD = "scheduler.told"
 CLIENT_LEFT = 499
 _KEPT_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
 _PORT = re.compile(r":[0-9]{0,5}$")
@@ -52,7 +53,9 @@ class Frame:
             return
         began = perf_counter()
         scope[REQUEST_ID] = request_id = self._request_id(scope)
-        answer = _Answer(send, request_id)
+        told: dict[str, str] = {}
+        scope[TOLD] = told
+        answer = _Answer(send, request_id, told)
         try:
             await self.app(scope, receive, answer)
         except ClientDisconnect:
@@ -122,9 +125,10 @@ def is_loopback(host: str) -> bool:
 class _Answer:
     """Passes an answer on with the headers that every answer has, and remembers its status."""
 
-    def __init__(self, send: Send, request_id: str) -> None:
+    def __init__(self, send: Send, request_id: str, told: dict[str, str]) -> None:
         self._send = send
         self._request_id = request_id
+        self._told = told
         self.started = False
         self.status = int(HTTPStatus.INTERNAL_SERVER_ERROR)
 
@@ -134,7 +138,7 @@ class _Answer:
             self.status = message["status"]
             headers = MutableHeaders(raw=list(message.get("headers", ())))
             headers["X-Request-ID"] = self._request_id
-            for name, text in ALWAYS.items():
+            for name, text in (*self._told.items(), *ALWAYS.items()):
                 headers.setdefault(name, text)
             message = {**message, "headers": headers.raw}
         await self._send(message)

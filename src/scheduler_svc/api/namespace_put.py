@@ -13,9 +13,10 @@ from scheduler_svc.api.job_find import is_name
 from scheduler_svc.api.namespaces import TAG
 from scheduler_svc.api.route import Answer, Body, HeaderParam, Route
 from scheduler_svc.api.wire_namespaces import READ_ONLY, Namespace, namespace_view
+from scheduler_svc.domain.access import EVERY
 from scheduler_svc.domain.duration import normal
 from scheduler_svc.domain.egress_entries import entry_faults
-from scheduler_svc.domain.errors import Conflict, Fault, Invalid
+from scheduler_svc.domain.errors import Conflict, Fault, Forbidden, Invalid
 from scheduler_svc.domain.events import EventName
 from scheduler_svc.domain.ids import instant_at
 from scheduler_svc.domain.jobs import NAME_PATTERN, Alerts
@@ -32,6 +33,10 @@ EXAMPLES = {
 async def put_namespace(call: Call) -> Reply:
     """Create or replace the settings; the same again changes nothing."""
     name = call.path["name"]
+    if call.caller.namespace != EVERY:
+        raise Forbidden(
+            "What holds for a namespace is set with a key of all namespaces, not by the namespace."
+        )
     if not is_name(name):
         raise Invalid([Fault("", f"is no name: it must match {NAME_PATTERN}", parameter="name")])
     settings = _read(call.body)

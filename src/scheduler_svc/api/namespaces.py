@@ -5,6 +5,7 @@ from scheduler_svc.api.context import Call, Reply
 from scheduler_svc.api.jobs_list import CURSOR, LIMIT, next_link
 from scheduler_svc.api.route import Answer, HeaderParam, Route
 from scheduler_svc.api.wire_namespaces import Namespace, NamespaceList, namespace_view
+from scheduler_svc.domain.access import EVERY
 from scheduler_svc.domain.errors import NotFound
 from scheduler_svc.store.namespaces import get_namespace, list_namespaces
 from scheduler_svc.store.pool import connection
@@ -18,7 +19,11 @@ async def list_all(call: Call) -> Reply:
     given, limit = call.query["cursor"], call.query["limit"]
     after = "" if given is None else cursor.read(given, BINDING, str)
     async with connection(call.deps.pool) as conn:
-        found = await list_namespaces(conn, after=after, at_most=limit + 1)
+        if call.caller.namespace == EVERY:
+            found = await list_namespaces(conn, after=after, at_most=limit + 1)
+        else:
+            own = await get_namespace(conn, call.caller.namespace)
+            found = [] if own is None or own.name <= after else [own]
     page = found[:limit]
     following = cursor.write(page[-1].name, BINDING) if len(found) > len(page) else None
     return Reply(
@@ -30,6 +35,8 @@ async def list_all(call: Call) -> Reply:
 async def get_one(call: Call) -> Reply:
     """Return a namespace."""
     name = call.path["name"]
+    if not call.caller.sees(name):
+        raise NotFound(f"The namespace '{name[:128]}' has no settings that this key may see.")
     async with connection(call.deps.pool) as conn:
         found = await get_namespace(conn, name)
     if found is None:

@@ -14,6 +14,7 @@ from scheduler_svc.api.openapi_parts import (
     HEADERS,
     INFO,
     PATH_PARAMETERS,
+    REPLAYED_HEADER,
     RESPONSE_HEADERS,
     SCHEMA_NAMES,
     SECURITY_SCHEMES,
@@ -21,7 +22,14 @@ from scheduler_svc.api.openapi_parts import (
 )
 from scheduler_svc.api.openapi_patch import patch_of
 from scheduler_svc.api.problems import PROBLEM_JSON, Problem
-from scheduler_svc.api.route import Answer, Body, Patch, QueryParam, Route
+from scheduler_svc.api.route import (
+    IDEMPOTENCY_KEY,
+    Answer,
+    Body,
+    Patch,
+    QueryParam,
+    Route,
+)
 
 Json = dict[str, Any]
 _IN_PATH = re.compile(r"\{(\w+)\}")
@@ -40,7 +48,7 @@ def document(routes: Sequence[Route], *, version: str, public_url: str | None = 
         "info": {**INFO, "version": version},
         "servers": [{"url": public_url or "/"}],
         "tags": [{"name": name, "description": text} for name, text in TAGS if name in used],
-        "security": [],
+        "security": [{"key": []}],
         "paths": paths,
         "components": {
             "schemas": dict(sorted(schemas.components.items())),
@@ -117,13 +125,19 @@ def _operation(route: Route, schemas: _Schemas) -> Json:
         "summary": route.summary,
         "tags": [route.tag],
     }
-    if route.description:
-        operation["description"] = route.description
+    needed = "" if route.needs == "open" else f"Needs the scope `{route.needs}`."
+    if text := " ".join(filter(None, (route.description, needed))):
+        operation["description"] = text
+    if route.needs == "open":
+        operation["security"] = []
     if parameters := _parameters(route, schemas):
         operation["parameters"] = parameters
     if route.body is not None:
         operation["requestBody"] = _body(route.body, schemas)
     responses = {str(status): _answer(answer, schemas) for status, answer in route.answers.items()}
+    if route.takes_key:
+        for made in {"201", "202"} & set(responses):
+            responses[made]["headers"] |= REPLAYED_HEADER
     for status in _problems_of(route):
         responses[str(status)] = {"$ref": f"#/components/responses/{_response_name(status)}"}
     operation["responses"] = dict(sorted(responses.items()))
@@ -143,7 +157,7 @@ def _parameters(route: Route, schemas: _Schemas) -> list[Json]:
             "description": header.description,
             "schema": {"type": "string", "maxLength": header.length_max},
         }
-        for header in route.headers
+        for header in (*route.headers, *((IDEMPOTENCY_KEY,) if route.takes_key else ()))
     ]
     return [*in_path, *in_query, *in_header]
 
@@ -207,7 +221,9 @@ def _headers(described: Mapping[str, str]) -> Json:
 
 def _problems_of(route: Route) -> list[int]:
     """Which refusals an operation may answer with, the frame's own among them."""
-    found = {421, 500, *route.problems}
+    found = {421, 500, *route.refusals}
+    if route.needs != "open":
+        found |= {401, 403, 429}
     if route.tag not in {"service", "pages"}:
         found.add(503)
     if route.body is not None:
@@ -223,7 +239,10 @@ def _response_name(status: int) -> str:
 
 def _problem(status: int, schemas: _Schemas) -> Json:
     headers = dict(RESPONSE_HEADERS)
-    if status == HTTPStatus.SERVICE_UNAVAILABLE:
+    if status == HTTPStatus.UNAUTHORIZED:
+        headers["WWW-Authenticate"] = {"$ref": "#/components/headers/WWWAuthenticate"}
+    waits = {HTTPStatus.SERVICE_UNAVAILABLE, HTTPStatus.CONFLICT, HTTPStatus.TOO_MANY_REQUESTS}
+    if status in waits:
         headers["Retry-After"] = {"$ref": "#/components/headers/RetryAfter"}
     return {
         "description": f"{_phrase(status)}.",

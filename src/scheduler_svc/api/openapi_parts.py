@@ -25,6 +25,7 @@ TAGS = (
     ("schedules", "Try a schedule without saving it."),
     ("secrets", "What jobs need and nobody sees; what signs their requests; public keys."),
     ("namespaces", "What holds for all jobs of one."),
+    ("api-keys", "Who may call this service, and for what."),
     ("replicas", "The processes of this service."),
     ("service", "Health, readiness, this document."),
     ("pages", "For people."),
@@ -58,6 +59,11 @@ PATH_PARAMETERS: dict[str, Json] = {
         "schema": {"type": "string", "pattern": NAME_PATTERN},
         "example": "default",
     },
+    "/api-keys/{": {
+        "description": "The id of an API key.",
+        "schema": _UUID,
+        "example": "019b8f3a-1c00-7a4e-9d3b-6f2c1e7a5b40",
+    },
     "/backfills/{": {
         "description": "The id of a backfill.",
         "schema": _UUID,
@@ -69,16 +75,32 @@ HEADERS: Json = {
         "description": "The caller's X-Request-ID where it has the form of one, else a new one.",
         "schema": {"type": "string", "pattern": "^[A-Za-z0-9._-]{1,128}$"},
     },
+    "IdempotencyReplayed": {
+        "description": "True where this is the answer of an earlier request under the same key.",
+        "schema": {"type": "string", "const": "true"},
+    },
+    "WWWAuthenticate": {
+        "description": "How to authenticate (RFC 6750).",
+        "schema": {"type": "string"},
+    },
     "RetryAfter": {
         "description": "Seconds to wait before trying again.",
         "schema": {"type": "string", "pattern": "^[0-9]+$"},
     },
+}
+REPLAYED_HEADER: Json = {
+    "Idempotency-Replayed": {"$ref": "#/components/headers/IdempotencyReplayed"}
 }
 RESPONSE_HEADERS: Json = {"X-Request-ID": {"$ref": "#/components/headers/RequestId"}}
 SECURITY_SCHEMES: Json = {
     "key": {
         "type": "http",
         "scheme": "bearer",
-        "description": "Not asked for in this version.",
+        "description": (
+            "An API key: `Authorization: Bearer sk_...`. Each operation names the scope that it"
+            " needs; `admin` has them all. A key belongs to a namespace; one of all namespaces"
+            " (`*`) says with the header `Scheduler-Namespace` which it means, `default` otherwise."
+            " The development profile asks for no key."
+        ),
     }
 }

@@ -16,10 +16,13 @@ from http import HTTPStatus
 from msgspec import UNSET, Struct, UnsetType
 
 from scheduler_svc.api.context import Reply
-from scheduler_svc.domain.errors import Fault, Refused
+from scheduler_svc.api.ratelimit_fields import retry_after
+from scheduler_svc.domain.errors import Fault, RateLimited, Refused, Unauthenticated
 
 PROBLEM_JSON = "application/problem+json"
 RETRY_AFTER_SECONDS = 2
+CHALLENGE = 'Bearer realm="scheduler-svc"'
+NOT_ACCEPTED = ', error="invalid_token"'  # RFC 6750, 3.1
 
 TITLES: dict[str, str] = {
     "malformed_json": "The body is not JSON",
@@ -118,12 +121,16 @@ class Problem(Struct, frozen=True, kw_only=True):
 
 def refusal(error: Refused, request_id: str) -> Reply:
     """Make the answer to a refused request."""
-    code = _code_of(error)
+    code = code_of(error)
     status = HTTPStatus.MISDIRECTED_REQUEST if isinstance(error, Misdirected) else STATUSES[code]
     reply = _reply(code, status, error.detail, request_id, error.faults)
     if isinstance(error, MethodNotAllowed):
         reply.headers["Allow"] = error.allow
-    if code == "unavailable":
+    if isinstance(error, Unauthenticated):
+        reply.headers["WWW-Authenticate"] = CHALLENGE + (NOT_ACCEPTED if error.given else "")
+    if isinstance(error, RateLimited):
+        reply.headers.update(error.told, **{"Retry-After": retry_after(error.wait_seconds)})
+    if code in {"unavailable", "idempotency_in_progress"}:
         reply.headers["Retry-After"] = str(RETRY_AFTER_SECONDS)
     return reply
 
@@ -142,7 +149,8 @@ def internal(request_id: str) -> Reply:
     return _reply("internal", STATUSES["internal"], detail, request_id)
 
 
-def _code_of(error: Refused) -> str:
+def code_of(error: Refused) -> str:
+    """Return the code of a refusal: that of its faults where they are of one kind."""
     codes = {fault.code for fault in error.faults}
     return codes.pop() if len(codes) == 1 else error.code
 
@@ -157,12 +165,13 @@ def _reply(
         detail=detail,
         code=code,
         request_id=request_id,
-        errors=[_error(fault) for fault in faults],
+        errors=[error_of(fault) for fault in faults],
     )
     return Reply(status=status, body=problem, headers={}, media_type=PROBLEM_JSON)
 
 
-def _error(fault: Fault) -> ProblemError:
+def error_of(fault: Fault) -> ProblemError:
+    """Write one fault."""
     if fault.parameter is not None:
         return ProblemError(parameter=fault.parameter, detail=fault.detail, code=fault.code)
     return ProblemError(pointer=fault.pointer, detail=fault.detail, code=fault.code)

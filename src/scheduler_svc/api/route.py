@@ -4,17 +4,32 @@ Both the router and the OpenAPI document are made from these; what is not said h
 """
 
 from collections.abc import Awaitable, Callable, Mapping
-from typing import Any
+from typing import Any, Literal
 
 from msgspec import Struct
 
 from scheduler_svc.api.context import Call, Reply
+from scheduler_svc.domain.access import Scope
+from scheduler_svc.domain.limits import Budget
 
 JSON = "application/json"
 MERGE_PATCH = "application/merge-patch+json"
 BODY_MAX = 1024 * 1024
 BULK_BODY_MAX = 32 * 1024 * 1024
 
+OPEN_PATHS = (
+    *("/healthz", "/readyz", "/openapi.json", "/.well-known/"),
+    *("/runs/{id}/complete", "/runs/{id}/heartbeat"),  # these have a token of the run's own
+)
+"""What asks for no credentials, beside pages that hold no data of their own."""
+SCOPES_OF_TAG: Mapping[str, tuple[Scope, Scope]] = {
+    "jobs": ("jobs:read", "jobs:write"),
+    "runs": ("runs:read", "runs:write"),
+    "backfills": ("runs:read", "jobs:write"),
+    "schedules": ("jobs:read", "jobs:read"),
+    "events": ("events:read", "admin"),
+}
+"""What reading needs and what changing needs; trying a schedule out changes nothing."""
 Handler = Callable[[Call], Awaitable[Reply]]
 
 
@@ -93,10 +108,52 @@ class Route(Struct, frozen=True, kw_only=True):
     body: Body | None = None
     problems: tuple[int, ...] = ()
     hidden: bool = False  # a route that the OpenAPI document leaves out
+    idempotent: bool | None = None
+    """Whether it honours an Idempotency-Key; None: where a POST answers 201 or 202."""
+
+    scope: Scope | Literal["open"] | None = None
+    """What a caller must have; `open` asks for no credentials; None: by tag and method."""
+
+    @property
+    def needs(self) -> Scope | Literal["open"]:
+        """Return the scope that a caller must have. What nobody thought of is for `admin`."""
+        if self.scope is not None:
+            return self.scope
+        if self.tag == "pages" or self.path.startswith(OPEN_PATHS):
+            return "open"
+        read, write = SCOPES_OF_TAG.get(self.tag, ("admin", "admin"))
+        return read if self.method == "GET" else write
+
+    @property
+    def budget(self) -> Budget:
+        """Return what of a caller's requests this is counted under."""
+        if self.path.startswith("/jobs/bulk"):
+            return "bulk"
+        return "reads" if self.method == "GET" or self.needs.endswith(":read") else "writes"
+
+    @property
+    def takes_key(self) -> bool:
+        """Tell whether the route honours an Idempotency-Key; its handler keeps its answers."""
+        if self.idempotent is not None:
+            return self.idempotent
+        return self.method == "POST" and bool({201, 202} & set(self.answers))
+
+    @property
+    def refusals(self) -> set[int]:
+        """Return the statuses of refusals that the route documents for itself."""
+        return {*self.problems, *({409} if self.takes_key else ())}
 
 
 IF_MATCH = HeaderParam(
     name="If-Match", description="Only where the job still has one of these ETags."
+)
+IDEMPOTENCY_KEY = HeaderParam(
+    name="Idempotency-Key",
+    description=(
+        "A word of your choice, such as a UUID: within 24 hours the same request under it is made"
+        " once, and answered as it was the first time."
+    ),
+    length_max=255,
 )
 IF_NONE_MATCH = HeaderParam(
     name="If-None-Match", description="Only where the job has none of these ETags."

@@ -39,6 +39,7 @@ ROUTES = (
         operation_id="cancel_run",
         summary="Cancel a run",
         tag="runs",
+        idempotent=False,  # by itself: what was asked to end is asked again
         answers={
             200: Answer(description="The run waited, and is cancelled.", type=Run),
             202: Answer(description="The run is under way; its replica was asked.", type=Run),

@@ -5,6 +5,7 @@ asked for by someone who looked at the run, so the overlap policy does not hold 
 """
 
 from scheduler_svc.api.context import Call, Reply
+from scheduler_svc.api.idempotency import keep, writing
 from scheduler_svc.api.route import Answer, Route
 from scheduler_svc.api.run_get import find_run
 from scheduler_svc.api.wire_runs import Run, run_view
@@ -14,14 +15,14 @@ from scheduler_svc.domain.ids import RANDOM_BYTES, epoch_ms, random_run_id
 from scheduler_svc.domain.jobs import Job
 from scheduler_svc.domain.runs import UNFINISHED, Overrides
 from scheduler_svc.store import jobs, notices
-from scheduler_svc.store.pool import Connection, transaction
+from scheduler_svc.store.pool import Connection
 from scheduler_svc.store.runs import ExtraRun, insert_run
 from scheduler_svc.store.runs import get_run as read_run
 
 
 async def replay_run(call: Call) -> Reply:
     """Make a run that repeats an ended one, due now."""
-    async with transaction(call.deps.pool) as conn:
+    async with writing(call) as conn:
         original, overrides = await find_run(conn, call)
         if original.status in UNFINISHED:
             raise Conflict(f"The run has not ended yet: it is {original.status}.")
@@ -30,7 +31,8 @@ async def replay_run(call: Call) -> Reply:
         if job is None:
             raise Conflict("The job of this run was deleted: there is nowhere to send it.")
         run = await _insert(conn, call, job, original, overrides)
-    return Reply(status=202, body=run_view(run), headers={"Location": f"/runs/{run.id}"})
+        reply = Reply(status=202, body=run_view(run), headers={"Location": f"/runs/{run.id}"})
+        return await keep(conn, call, reply)
 
 
 async def _insert(

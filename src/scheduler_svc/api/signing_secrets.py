@@ -227,6 +227,8 @@ ROUTES = (
         handler=create,
         operation_id="create_signing_secret",
         summary="Make a secret that signs requests",
+        # Its answer shows the secret, and is therefore kept nowhere.
+        idempotent=False,
         description=(
             "Requests are signed by Standard Webhooks with every secret that is for their host."
             " A shared secret (`whsec_...`) is shown in this answer and never again."

@@ -5,6 +5,7 @@ from importlib.metadata import version
 
 from scheduler_svc.cli import (
     check_config,
+    keys,
     migrate,
     receive,
     reseal,
@@ -17,6 +18,7 @@ PROGRAM = "scheduler-svc"
 COMMANDS: tuple[Command, ...] = (
     serve.COMMAND,
     migrate.COMMAND,
+    keys.COMMAND,
     check_config.COMMAND,
     receive.COMMAND,
     reseal.COMMAND,

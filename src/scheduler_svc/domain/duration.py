@@ -57,6 +57,7 @@ def text_of(total_ms: int) -> str:
     return "".join(parts)
 
 
+@lru_cache(maxsize=4096)
 def normal(text: str) -> str:
     """Rewrite a duration in normal form: `90m` becomes `1h30m`, `0ms` becomes `0s`."""
     return text_of(milliseconds(text))

@@ -6,7 +6,12 @@
     |-- NotFound             no such job, run or backfill in the caller's namespace
     |-- Conflict             the state of things forbids it now
     |   |-- NameTaken        another job has that name
-    |   `-- Overlapping      the job has an unfinished run and its overlap policy is skip
+    |   |-- Overlapping      the job has an unfinished run and its overlap policy is skip
+    |   `-- IdempotencyInProgress   another request with this key has not ended
+    |-- Unauthenticated      no credentials, or none that are accepted
+    |-- RateLimited          too many requests of one caller
+    |-- Forbidden            the credentials do not go so far
+    |-- IdempotencyReused    the key was used for another request
     |-- PreconditionFailed   If-Match or If-None-Match did not hold
     `-- Unavailable          the database is away; try again later
 
@@ -73,6 +78,45 @@ class Overlapping(Conflict):
     """The job has an unfinished run and its overlap policy is `skip`."""
 
     code = "overlap"
+
+
+class IdempotencyInProgress(Conflict):
+    """Another request with this idempotency key has not ended."""
+
+    code = "idempotency_in_progress"
+
+
+class IdempotencyReused(Refused):
+    """The idempotency key was used for a request that differs."""
+
+    code = "idempotency_key_reused"
+
+
+class Unauthenticated(Refused):
+    """No credentials, or none that are accepted; `given` tells which."""
+
+    code = "unauthenticated"
+
+    def __init__(self, detail: str, *, given: bool = False) -> None:
+        super().__init__(detail)
+        self.given = given
+
+
+class RateLimited(Refused):
+    """Too many requests of one caller; when there may be another, and the fields to say so."""
+
+    code = "rate_limited"
+
+    def __init__(self, detail: str, *, wait_seconds: float, told: dict[str, str]) -> None:
+        super().__init__(detail)
+        self.wait_seconds = wait_seconds
+        self.told = told
+
+
+class Forbidden(Refused):
+    """Credentials that are accepted and do not go so far."""
+
+    code = "forbidden"
 
 
 class PreconditionFailed(Refused):

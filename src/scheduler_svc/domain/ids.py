@@ -11,6 +11,7 @@ from uuid import UUID
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 MILLISECOND = timedelta(milliseconds=1)
 RANDOM_BYTES = 10
+HEX_DIGITS = 32
 
 
 def epoch_ms(instant: datetime) -> int:
@@ -51,6 +52,11 @@ def backfill_id(created_ms: int, rest: bytes) -> UUID:
     return _assemble(created_ms, rest, version=7)
 
 
+def api_key_id(created_ms: int, rest: bytes) -> UUID:
+    """Name an API key, as a job is named."""
+    return _assemble(created_ms, rest, version=7)
+
+
 def scheduled_ms_of(run: UUID) -> int:
     """Read back the nominal time, in epoch milliseconds, from a run's id."""
     return int.from_bytes(run.bytes[:6], "big")
@@ -58,6 +64,8 @@ def scheduled_ms_of(run: UUID) -> int:
 
 def looks_like_id(text: str) -> bool:
     """Tell whether a word would be taken for an id where a name or an id may stand."""
+    if len(text) < HEX_DIGITS:
+        return False
     try:
         UUID(text)
     except ValueError:

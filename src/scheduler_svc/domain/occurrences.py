@@ -95,9 +95,14 @@ def compile_schedule(schedule: Schedule, *, job_id: UUID, created_at: datetime) 
     Raises CronFault, KeyError or ValueError for what the check would have refused.
     """
     key = msgspec.json.encode(schedule)
-    needs_id = schedule.spread != "0s" or any(is_hashed(text) for text in expressions_of(schedule))
+    needs_id = depends_on_id(schedule)
     needs_anchor = schedule.every is not UNSET and schedule.anchor is UNSET
     return _compile(key, job_id if needs_id else None, created_at if needs_anchor else None)
+
+
+def depends_on_id(schedule: Schedule) -> bool:
+    """Tell whether equal schedules of two jobs may name other instants, or send at others."""
+    return schedule.spread != "0s" or any(is_hashed(text) for text in expressions_of(schedule))
 
 
 def next_after(timetable: Timetable, instant_ms: int) -> int | None:

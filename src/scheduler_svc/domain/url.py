@@ -24,9 +24,13 @@ LABEL = re.compile(r"[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?")
 # WHATWG, "ends in a number": such a host is read as an IPv4 address by somebody.
 NUMERIC = re.compile(r"[0-9]+|0x[0-9a-f]*")
 WITH_SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:")
+# Nearly all addresses: visible ASCII without a backslash.
+PLAIN = re.compile(rf"[!-\[\]-~]{{0,{URL_LENGTH_MAX}}}")
 BAD_PERCENT = re.compile(r"%(?![0-9A-Fa-f]{2})")
 # Full stops other than ".", which UTS 46 would turn into one.
 FOREIGN_DOTS = re.compile("[\u3002\uff0e\uff61]")
+END_OF_AUTHORITY = re.compile("[/?]")
+AS_IT_IS = re.compile(r"[/?:@!$&'()*+,;=._~\[\]%0-9A-Za-z-]*")
 # RFC 3986 pchar, "/" and "?"; square brackets stay as they are, as browsers leave them.
 TARGET_SAFE = "/?:@!$&'()*+,;=-._~[]%"
 
@@ -89,6 +93,8 @@ def join_url(base: Url, location: str) -> Url:
 
 
 def _check_characters(text: str) -> None:
+    if PLAIN.fullmatch(text):
+        return
     if len(text) > URL_LENGTH_MAX:
         raise UrlRefused(f"longer than {URL_LENGTH_MAX} characters")
     if any(unicodedata.category(character) in UNSEEN for character in text):
@@ -112,7 +118,8 @@ def _split_target(rest: str) -> tuple[str, str]:
         raise UrlRefused("must not hold a user name or password; put credentials in a header")
     if "#" in rest:
         raise UrlRefused("must not hold a fragment (#...): it is never sent")
-    end = next((at for at, character in enumerate(rest) if character in "/?"), len(rest))
+    found = END_OF_AUTHORITY.search(rest)
+    end = len(rest) if found is None else found.start()
     return rest[:end], rest[end:]
 
 
@@ -136,6 +143,7 @@ def _port(text: str) -> int:
     return int(text)
 
 
+@lru_cache(maxsize=4096)
 def _host(text: str) -> tuple[str, bool]:
     """Answer the canonical host and whether it is an IP address."""
     if text.startswith("["):
@@ -197,4 +205,6 @@ def _target(text: str) -> str:
     if BAD_PERCENT.search(text):
         raise UrlRefused("has a % that two hexadecimal digits do not follow; write %25")
     path = text if text.startswith("/") else f"/{text}"
+    if AS_IT_IS.fullmatch(path):
+        return path
     return quote(path, safe=TARGET_SAFE)

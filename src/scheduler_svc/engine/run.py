@@ -10,7 +10,17 @@ from collections.abc import Awaitable, Callable
 import msgspec
 
 from scheduler_svc.domain.events import EventName
-from scheduler_svc.engine import backfill, dispatch, drift, hear, namespaces, pace, settle, upkeep
+from scheduler_svc.engine import (
+    backfill,
+    dispatch,
+    drift,
+    hear,
+    namespaces,
+    pace,
+    prune,
+    settle,
+    upkeep,
+)
 from scheduler_svc.engine.clock import DatabaseClock
 from scheduler_svc.engine.pace import Pace
 from scheduler_svc.engine.parts import Parts
@@ -76,6 +86,7 @@ def _working(
     }
     work["expectations"] = drift.refreshes(parts)
     work["namespaces"] = namespaces.refreshes(parts.namespaces, parts.pool)
+    work["prunes"] = prune.prunes(parts)
     work["backfills"] = backfill.backfilling(parts, retention_days=engine.retention_days)
     if engine.listener is not None:
         work["listen"] = _listen(engine.listener, heard)

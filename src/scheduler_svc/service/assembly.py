@@ -15,6 +15,7 @@ from uuid import uuid4
 import msgspec
 
 from scheduler_svc.api.context import Access, Deps, Failure
+from scheduler_svc.api.gate import Gate
 from scheduler_svc.delivery.sender import Sender
 from scheduler_svc.domain.drift import DriftRefused
 from scheduler_svc.domain.egress import EgressRules
@@ -28,14 +29,15 @@ from scheduler_svc.engine.jobs import KnownJobs
 from scheduler_svc.engine.lease import Lease
 from scheduler_svc.engine.pace import Pace
 from scheduler_svc.engine.parts import Limits, Parts
-from scheduler_svc.engine.run import Engine, Listener
+from scheduler_svc.engine.run import Engine
 from scheduler_svc.engine.secrets import KnownSecrets, Source
 from scheduler_svc.engine.settle import Outbox
 from scheduler_svc.engine.upkeep import Heart, beat, keep_days
+from scheduler_svc.service import admission, issuer
 from scheduler_svc.service.key_ring import KeyFileRefused, key_ring
 from scheduler_svc.service.readiness import readiness
 from scheduler_svc.settings import Settings
-from scheduler_svc.store import migrate, notices
+from scheduler_svc.store import migrate
 from scheduler_svc.store.pool import (
     BY_KEY,
     Pool,
@@ -105,13 +107,20 @@ async def assembled(
             rand=rand,
             ring=ring,
         )
-        engine = _engine(settings, dsn, parts, clock)
+        gate = await _gate(settings, api_pool, clock, sender)
+        engine = _engine(settings, dsn, parts, clock, gate)
         await _guard(parts, settings)
         await keep_days(parts, ahead=engine.partitions_ahead, retention_days=engine.retention_days)
         await parts.namespaces.load(engine_pool)
         await beat(parts, engine.heart, clock, Outbox(parts))
         deps = _deps(
-            settings, pool=api_pool, clock=clock, rules=rules, engine=engine, on_event=on_event
+            settings,
+            pool=api_pool,
+            clock=clock,
+            rules=rules,
+            engine=engine,
+            gate=gate,
+            on_event=on_event,
         )
         yield Built(engine, msgspec.structs.replace(deps, ring=ring))
 
@@ -129,6 +138,13 @@ async def _guard(parts: Parts, settings: Settings) -> None:
         await drift.guard(parts, most=settings.drift_max, accept=settings.accept_drift)
     except DriftRefused as refused:
         raise CanNotStart(str(refused)) from refused
+
+
+async def _gate(settings: Settings, pool: Pool, clock: DatabaseClock, sender: Sender) -> Gate:
+    """Build what asks for credentials; refuse where nobody could have any."""
+    if (reason := await admission.reason_to_refuse(settings, pool, clock)) is not None:
+        raise CanNotStart(reason)
+    return admission.gate_of(settings, pool, clock, issuer.tokens_of(settings, sender, clock))
 
 
 async def _await_database(
@@ -228,7 +244,7 @@ def _parts(
     )
 
 
-def _engine(settings: Settings, dsn: str, parts: Parts, clock: DatabaseClock) -> Engine:
+def _engine(settings: Settings, dsn: str, parts: Parts, clock: DatabaseClock, gate: Gate) -> Engine:
     who = Identity(
         id=parts.replica,
         host=socket.gethostname(),
@@ -243,19 +259,14 @@ def _engine(settings: Settings, dsn: str, parts: Parts, clock: DatabaseClock) ->
         clock=clock,
         heart=Heart(who=who, seconds=settings.heartbeat, started_ms=clock.now_ms()),
         pace=Pace(),
-        listener=_listener(dsn) if settings.listen else None,
+        listener=admission.listener(dsn, gate, application_name=f"{NAME} listen")
+        if settings.listen
+        else None,
         claims=settings.role != "api",
         partitions_ahead=settings.partitions_ahead,
         retention_days=max(1, int(settings.retention // DAY_SECONDS)),
         grace_seconds=settings.grace_time,
     )
-
-
-def _listener(dsn: str) -> Listener:
-    async def listen(heard: notices.Handler) -> None:
-        await notices.listen(dsn, heard, application_name=f"{NAME} listen")
-
-    return listen
 
 
 def _deps(
@@ -265,6 +276,7 @@ def _deps(
     clock: DatabaseClock,
     rules: EgressRules,
     engine: Engine,
+    gate: Gate,
     on_event: OnEvent,
 ) -> Deps:
     def on_request(access: Access) -> None:
@@ -280,6 +292,8 @@ def _deps(
         egress=rules,
         ready=readiness(pool, engine, version=version(NAME)),
         version=version(NAME),
+        gate=gate,
+        meter=admission.meter_of(settings, pool),
         lookahead_ms=int(settings.lookahead * 1000),
         loopback_only=settings.profile == "development",
         public_url=settings.public_url,

@@ -12,7 +12,7 @@ from msgspec import Meta
 from scheduler_svc.domain import duration
 
 MASK = "***"
-SECRETS = frozenset({"database_url", "bootstrap_key", "secret_keys"})
+SECRETS = frozenset({"database_url", "bootstrap_key", "secret_keys", "jwt_secret"})
 PREFIX = "SCHEDULER_"
 
 
@@ -45,8 +45,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         Literal["development", "production"],
         _text("development: no keys needed, on loopback only; production: everything strict"),
     ] = "production"
-    # Loopback until it is told otherwise: there are no keys yet, so whoever reaches it may use it.
-    host: Annotated[str, _text("address to listen on", min_length=1)] = "127.0.0.1"
+    host: Annotated[str, _text("address to listen on", min_length=1)] = "0.0.0.0"  # noqa: S104
     port: Annotated[int, _number("port to listen on", 0, 65535)] = 8080
     public_url: Annotated[
         str | None, _text("where callers reach this service, for links and callbacks")
@@ -99,14 +98,47 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     ] = ()
     ca_file: Annotated[str | None, _text("certificates trusted besides the system's")] = None
     bootstrap_key: Annotated[
-        str | None, _text("first API key, with all rights, until others are made")
+        str | None, _text("a key with all rights, to make the first API key with")
     ] = None
+    jwt_algorithm: Annotated[
+        Literal["HS256", "RS256", "RS384", "RS512", "PS256", "ES256", "ES384", "EdDSA"] | None,
+        _text("accept identity tokens signed by this algorithm, and by no other"),
+    ] = None
+    jwt_issuer: Annotated[str | None, _text("`iss` of the tokens, to the letter")] = None
+    jwt_audience: Annotated[str | None, _text("`aud` that the tokens are for")] = None
+    jwt_jwks: Annotated[
+        str | None, _text("the issuer's public keys: an https address, or a file")
+    ] = None
+    jwt_secret: Annotated[
+        str | None, _text("the secret shared with the issuer, for HS256 only")
+    ] = None
+    jwt_leeway: Annotated[
+        float, _seconds("by how much the issuer's clock may be apart", "0s", "1m")
+    ] = 30.0
+    jwt_namespace_claim: Annotated[
+        str, _text("claim that names the namespace; without it, default", min_length=1)
+    ] = "namespace"
+    jwt_scope_claim: Annotated[
+        str, _text("claim with the scopes, a list or separated by spaces", min_length=1)
+    ] = "scope"
     secret_keys: Annotated[
         tuple[str, ...], _text("keys for secrets at rest, newest first: 32 bytes each, in base64")
     ] = ()
     request_body_max: Annotated[int, _number("bytes of a request body", 1024, 33_554_432)] = (
         1_048_576
     )
+    rate_reads: Annotated[
+        int, _number("requests a minute of one caller that change nothing; 0: any", 0, 10_000_000)
+    ] = 60_000
+    rate_writes: Annotated[
+        int, _number("requests a minute of one caller that change something; 0: any", 0, 10_000_000)
+    ] = 30_000
+    rate_bulk: Annotated[
+        int, _number("bulk requests a minute of one caller; 0: any", 0, 10_000_000)
+    ] = 60
+    rate_failed_logins: Annotated[
+        int, _number("credentials of one address that fail in a minute; 0: any", 0, 10_000_000)
+    ] = 60
     drift_max: Annotated[
         int, _number("jobs that other versions may move at start, unasked", 0, 10_000_000)
     ] = 100
@@ -129,9 +161,14 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
 
 
 DEVELOPMENT: Mapping[str, object] = {
+    "host": "127.0.0.1",
     "log_format": "console",
     "egress_allow": ("localhost", "127.0.0.0/8", "::1/128"),
     "migrate_on_start": True,
+    "rate_reads": 0,
+    "rate_writes": 0,
+    "rate_bulk": 0,
+    "rate_failed_logins": 0,
 }
 HINTS = get_type_hints(Settings, include_extras=True)
 DEFAULTS: Mapping[str, object] = {

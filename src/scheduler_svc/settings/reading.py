@@ -31,6 +31,7 @@ from scheduler_svc.store.vault import read_key
 _SERVICE_LINK = re.compile(r"^SCHEDULER_(SVC_.*|SERVICE_HOST|SERVICE_PORT.*|PORT_\d+_.*)$")
 _LINK_HINT = " (Kubernetes sets this for a Service called scheduler: enableServiceLinks: false)"
 BOOTSTRAP_KEY_MIN = 16
+JWT_SECRET_MIN = 32
 _WORDS = {"yes": "true", "on": "true", "no": "false", "off": "false"}
 
 
@@ -145,12 +146,35 @@ def _at_odds(settings: Settings) -> Iterator[SettingFault]:
         yield SettingFault(
             variable("bootstrap_key"), f"must have at least {BOOTSTRAP_KEY_MIN} characters"
         )
+    yield from _token_faults(settings)
     if settings.heartbeat * 3 > settings.lease:
         yield SettingFault(
             variable("heartbeat"), "must be at most a third of the lease, so that two may be missed"
         )
     if settings.public_url is not None and not _is_http(settings.public_url):
         yield SettingFault(variable("public_url"), "must begin with http:// or https:// and a host")
+
+
+def _token_faults(settings: Settings) -> Iterator[SettingFault]:
+    """Find what identity tokens lack, or have too much of."""
+    shared = settings.jwt_algorithm == "HS256"
+    if settings.jwt_algorithm is None:
+        for field in ("jwt_issuer", "jwt_audience", "jwt_jwks", "jwt_secret"):
+            if getattr(settings, field) is not None:
+                yield SettingFault(variable(field), f"needs {variable('jwt_algorithm')} beside it")
+        return
+    for field in ("jwt_issuer", "jwt_audience", "jwt_secret" if shared else "jwt_jwks"):
+        if getattr(settings, field) is None:
+            detail = f"must be set where {variable('jwt_algorithm')} is {settings.jwt_algorithm}"
+            yield SettingFault(variable(field), detail)
+    other = "jwt_jwks" if shared else "jwt_secret"
+    if getattr(settings, other) is not None:
+        yield SettingFault(variable(other), f"is of no use to {settings.jwt_algorithm}; remove it")
+    if shared and len((settings.jwt_secret or "").encode()) < JWT_SECRET_MIN:
+        detail = f"must have at least {JWT_SECRET_MIN} bytes (RFC 7518, 3.2)"
+        yield SettingFault(variable("jwt_secret"), detail)
+    if (settings.jwt_jwks or "").startswith("http:") and settings.profile == "production":
+        yield SettingFault(variable("jwt_jwks"), "must be https: who changes it may be anybody")
 
 
 def _is_postgres(address: str) -> bool:

@@ -37,7 +37,7 @@ async def write(conn: Connection, expected: Sequence[Expectation], versions: str
         statement("write_expectations"),
         versions,
         [one.job_id for one in expected],
-        [_literal(one.instants) for one in expected],
+        [literal(one.instants) for one in expected],
         [None if one.refresh_ms is None else instant_at(one.refresh_ms) for one in expected],
     )
 
@@ -106,5 +106,6 @@ def planned(job: StoredJob) -> PlannedJob | None:
         return None
 
 
-def _literal(instants: Sequence[int]) -> str:
+def literal(instants: Sequence[int]) -> str:
+    """Write instants as PostgreSQL's text of an array."""
     return "{" + ",".join(instant_at(at).isoformat() for at in instants) + "}"

@@ -61,7 +61,7 @@ async def list_jobs(
 ) -> list[Job]:
     """Return a page of jobs, last runs included; runs in a transaction of the caller's."""
     await conn.execute(statement("plan_afresh"))
-    filters = _filters(wanted)
+    filters = filter_values(wanted)
     rows: list[Record] = []
     if after is None or after.key is not None:
         name, begin = _WITH[order]
@@ -88,7 +88,8 @@ def place_of(job: Job, order: JobOrder) -> Place:
             return Place(epoch_ms(job.created_at), job.id)
 
 
-def _filters(wanted: JobFilter) -> tuple[Any, ...]:
+def filter_values(wanted: JobFilter) -> tuple[Any, ...]:
+    """Return a filter as the statements of the lists take it."""
     labels = msgspec.json.encode(wanted.labels).decode() if wanted.labels else None
     low = wanted.name_prefix or None
     high = None if low is None else low[:-1] + chr(ord(low[-1]) + 1)

@@ -8,6 +8,7 @@ With it cut everything still holds, a poll later. A payload is a word and its ar
     release JOB     put back what you hold of this job and have not sent: it goes out as now defined
     secrets NAME    read the secrets of this namespace anew
     namespace NAME  its settings changed: read them
+    key ID          this API key was revoked or will end: ask for it again before it opens anything
 """
 
 import asyncio
@@ -57,6 +58,11 @@ async def edited(conn: Connection, job_id: UUID, *, timer_moved: bool) -> None:
     """
     word = "forget" if timer_moved else "release"
     await conn.execute(statement("notify"), f"{word} {job_id}")
+
+
+async def key_changed(conn: Connection, key_id: UUID) -> None:
+    """Tell every replica, at commit, that a key is not what it was."""
+    await conn.execute(statement("notify"), f"key {key_id}")
 
 
 async def listen(dsn: str, on_notice: Handler, *, application_name: str) -> None:

@@ -48,6 +48,11 @@ EVENTS: Mapping[EventName, Description] = MappingProxyType(
             ("job_id", "before", "after"),
             "other versions of croniter, tzdata or the dialect read its schedule differently",
         ),
+        _NAME.BULK_DONE: Description(
+            _I,
+            ("action", "matched", "done"),
+            "one request created or changed many jobs: said once, not for each",
+        ),
         _NAME.RUN_STARTED: Description(
             _D, ("run_id", "job_id", "attempt", "scheduled_for"), "an attempt is being sent"
         ),
@@ -85,6 +90,8 @@ EVENTS: Mapping[EventName, Description] = MappingProxyType(
         _NAME.NAMESPACE_UPDATED: Description(
             _I, ("namespace", "revision"), "its settings changed, or it got its first"
         ),
+        _NAME.KEY_CREATED: Description(_I, ("key_id", "by"), "an API key was made"),
+        _NAME.KEY_REVOKED: Description(_I, ("key_id", "by"), "an API key opens nothing any more"),
         _NAME.REPLICA_STARTED: Description(_I, ("replica",), "it takes work"),
         _NAME.REPLICA_DRAINING: Description(
             _I, ("held",), "it claims no more and lets running attempts end"
