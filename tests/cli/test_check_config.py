@@ -6,6 +6,7 @@ import pytest
 
 from scheduler_svc.cli.run import run
 from scheduler_svc.settings import load
+from sealing import KEY_TEXT, OTHER_KEY_TEXT
 
 
 @pytest.fixture(autouse=True)
@@ -52,8 +53,9 @@ def test_secrets_are_masked(
     canary = "canary-of-sixteen-and-more"
     monkeypatch.setenv("DATABASE_URL", f"postgresql://me:{canary}@db.test/x")
     monkeypatch.setenv("SCHEDULER_BOOTSTRAP_KEY", canary)
-    monkeypatch.setenv("SCHEDULER_SECRET_KEYS", f"{canary}1,{canary}2")
+    monkeypatch.setenv("SCHEDULER_SECRET_KEYS", f"{KEY_TEXT},{OTHER_KEY_TEXT}")
     assert run(["check-config"]) == 0
     told = capsys.readouterr()
-    assert canary not in told.out + told.err
+    for secret in (canary, KEY_TEXT, OTHER_KEY_TEXT):
+        assert secret not in told.out + told.err
     assert "SCHEDULER_BOOTSTRAP_KEY=***" in told.out
