@@ -21,6 +21,7 @@ from scheduler_svc.api import (
     job_trigger,
     jobs_create,
     jobs_list,
+    metrics,
     openapi,
     preview,
     replicas,
@@ -76,6 +77,7 @@ ROUTES: tuple[Route, ...] = (
     *forecast.ROUTES,
     *replicas.ROUTES,
     *health.ROUTES,
+    *metrics.ROUTES,
     OPENAPI,
     *docs.ROUTES,
 )

@@ -36,6 +36,7 @@ class EventName(StrEnum):
     LEASE_LOST = "lease.lost"
     SETTLE_SUPERSEDED = "settle.superseded"
     TICK_FAILED = "tick.failed"
+    TICK_ENDED = "tick.ended"
     CLOCK_STEPPED = "clock.stepped"
     DATABASE_AWAY = "database.away"
     DATABASE_BACK = "database.back"

@@ -43,6 +43,9 @@ from scheduler_svc.store.pool import (
     open_pool,
 )
 from scheduler_svc.store.replicas import Identity, database_now
+from scheduler_svc.store.watch import OnStatement
+from scheduler_svc.telemetry.scrape import Scrape
+from scheduler_svc.telemetry.tally import Tally
 
 ENGINE_POOL = 6
 READINGS = 5
@@ -60,6 +63,7 @@ class Built(msgspec.Struct, frozen=True):
 
     engine: Engine
     deps: Deps
+    scrape: Scrape
 
 
 @asynccontextmanager
@@ -71,10 +75,11 @@ async def assembled(
     on_event: OnEvent,
     rand: Callable[[], float],
     stop: asyncio.Event,
+    tally: Tally,
 ) -> AsyncIterator[Built | None]:
     """Build a replica; None where it was told to stop before the database answered."""
     async with AsyncExitStack() as stack:
-        pools = await _await_database(settings, dsn, on_event, stop)
+        pools = await _await_database(settings, dsn, on_event, stop, tally)
         if pools is None:
             yield None
             return
@@ -102,10 +107,12 @@ async def assembled(
         await _guard(parts, settings)
         await keep_days(parts, ahead=engine.partitions_ahead, retention_days=engine.retention_days)
         await beat(parts, engine.heart, clock, Outbox(parts))
+        both = {"api": api_pool, "engine": engine_pool}
+        scrape = Scrape(tally, engine, both, replicas_wanted=settings.replicas_wanted)
         deps = _deps(
             settings, pool=api_pool, clock=clock, rules=rules, engine=engine, on_event=on_event
         )
-        yield Built(engine, deps)
+        yield Built(engine, msgspec.structs.replace(deps, metrics=scrape.text), scrape)
 
 
 async def _guard(parts: Parts, settings: Settings) -> None:
@@ -117,7 +124,7 @@ async def _guard(parts: Parts, settings: Settings) -> None:
 
 
 async def _await_database(
-    settings: Settings, dsn: str, on_event: OnEvent, stop: asyncio.Event
+    settings: Settings, dsn: str, on_event: OnEvent, stop: asyncio.Event, tally: Tally
 ) -> tuple[Pool, Pool] | None:
     """Wait until the database answers and has our schema; refuse what waiting can not mend."""
     failures = 0
@@ -125,7 +132,7 @@ async def _await_database(
         try:
             if settings.migrate_on_start:
                 await migrate.migrate(dsn)
-            return await _open(settings, dsn)
+            return await _open(settings, dsn, tally.statement)
         except migrate.MigrationRefused as refused:
             raise CanNotStart(str(refused)) from refused
         except Exception as error:
@@ -138,12 +145,13 @@ async def _await_database(
     return None
 
 
-async def _open(settings: Settings, dsn: str) -> tuple[Pool, Pool]:
+async def _open(settings: Settings, dsn: str, told: OnStatement) -> tuple[Pool, Pool]:
     api_pool = await open_pool(
         dsn,
         application_name=f"{NAME} api",
         size_max=settings.pool_size,
         statement_cache_size=settings.statement_cache,
+        on_statement=told,
     )
     engine_pool = await open_pool(
         dsn,
@@ -151,6 +159,7 @@ async def _open(settings: Settings, dsn: str) -> tuple[Pool, Pool]:
         size_max=ENGINE_POOL,
         statement_cache_size=settings.statement_cache,
         planner=BY_KEY,
+        on_statement=told,
     )
     async with connection(engine_pool) as conn:
         fault = (await migrate.standing(conn)).fault

@@ -24,37 +24,47 @@ from scheduler_svc.engine import run as engine_run
 from scheduler_svc.service import assembly
 from scheduler_svc.service.database import database
 from scheduler_svc.service.lifeline import Lifeline
+from scheduler_svc.service.siblings import Siblings, gathering
 from scheduler_svc.settings import Settings
 from scheduler_svc.store import embedded
 from scheduler_svc.telemetry import logs
-from scheduler_svc.telemetry.events import emit
+from scheduler_svc.telemetry.events import emit, fan_out
+from scheduler_svc.telemetry.tally import Tally
 
 OK, FAILED, REFUSED = 0, 1, 2
 SERVER_GRACE_SECONDS = 5
 BACKLOG = 2048
 
 
-def serve(settings: Settings, lifeline: Lifeline | None = None) -> int:
+def serve(
+    settings: Settings, lifeline: Lifeline | None = None, siblings: Siblings | None = None
+) -> int:
     """Run one replica until told to stop, or its starter is gone; return the exit code."""
     logs.configure(style=settings.log_format, level=settings.log_level)
     try:
         with _listening(settings) as listening, database(settings) as dsn:
-            return uvloop.run(_run(settings, dsn, listening, lifeline))
+            return uvloop.run(_run(settings, dsn, listening, lifeline, siblings))
     except (embedded.EmbeddedRefused, assembly.CanNotStart) as refused:
         print(f"scheduler-svc: {refused}", file=sys.stderr)  # noqa: T201 - before there is a log
         return REFUSED
 
 
 async def _run(
-    settings: Settings, dsn: str, listening: socket.socket, lifeline: Lifeline | None
+    settings: Settings,
+    dsn: str,
+    listening: socket.socket,
+    lifeline: Lifeline | None,
+    siblings: Siblings | None,
 ) -> int:
     stop = asyncio.Event()
     _on_signals(stop)
     if lifeline is not None:
         lifeline.on_end(stop)
     host, port = listening.getsockname()[:2]
+    tally = Tally(jobs_max=settings.metrics_jobs_max)
+    tell = fan_out(emit, tally)
     async with assembly.assembled(
-        settings, dsn, own=(host, port), on_event=emit, rand=random.random, stop=stop
+        settings, dsn, own=(host, port), on_event=tell, rand=random.random, stop=stop, tally=tally
     ) as built:
         if built is None:
             return OK  # told to stop while the database was awaited
@@ -64,8 +74,9 @@ async def _run(
             lifeline.say_serving()
         else:
             say(greeting(settings, host, port))
-        emit(EventName.SERVICE_STARTED, host=host, port=port, role=settings.role)
-        fault = await _both(server, built.engine, listening, stop)
+        tell(EventName.SERVICE_STARTED, host=host, port=port, role=settings.role)
+        async with gathering(built.scrape, siblings):
+            fault = await _both(server, built.engine, listening, stop)
     code = OK if fault is None else FAILED
     emit(EventName.SERVICE_STOPPED, code=code, error=None if fault is None else repr(fault))
     return code

@@ -109,6 +109,12 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     accept_drift: Annotated[
         bool, _text("start although other versions move more jobs than that")
     ] = False
+    replicas_wanted: Annotated[
+        int, _number("replicas that claim work there should be, for the alert", 0, 1000)
+    ] = 1
+    metrics_jobs_max: Annotated[
+        int, _number("jobs with a series of their own in the metrics", 0, 10_000)
+    ] = 0
     migrate_on_start: Annotated[bool, _text("bring the schema up to date before serving")] = False
 
     def __repr__(self) -> str:

@@ -25,7 +25,7 @@ class Description(NamedTuple):
 
 _ENDED = (
     *("run_id", "job_id", "attempt", "outcome", "status_code", "reason"),
-    *("duration_ms", "lateness_ms"),
+    *("duration_ms", "lateness_ms", "trigger"),
 )
 _ASKED = ("request_id", "method", "path", "route", "status", "duration_ms", "peer")
 _NAME = EventName
@@ -49,13 +49,17 @@ EVENTS: Mapping[EventName, Description] = MappingProxyType(
             "other versions of croniter, tzdata or the dialect read its schedule differently",
         ),
         _NAME.RUN_STARTED: Description(
-            _D, ("run_id", "job_id", "attempt", "scheduled_for"), "an attempt is being sent"
+            _D,
+            ("run_id", "job_id", "attempt", "scheduled_for", "trigger"),
+            "an attempt is being sent",
         ),
         _NAME.RUN_SUCCEEDED: Description(_I, _ENDED, "it ended well"),
         _NAME.RUN_FAILED: Description(_W, _ENDED, "it ended badly, for good"),
         _NAME.RUN_RETRYING: Description(_I, _ENDED, "another attempt will follow"),
         _NAME.RUN_SKIPPED: Description(
-            _I, ("run_id", "job_id", "reason", "occurrences"), "not sent, by the rule in `reason`"
+            _I,
+            ("run_id", "job_id", "reason", "occurrences", "policy"),
+            "not sent, by the rule in `reason`",
         ),
         _NAME.RUN_CANCELLED: Description(_I, _ENDED, "it was called off"),
         _NAME.RUN_RESCUED: Description(
@@ -84,6 +88,7 @@ EVENTS: Mapping[EventName, Description] = MappingProxyType(
         _NAME.TICK_FAILED: Description(
             _E, ("error", "run_id"), "one pass, or one dispatch, raised; the loop goes on"
         ),
+        _NAME.TICK_ENDED: Description(_D, ("claimed", "duration_ms"), "one pass was made"),
         _NAME.CLOCK_STEPPED: Description(
             _W, ("seconds",), "the database's clock moved against this machine's"
         ),
