@@ -103,8 +103,7 @@ class Tally:
     def statement(self, name: str, seconds: float, *, failed: bool) -> None:
         """Count one statement of the database."""
         self._spread("statement_seconds", name).add(seconds)
-        if failed:
-            self._add("statement_errors", name)
+        self._add("statement_errors", name, by=failed)
 
     def snapshot(self) -> Snapshot:
         """Return all that was counted."""
@@ -132,8 +131,13 @@ class Tally:
         self._attempts["ok",] = 0
         for name in ("retries", "superseded"):
             self._counts[name][()] = 0
+        for status in ("due", "failed"):
+            self._counts["rescued"][status,] = 0
+        for reason in ("overlap", "paused", "max_runs", *sorted(MISSED)):
+            self._counts["occurrences_skipped"][reason,] = 0
+            self._runs["skipped", reason] = 0
         for policy in ("once", "skip", "all"):
-            for reason in MISSED:
+            for reason in sorted(MISSED):
                 self._counts["misfires"][policy, reason] = 0
         for to in ("open", "closed"):
             self._counts["breaker_changes"][to,] = 0
