@@ -39,8 +39,12 @@ SUITE, PYTHON = "bookworm", "3.11"
 PACKAGES = "python3,python3-venv,ca-certificates"
 HOME = "/opt/scheduler"
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
-TARGET = "http://127.0.0.1:9/"
-"""A target that the egress guard refuses: the run ends `failed`, `blocked`."""
+JOB = {
+    "schedule": {"every": "1s"},
+    "target": {"url": "http://nobody.invalid/"},
+    "retry": {"max_attempts": 1},
+}
+"""The root has no network to call: the run ends `failed` by its look-up."""
 
 
 class Stage:
@@ -219,7 +223,7 @@ def prove(stage: Stage) -> None:
             print("ready:", wait(f"{base}/readyz", process)["versions"])
             service = int(subprocess.check_output(["pgrep", "-P", str(process.pid)]))
             look(service, stage)
-            job = ask(f"{base}/jobs", {"schedule": {"every": "1s"}, "target": {"url": TARGET}})
+            job = ask(f"{base}/jobs", JOB)
             ended(f"{base}/jobs/{job['id']}/runs?status=failed", process)
             print("a job was made, claimed, sent and settled")
             os.kill(service, signal.SIGTERM)

@@ -44,6 +44,8 @@ class EventName(StrEnum):
     PARTITIONS_DROPPED = "partitions.dropped"
     API_REQUEST = "api.request"
     API_FAILED = "api.failed"
+    PING_FAILED = "ping.failed"
+    PING_BACK = "ping.back"
     DRIFT_SETTLED = "drift.settled"
     SERVICE_STARTED = "service.started"
     SERVICE_STOPPED = "service.stopped"

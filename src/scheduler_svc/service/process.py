@@ -24,6 +24,8 @@ from scheduler_svc.engine import run as engine_run
 from scheduler_svc.service import assembly
 from scheduler_svc.service.database import database
 from scheduler_svc.service.lifeline import Lifeline
+from scheduler_svc.service.linger import Farewell
+from scheduler_svc.service.pulse import signs
 from scheduler_svc.service.siblings import Siblings, gathering
 from scheduler_svc.settings import Settings
 from scheduler_svc.store import embedded
@@ -68,15 +70,23 @@ async def _run(
     ) as built:
         if built is None:
             return OK  # told to stop while the database was awaited
-        server = _Server(_server_config(build_app(built.deps)))
+        server = _Server(_server_config(Farewell(build_app(built.deps), stop)))
         _open(listening)
         if lifeline is not None:
             lifeline.say_serving()
         else:
             say(greeting(settings, host, port))
         tell(EventName.SERVICE_STARTED, host=host, port=port, role=settings.role)
-        async with gathering(built.scrape, siblings):
-            fault = await _both(server, built.engine, listening, stop)
+        async with (
+            gathering(built.scrape, siblings),
+            signs(
+                built.engine,
+                ping_url=settings.ping_url,
+                ping_every=settings.ping_every,
+                on_event=tell,
+            ),
+        ):
+            fault = await _both(server, built.engine, listening, stop, linger=settings.linger)
     code = OK if fault is None else FAILED
     emit(EventName.SERVICE_STOPPED, code=code, error=None if fault is None else repr(fault))
     return code
@@ -87,13 +97,15 @@ async def _both(
     engine: engine_run.Engine,
     listening: socket.socket,
     stop: asyncio.Event,
+    *,
+    linger: float,
 ) -> BaseException | None:
     """Run the server and the engine until one ends or both are told to; return what went wrong."""
     try:
         async with asyncio.TaskGroup() as both:
             both.create_task(_serve(server, listening, stop), name="server")
             both.create_task(_work(engine, stop), name="engine")
-            both.create_task(_stop_server(server, stop), name="stop")
+            both.create_task(_stop_server(server, stop, linger=linger), name="stop")
     except BaseExceptionGroup as errors:
         return _first(errors)
     return None
@@ -122,8 +134,9 @@ async def _work(engine: engine_run.Engine, stop: asyncio.Event) -> None:
         stop.set()
 
 
-async def _stop_server(server: uvicorn.Server, stop: asyncio.Event) -> None:
+async def _stop_server(server: uvicorn.Server, stop: asyncio.Event, *, linger: float) -> None:
     await stop.wait()
+    await asyncio.sleep(linger)
     server.should_exit = True
 
 

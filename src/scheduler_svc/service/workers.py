@@ -60,7 +60,9 @@ async def _run(settings: Settings, dsn: str) -> int:
         await stop.wait()
         greeter.cancel()
         hub.cancel()
-        await _end(replicas, settings.grace_time + SERVER_GRACE_SECONDS + MARGIN_SECONDS)
+        await _end(
+            replicas, settings.grace_time + settings.linger + SERVER_GRACE_SECONDS + MARGIN_SECONDS
+        )
     return max(end.result() for end in ends)
 
 

@@ -101,6 +101,12 @@ EVENTS: Mapping[EventName, Description] = MappingProxyType(
         _NAME.DRIFT_SETTLED: Description(
             _I, ("moved", "before", "after"), "what other versions had computed was judged anew"
         ),
+        _NAME.PING_FAILED: Description(
+            _W, ("outcome", "status_code"), "the dead man's switch can not be reached"
+        ),
+        _NAME.PING_BACK: Description(
+            _I, ("outcome", "status_code"), "the dead man's switch answers again"
+        ),
         _NAME.SERVICE_STARTED: Description(_I, ("host", "port", "role"), "the process is up"),
         _NAME.SERVICE_STOPPED: Description(_I, ("code", "error"), "the process is leaving"),
         _NAME.LIBRARY_LOG: Description(
