@@ -183,6 +183,14 @@ async def test_asking_for_the_next_instants_reads_a_handful(conn: Connection) ->
     assert told.buffers <= 600
 
 
+async def test_counting_the_backlog_reads_what_is_due(conn: Connection) -> None:
+    told = await _cost(conn, "backlog_of_timers", soon(), soon(-10_000), soon(-300_000), 100)
+    assert told.read <= 100
+    told = await _cost(conn, "backlog_of_runs", soon(), soon(-10_000), -100, 100)
+    assert told.read <= 1000
+    assert told.buffers <= 1500
+
+
 async def test_giving_back_and_forgetting_look_each_run_up_by_key(conn: Connection) -> None:
     held = await _held(conn)
     keys = ([r["id"] for r in held], [r["scheduled_for"] for r in held], [1] * len(held))

@@ -91,6 +91,11 @@ class Meter(Protocol):
         """Raise RateLimited where nothing is left, without taking anything."""
 
 
+async def _no_metrics(_accept: str) -> tuple[bytes, str]:
+    """Have nothing to tell: for tests that do not ask."""
+    return b"", "text/plain; version=0.0.4; charset=utf-8"
+
+
 def _ignore(_record: Any) -> None:
     """Take no notice."""
 
@@ -116,6 +121,8 @@ class Deps(Struct, frozen=True, kw_only=True):
     on_request: Callable[[Access], None] = _ignore
     on_failure: Callable[[Failure], None] = _ignore
     on_event: OnEvent = ignore
+    metrics: Callable[[str], Awaitable[tuple[bytes, str]]] = _no_metrics
+    """Gives the page of metrics and its media type for an Accept header."""
 
 
 class Call(Struct, frozen=True, kw_only=True):

@@ -24,6 +24,7 @@ from scheduler_svc.api import (
     jobs_create,
     jobs_list,
     keys,
+    metrics,
     namespace_put,
     namespaces,
     openapi,
@@ -92,6 +93,7 @@ ROUTES: tuple[Route, ...] = (
     *signing_secrets.ROUTES,
     *well_known.ROUTES,
     *health.ROUTES,
+    *metrics.ROUTES,
     OPENAPI,
     *docs.ROUTES,
 )

@@ -6,6 +6,7 @@ from scheduler_svc.cli.command import Command
 from scheduler_svc.cli.environment import settings_with
 from scheduler_svc.service import process, workers
 from scheduler_svc.service.lifeline import Lifeline
+from scheduler_svc.service.siblings import Siblings
 
 
 def _switches(parser: ArgumentParser) -> None:
@@ -23,6 +24,7 @@ def _switches(parser: ArgumentParser) -> None:
     )
     # How one of several replicas is started by the process that keeps them.
     parser.add_argument("--lifeline", type=int, help=SUPPRESS)
+    parser.add_argument("--siblings", type=int, help=SUPPRESS)
 
 
 def _run(given: Namespace) -> int:
@@ -30,7 +32,7 @@ def _run(given: Namespace) -> int:
         workers=given.workers, role=given.role, accept_drift=given.accept_drift
     )
     if given.lifeline is not None:
-        return process.serve(settings, Lifeline(given.lifeline))
+        return process.serve(settings, Lifeline(given.lifeline), Siblings(given.siblings))
     if settings.workers > 1:
         return workers.serve(settings)
     return process.serve(settings)

@@ -53,6 +53,7 @@ async def attempt(parts: Parts, outbox: Outbox, held: HeldRun) -> None:
         job_id=claim.job_id,
         attempt=claim.attempt,
         scheduled_for=instant_at(claim.scheduled_ms),
+        trigger=claim.trigger,
     )
     try:
         exchange = await _send(parts, held, started_ms)

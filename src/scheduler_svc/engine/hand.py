@@ -46,6 +46,8 @@ class Hand:
     def __init__(self, slots: int) -> None:
         self.slots = slots
         self._background = 0
+        self.taken = 0
+        """How many runs were ever claimed: what a pass added to it is the size of its claim."""
         self._runs: dict[UUID, HeldRun] = {}
         self._heap: list[tuple[int, int, UUID]] = []
 
@@ -82,6 +84,7 @@ class Hand:
         """Hold a claimed run until its instant; of one instant the higher priority goes first."""
         self._background += (claim.trigger in BACKGROUND) - self._is_background(claim.id)
         self._runs[claim.id] = HeldRun(claim, job)
+        self.taken += 1
         heapq.heappush(self._heap, (claim.fire_ms, -job.plan.definition.priority, claim.id))
 
     def pop_due(self, now_ms: int) -> list[HeldRun]:

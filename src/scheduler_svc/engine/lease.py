@@ -26,6 +26,11 @@ class Lease:
         self._until = float("-inf")
 
     @property
+    def age(self) -> float:
+        """Return the seconds since the heartbeat that renewed it was sent; endless before one."""
+        return self._clock.monotonic() - (self._until - self.seconds + MARGIN_SECONDS)
+
+    @property
     def held(self) -> bool:
         """Tell whether this replica may start sending."""
         return self._clock.monotonic() < self._until

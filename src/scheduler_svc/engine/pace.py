@@ -64,6 +64,7 @@ async def run(parts: Parts, pace: Pace) -> None:
 
 async def _pass(parts: Parts, pace: Pace) -> float:
     """Make one pass, come what may; return how long to sleep after it."""
+    began, taken = parts.clock.monotonic(), parts.hand.taken
     try:
         seconds = await one_pass(parts, pace)
     except Exception as error:
@@ -82,6 +83,8 @@ async def _pass(parts: Parts, pace: Pace) -> float:
         parts.on_event(EventName.DATABASE_BACK)
     pace.failures, pace.away = 0, False
     pace.last_tick = parts.clock.monotonic()
+    duration_ms = round((pace.last_tick - began) * 1000, 3)
+    parts.on_event(EventName.TICK_ENDED, claimed=parts.hand.taken - taken, duration_ms=duration_ms)
     return seconds
 
 

@@ -229,4 +229,5 @@ def _tell(parts: Parts, ended: Ended, settlement: Settlement, *, status: RunStat
         reason=settlement.reason,
         duration_ms=None if sent is None else sent.duration_ms,
         lateness_ms=settlement.lateness_ms,
+        trigger=ended.held.claim.trigger,
     )

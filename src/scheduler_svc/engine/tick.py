@@ -206,6 +206,7 @@ def _take(parts: Parts, decision: Decision, written: frozenset[UUID]) -> None:
                 job_id=decision.job.id,
                 reason=run.reason,
                 occurrences=run.occurrences,
+                policy=decision.job.definition.misfire.policy,
             )
     if decision.completed:
         parts.on_event(EventName.JOB_COMPLETED, job_id=decision.job.id)

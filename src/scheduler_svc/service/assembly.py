@@ -48,6 +48,9 @@ from scheduler_svc.store.pool import (
 )
 from scheduler_svc.store.replicas import Identity, database_now
 from scheduler_svc.store.vault import KeyRing
+from scheduler_svc.store.watch import OnStatement
+from scheduler_svc.telemetry.scrape import Scrape
+from scheduler_svc.telemetry.tally import Tally
 
 ENGINE_POOL = 6
 READINGS = 5
@@ -67,6 +70,7 @@ class Built(msgspec.Struct, frozen=True):
 
     engine: Engine
     deps: Deps
+    scrape: Scrape
 
 
 @asynccontextmanager
@@ -78,11 +82,12 @@ async def assembled(
     on_event: OnEvent,
     rand: Callable[[], float],
     stop: asyncio.Event,
+    tally: Tally,
 ) -> AsyncIterator[Built | None]:
     """Build a replica; None where it was told to stop before the database answered."""
     ring = _ring(settings)
     async with AsyncExitStack() as stack:
-        pools = await _await_database(settings, dsn, on_event, stop)
+        pools = await _await_database(settings, dsn, on_event, stop, tally)
         if pools is None:
             yield None
             return
@@ -113,6 +118,8 @@ async def assembled(
         await keep_days(parts, ahead=engine.partitions_ahead, retention_days=engine.retention_days)
         await parts.namespaces.load(engine_pool)
         await beat(parts, engine.heart, clock, Outbox(parts))
+        both = {"api": api_pool, "engine": engine_pool}
+        scrape = Scrape(tally, engine, both, replicas_wanted=settings.replicas_wanted)
         deps = _deps(
             settings,
             pool=api_pool,
@@ -122,7 +129,8 @@ async def assembled(
             gate=gate,
             on_event=on_event,
         )
-        yield Built(engine, msgspec.structs.replace(deps, ring=ring))
+        deps = msgspec.structs.replace(deps, ring=ring, metrics=scrape.text)
+        yield Built(engine, deps, scrape)
 
 
 def _ring(settings: Settings) -> KeyRing | None:
@@ -148,7 +156,7 @@ async def _gate(settings: Settings, pool: Pool, clock: DatabaseClock, sender: Se
 
 
 async def _await_database(
-    settings: Settings, dsn: str, on_event: OnEvent, stop: asyncio.Event
+    settings: Settings, dsn: str, on_event: OnEvent, stop: asyncio.Event, tally: Tally
 ) -> tuple[Pool, Pool] | None:
     """Wait until the database answers and has our schema; refuse what waiting can not mend."""
     failures = 0
@@ -156,7 +164,7 @@ async def _await_database(
         try:
             if settings.migrate_on_start:
                 await migrate.migrate(dsn)
-            return await _open(settings, dsn)
+            return await _open(settings, dsn, tally.statement)
         except migrate.MigrationRefused as refused:
             raise CanNotStart(str(refused)) from refused
         except Exception as error:
@@ -169,12 +177,13 @@ async def _await_database(
     return None
 
 
-async def _open(settings: Settings, dsn: str) -> tuple[Pool, Pool]:
+async def _open(settings: Settings, dsn: str, told: OnStatement) -> tuple[Pool, Pool]:
     api_pool = await open_pool(
         dsn,
         application_name=f"{NAME} api",
         size_max=settings.pool_size,
         statement_cache_size=settings.statement_cache,
+        on_statement=told,
     )
     engine_pool = await open_pool(
         dsn,
@@ -182,6 +191,7 @@ async def _open(settings: Settings, dsn: str) -> tuple[Pool, Pool]:
         size_max=ENGINE_POOL,
         statement_cache_size=settings.statement_cache,
         planner=BY_KEY,
+        on_statement=told,
     )
     async with connection(engine_pool) as conn:
         fault = (await migrate.standing(conn)).fault

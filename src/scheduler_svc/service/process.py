@@ -25,10 +25,14 @@ from scheduler_svc.engine import run as engine_run
 from scheduler_svc.service import assembly
 from scheduler_svc.service.database import database
 from scheduler_svc.service.lifeline import Lifeline
+from scheduler_svc.service.linger import Farewell
+from scheduler_svc.service.pulse import signs
+from scheduler_svc.service.siblings import Siblings, gathering
 from scheduler_svc.settings import Settings
 from scheduler_svc.store import embedded
 from scheduler_svc.telemetry import logs
-from scheduler_svc.telemetry.events import emit
+from scheduler_svc.telemetry.events import emit, fan_out
+from scheduler_svc.telemetry.tally import Tally
 
 OK, FAILED, REFUSED = 0, 1, 2
 SERVER_GRACE_SECONDS = 5
@@ -37,39 +41,56 @@ COLLECT_EVERY = (50_000, 20, 50)
 """Allocations between two collections of the young, and how many of those make an older one."""
 
 
-def serve(settings: Settings, lifeline: Lifeline | None = None) -> int:
+def serve(
+    settings: Settings, lifeline: Lifeline | None = None, siblings: Siblings | None = None
+) -> int:
     """Run one replica until told to stop, or its starter is gone; return the exit code."""
     logs.configure(style=settings.log_format, level=settings.log_level)
     try:
         with _listening(settings) as listening, database(settings) as dsn:
-            return uvloop.run(_run(settings, dsn, listening, lifeline))
+            return uvloop.run(_run(settings, dsn, listening, lifeline, siblings))
     except (embedded.EmbeddedRefused, assembly.CanNotStart) as refused:
         print(f"scheduler-svc: {refused}", file=sys.stderr)  # noqa: T201 - before there is a log
         return REFUSED
 
 
 async def _run(
-    settings: Settings, dsn: str, listening: socket.socket, lifeline: Lifeline | None
+    settings: Settings,
+    dsn: str,
+    listening: socket.socket,
+    lifeline: Lifeline | None,
+    siblings: Siblings | None,
 ) -> int:
     stop = asyncio.Event()
     _on_signals(stop)
     if lifeline is not None:
         lifeline.on_end(stop)
     host, port = listening.getsockname()[:2]
+    tally = Tally(jobs_max=settings.metrics_jobs_max)
+    tell = fan_out(emit, tally)
     async with assembly.assembled(
-        settings, dsn, own=(host, port), on_event=emit, rand=random.random, stop=stop
+        settings, dsn, own=(host, port), on_event=tell, rand=random.random, stop=stop, tally=tally
     ) as built:
         if built is None:
             return OK  # told to stop while the database was awaited
-        server = _Server(_server_config(build_app(built.deps)))
+        server = _Server(_server_config(Farewell(build_app(built.deps), stop)))
         _open(listening)
         if lifeline is not None:
             lifeline.say_serving()
         else:
             say(greeting(settings, host, port))
-        emit(EventName.SERVICE_STARTED, host=host, port=port, role=settings.role)
+        tell(EventName.SERVICE_STARTED, host=host, port=port, role=settings.role)
         _settle_garbage_collector()
-        fault = await _both(server, built.engine, listening, stop)
+        async with (
+            gathering(built.scrape, siblings),
+            signs(
+                built.engine,
+                ping_url=settings.ping_url,
+                ping_every=settings.ping_every,
+                on_event=tell,
+            ),
+        ):
+            fault = await _both(server, built.engine, listening, stop, linger=settings.linger)
     code = OK if fault is None else FAILED
     emit(EventName.SERVICE_STOPPED, code=code, error=None if fault is None else repr(fault))
     return code
@@ -91,13 +112,15 @@ async def _both(
     engine: engine_run.Engine,
     listening: socket.socket,
     stop: asyncio.Event,
+    *,
+    linger: float,
 ) -> BaseException | None:
     """Run the server and the engine until one ends or both are told to; return what went wrong."""
     try:
         async with asyncio.TaskGroup() as both:
             both.create_task(_serve(server, listening, stop), name="server")
             both.create_task(_work(engine, stop), name="engine")
-            both.create_task(_stop_server(server, stop), name="stop")
+            both.create_task(_stop_server(server, stop, linger=linger), name="stop")
     except BaseExceptionGroup as errors:
         return _first(errors)
     return None
@@ -126,8 +149,9 @@ async def _work(engine: engine_run.Engine, stop: asyncio.Event) -> None:
         stop.set()
 
 
-async def _stop_server(server: uvicorn.Server, stop: asyncio.Event) -> None:
+async def _stop_server(server: uvicorn.Server, stop: asyncio.Event, *, linger: float) -> None:
     await stop.wait()
+    await asyncio.sleep(linger)
     server.should_exit = True
 
 

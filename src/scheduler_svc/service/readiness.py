@@ -21,7 +21,7 @@ def readiness(pool: Pool, engine: Engine, *, version: str) -> Callable[[], Await
 
     async def ready() -> Readiness:
         database, schema, server = await _database(pool)
-        working = _engine(engine)
+        working = engine_check(engine)
         good = all(check.status == "ok" for check in (database, schema, working))
         return Readiness(
             status="ok" if good else "failed",
@@ -50,7 +50,10 @@ async def _database(pool: Pool) -> tuple[Check, Check, str]:
     return Check(status="ok"), schema, str(standing.database)
 
 
-def _engine(engine: Engine) -> EngineCheck:
+def engine_check(engine: Engine) -> EngineCheck:
+    """Judge the age of the last pass."""
+    if engine.pace.stopped:  # told to stop: a load balancer is to look elsewhere
+        return EngineCheck(status="failed")
     if not engine.claims:
         return EngineCheck(status="ok")
     limits = engine.parts.limits

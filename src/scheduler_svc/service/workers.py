@@ -16,6 +16,7 @@ from typing import NamedTuple
 from scheduler_svc.service.database import database
 from scheduler_svc.service.lifeline import SERVING
 from scheduler_svc.service.process import FAILED, REFUSED, SERVER_GRACE_SECONDS, greeting, say
+from scheduler_svc.service.siblings import Hub
 from scheduler_svc.settings import Settings
 from scheduler_svc.store.embedded import EmbeddedRefused
 
@@ -24,10 +25,11 @@ MARGIN_SECONDS = 10.0
 
 
 class Kept(NamedTuple):
-    """A replica that was started, and our end of its lifeline."""
+    """A replica that was started, and our ends of its lifeline and of what carries its figures."""
 
     process: Process
     lifeline: socket.socket
+    figures: socket.socket
 
 
 def serve(settings: Settings) -> int:
@@ -54,9 +56,13 @@ async def _run(settings: Settings, dsn: str) -> int:
         replicas = [await _start(settings, dsn) for _ in range(settings.workers)]
         ends = [group.create_task(_see_out(one.process, stop)) for one in replicas]
         greeter = group.create_task(_greet(settings, replicas))
+        hub = group.create_task(Hub([one.figures for one in replicas]).run())
         await stop.wait()
         greeter.cancel()
-        await _end(replicas, settings.grace_time + SERVER_GRACE_SECONDS + MARGIN_SECONDS)
+        hub.cancel()
+        await _end(
+            replicas, settings.grace_time + settings.linger + SERVER_GRACE_SECONDS + MARGIN_SECONDS
+        )
     return max(end.result() for end in ends)
 
 
@@ -67,18 +73,19 @@ async def _start(settings: Settings, dsn: str) -> Kept:
     """
     ours, theirs = socket.socketpair()
     ours.settimeout(0)
-    with theirs:
-        number = theirs.fileno()
+    hub, sibling = socket.socketpair()
+    with theirs, sibling:
+        number, figures = theirs.fileno(), sibling.fileno()
         process = await asyncio.create_subprocess_exec(
             *(sys.executable, "-m", "scheduler_svc", "serve"),
             *("--workers", str(settings.workers), "--role", settings.role),
-            *("--lifeline", str(number)),
+            *("--lifeline", str(number), "--siblings", str(figures)),
             *(["--accept-drift"] if settings.accept_drift else []),
-            pass_fds=[number],
+            pass_fds=[number, figures],
             env=os.environ | {"DATABASE_URL": dsn},
             start_new_session=True,
         )
-    return Kept(process, ours)
+    return Kept(process, ours, hub)
 
 
 async def _see_out(process: Process, stop: asyncio.Event) -> int:

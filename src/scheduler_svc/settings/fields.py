@@ -12,7 +12,7 @@ from msgspec import Meta
 from scheduler_svc.domain import duration
 
 MASK = "***"
-SECRETS = frozenset({"database_url", "bootstrap_key", "secret_keys", "jwt_secret"})
+SECRETS = frozenset({"database_url", "bootstrap_key", "secret_keys", "jwt_secret", "ping_url"})
 PREFIX = "SCHEDULER_"
 
 
@@ -77,6 +77,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     grace_time: Annotated[float, _seconds("what running attempts get at shutdown", "0s", "1h")] = (
         25.0
     )
+    linger: Annotated[
+        float, _seconds("how long requests are still answered after the order to stop", "0s", "5m")
+    ] = 0.0
     pool_size: Annotated[int, _number("connections to the database, at most", 2, 200)] = 10
     statement_cache: Annotated[
         int, _number("prepared statements kept by a connection; 0 behind a pooler", 0, 10_000)
@@ -145,6 +148,16 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     accept_drift: Annotated[
         bool, _text("start although other versions move more jobs than that")
     ] = False
+    ping_url: Annotated[
+        str | None, _text("address asked while this replica fires: a dead man's switch")
+    ] = None
+    ping_every: Annotated[float, _seconds("how often it is asked", "1s", "1h")] = 60.0
+    replicas_wanted: Annotated[
+        int, _number("replicas that claim work there should be, for the alert", 0, 1000)
+    ] = 1
+    metrics_jobs_max: Annotated[
+        int, _number("jobs with a series of their own in the metrics", 0, 10_000)
+    ] = 0
     migrate_on_start: Annotated[bool, _text("bring the schema up to date before serving")] = False
 
     def __repr__(self) -> str:

@@ -151,6 +151,8 @@ def _at_odds(settings: Settings) -> Iterator[SettingFault]:
         yield SettingFault(
             variable("heartbeat"), "must be at most a third of the lease, so that two may be missed"
         )
+    if settings.ping_url is not None and not _is_http(settings.ping_url):
+        yield SettingFault(variable("ping_url"), "must begin with http:// or https:// and a host")
     if settings.public_url is not None and not _is_http(settings.public_url):
         yield SettingFault(variable("public_url"), "must begin with http:// or https:// and a host")
 

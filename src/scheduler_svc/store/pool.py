@@ -16,6 +16,7 @@ import asyncpg.transaction
 
 from scheduler_svc.store.away import is_broken, is_database_away, is_worth_one_more
 from scheduler_svc.store.loan import Loan, Pool, take
+from scheduler_svc.store.watch import OnStatement, watching
 
 __all__ = [
     "Connection",
@@ -57,10 +58,11 @@ async def open_pool(
     command_seconds: float = CALL_SECONDS,
     connect_seconds: float = CONNECT_SECONDS,
     planner: Mapping[str, str] = NO_PLANNER,
+    on_statement: OnStatement | None = None,
 ) -> Pool:
     """Open one connection now and the others as they are needed.
 
-    `planner` are further session settings, such as BY_KEY.
+    `planner` are further session settings, such as BY_KEY; `on_statement` hears of each statement.
     `statement_cache_size=0` is for a transaction pooler, which loses prepared statements.
     Raises what `is_database_away` knows when there is no server.
     """
@@ -73,6 +75,7 @@ async def open_pool(
         command_timeout=command_seconds,
         statement_cache_size=statement_cache_size,
         reset=_keep_session,
+        init=None if on_statement is None else watching(on_statement),
         server_settings=session_settings(
             application_name=application_name,
             statement_timeout_ms=statement_timeout_ms,

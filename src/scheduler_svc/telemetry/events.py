@@ -25,7 +25,7 @@ class Description(NamedTuple):
 
 _ENDED = (
     *("run_id", "job_id", "attempt", "outcome", "status_code", "reason"),
-    *("duration_ms", "lateness_ms"),
+    *("duration_ms", "lateness_ms", "trigger"),
 )
 _ASKED = ("request_id", "method", "path", "route", "status", "duration_ms", "peer")
 _NAME = EventName
@@ -54,13 +54,17 @@ EVENTS: Mapping[EventName, Description] = MappingProxyType(
             "one request created or changed many jobs: said once, not for each",
         ),
         _NAME.RUN_STARTED: Description(
-            _D, ("run_id", "job_id", "attempt", "scheduled_for"), "an attempt is being sent"
+            _D,
+            ("run_id", "job_id", "attempt", "scheduled_for", "trigger"),
+            "an attempt is being sent",
         ),
         _NAME.RUN_SUCCEEDED: Description(_I, _ENDED, "it ended well"),
         _NAME.RUN_FAILED: Description(_W, _ENDED, "it ended badly, for good"),
         _NAME.RUN_RETRYING: Description(_I, _ENDED, "another attempt will follow"),
         _NAME.RUN_SKIPPED: Description(
-            _I, ("run_id", "job_id", "reason", "occurrences"), "not sent, by the rule in `reason`"
+            _I,
+            ("run_id", "job_id", "reason", "occurrences", "policy"),
+            "not sent, by the rule in `reason`",
         ),
         _NAME.RUN_CANCELLED: Description(_I, _ENDED, "it was called off"),
         _NAME.RUN_RESCUED: Description(
@@ -106,6 +110,7 @@ EVENTS: Mapping[EventName, Description] = MappingProxyType(
         _NAME.TICK_FAILED: Description(
             _E, ("error", "run_id"), "one pass, or one dispatch, raised; the loop goes on"
         ),
+        _NAME.TICK_ENDED: Description(_D, ("claimed", "duration_ms"), "one pass was made"),
         _NAME.CLOCK_STEPPED: Description(
             _W, ("seconds",), "the database's clock moved against this machine's"
         ),
@@ -117,6 +122,12 @@ EVENTS: Mapping[EventName, Description] = MappingProxyType(
         _NAME.API_FAILED: Description(_E, (*_ASKED, "error"), "a bug: the caller got a 500"),
         _NAME.DRIFT_SETTLED: Description(
             _I, ("moved", "before", "after"), "what other versions had computed was judged anew"
+        ),
+        _NAME.PING_FAILED: Description(
+            _W, ("outcome", "status_code"), "the dead man's switch can not be reached"
+        ),
+        _NAME.PING_BACK: Description(
+            _I, ("outcome", "status_code"), "the dead man's switch answers again"
         ),
         _NAME.SERVICE_STARTED: Description(_I, ("host", "port", "role"), "the process is up"),
         _NAME.SERVICE_STOPPED: Description(_I, ("code", "error"), "the process is leaving"),
