@@ -118,7 +118,7 @@ class Gate:
 
     def _is_good(self, key: ApiKey, peer: str | None) -> bool:
         expired = key.expires_at is not None and epoch_ms(key.expires_at) <= self._now_ms()
-        return not expired and is_from(peer, key.cidrs)
+        return not expired and is_from(peer, tuple(key.cidrs))
 
 
 def digest_of(token: str) -> bytes:

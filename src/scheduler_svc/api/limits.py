@@ -7,6 +7,7 @@ for a caller well below its limit hardly ever. With the database away the replic
 
 from collections import OrderedDict
 from collections.abc import Callable, Iterable
+from functools import lru_cache
 from ipaddress import IPv6Address, ip_address, ip_network
 from time import monotonic
 
@@ -96,6 +97,7 @@ class Limiter:
         bucket.tokens, bucket.at = left - bucket.unsaid, self._clock()
 
 
+@lru_cache(maxsize=8192)
 def address_of(peer: str | None) -> str:
     """Name a caller without credentials: by its address, and of IPv6 by its network of 64 bits."""
     try:

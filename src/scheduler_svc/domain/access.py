@@ -3,7 +3,7 @@
 Pure: it judges values, and knows neither keys nor requests.
 """
 
-from collections.abc import Iterable
+from functools import lru_cache
 from ipaddress import IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 from typing import Final, Literal
 
@@ -45,7 +45,8 @@ ANYONE: Final = Caller()
 """The caller where no credentials are asked for: the development profile, on loopback."""
 
 
-def is_from(address: str | None, networks: Iterable[str]) -> bool:
+@lru_cache(maxsize=8192)
+def is_from(address: str | None, networks: tuple[str, ...]) -> bool:
     """Tell whether an address lies in one of the networks; none named means any address."""
     listed = [ip_network(network) for network in networks]
     if not listed:
