@@ -30,6 +30,7 @@ from scheduler_svc.engine.jobs import KnownJobs
 from scheduler_svc.engine.lease import Lease
 from scheduler_svc.engine.pace import Pace
 from scheduler_svc.engine.parts import Limits, Parts
+from scheduler_svc.engine.pressure import Pressure, PressureRules
 from scheduler_svc.engine.settle import Outbox
 from scheduler_svc.engine.upkeep import Heart
 from scheduler_svc.store import jobs
@@ -38,6 +39,8 @@ from scheduler_svc.store.pool import Pool, transaction
 from scheduler_svc.store.replicas import Identity
 
 LEASE_SECONDS = 15.0
+ALL_SLOTS = PressureRules(share=1.0)
+"""One key may have every slot, so that a test of slots needs no second host."""
 SECOND, MINUTE, HOUR = 1000, 60_000, 3_600_000
 
 
@@ -188,6 +191,7 @@ async def rigged(
     *,
     clock: HandClock | None = None,
     slots: int = 100,
+    pressure: PressureRules = ALL_SLOTS,
     **limits: Any,
 ) -> AsyncIterator[Rig]:
     """Build one replica by the pieces, with a lease that has just been renewed."""
@@ -199,7 +203,7 @@ async def rigged(
     def hear(name: EventName, /, **fields: object) -> None:
         events.append((name, fields))
 
-    parts = _parts(pool, clock, sender, slots, Limits(**limits), hear, chance)
+    parts = _parts(pool, clock, sender, slots, Limits(**limits), hear, chance, pressure)
     rig = Rig(
         parts=parts,
         clock=clock,
@@ -225,6 +229,7 @@ def _parts(
     limits: Limits,
     hear: Callable[..., None],
     chance: Chance,
+    pressure: PressureRules,
 ) -> Parts:
     return Parts(
         replica=uuid4(),
@@ -232,6 +237,7 @@ def _parts(
         clock=clock,
         lease=Lease(clock, seconds=LEASE_SECONDS),
         hand=Hand(slots),
+        pressure=Pressure(pressure),
         jobs=KnownJobs(version="0"),
         sender=sender,
         limits=limits,

@@ -22,6 +22,7 @@ from scheduler_svc.domain.occurrences import (
     spread_ms,
 )
 from scheduler_svc.domain.overlap import OpenRun
+from scheduler_svc.domain.pressure import Deferral
 from scheduler_svc.domain.runs import Trigger
 
 
@@ -58,6 +59,8 @@ class NewRun(Struct, frozen=True):
     queued: bool = False
     occurrences: int = 1
     until_ms: int | None = None
+    deferral: Deferral | None = None
+    """It waits because of its key."""
 
 
 class Decision(Struct, frozen=True):

@@ -30,6 +30,8 @@ class EventName(StrEnum):
     BACKFILL_CREATED = "backfill.created"
     BACKFILL_COMPLETED = "backfill.completed"
     BACKFILL_CANCELLED = "backfill.cancelled"
+    BREAKER_OPENED = "breaker.opened"
+    BREAKER_CLOSED = "breaker.closed"
     REPLICA_STARTED = "replica.started"
     REPLICA_DRAINING = "replica.draining"
     REPLICA_STOPPED = "replica.stopped"

@@ -62,6 +62,14 @@ async def attempt(parts: Parts, outbox: Outbox, held: HeldRun) -> None:
     except Exception as error:  # noqa: BLE001 - the one broad catch around a dispatch
         parts.on_event(EventName.TICK_FAILED, run_id=claim.id, error=repr(error))
         exchange = Exchange("protocol_error", error="an internal fault of the scheduler")
+    if parts.pressure.note(
+        held,
+        exchange.outcome,
+        exchange.status_code,
+        started_ms=started_ms,
+        now_ms=parts.clock.now_ms(),
+    ):
+        parts.to_claim.ring()
     outbox.put(_ended(parts, held, exchange, started_ms))
 
 

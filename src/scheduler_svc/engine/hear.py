@@ -22,6 +22,9 @@ def hearer(
             case "wake":
                 if pace.notice(int(argument), lookahead_ms=parts.limits.lookahead_ms):
                     parts.to_claim.ring()
+            case "keys":
+                parts.pressure.stale = True
+                parts.to_claim.ring()
             case "cancel":
                 dispatch.cancel(parts, outbox, UUID(argument))
             case "forget" | "release":

@@ -11,6 +11,7 @@ import msgspec
 
 from scheduler_svc.delivery.prepare import Prepared, prepare
 from scheduler_svc.domain.decide import PlannedJob, plan_job
+from scheduler_svc.domain.pressure import Key, key_of
 from scheduler_svc.store.timers import DEFINITION, StoredJob
 
 KNOWN_MAX = 20_000
@@ -21,6 +22,7 @@ class KnownJob(msgspec.Struct, frozen=True):
 
     plan: PlannedJob
     prepared: Prepared
+    key: Key
 
 
 class KnownJobs:
@@ -45,6 +47,7 @@ class KnownJobs:
         known = KnownJob(
             plan_job(stored.id, stored.namespace, stored.revision, definition, stored.created_at),
             prepare(definition, namespace=stored.namespace, version=self._version),
+            key_of(definition.target, stored.namespace),
         )
         self._jobs[stored.id] = known
         if len(self._jobs) > self._size_max:

@@ -12,6 +12,7 @@ from scheduler_svc.engine.clock import Clock
 from scheduler_svc.engine.hand import Hand
 from scheduler_svc.engine.jobs import KnownJobs
 from scheduler_svc.engine.lease import Lease
+from scheduler_svc.engine.pressure import Pressure
 from scheduler_svc.store.pool import Pool
 
 
@@ -33,6 +34,7 @@ class Parts(msgspec.Struct, frozen=True, kw_only=True):
     clock: Clock
     lease: Lease
     hand: Hand
+    pressure: Pressure
     jobs: KnownJobs
     sender: Sender
     limits: Limits

@@ -10,6 +10,7 @@ from uuid import UUID
 
 import msgspec
 
+from scheduler_svc.domain.decide import PlannedJob
 from scheduler_svc.domain.events import EventName
 from scheduler_svc.domain.ids import epoch_ms, instant_at
 from scheduler_svc.domain.occurrences import fire_at, next_after
@@ -19,6 +20,7 @@ from scheduler_svc.domain.runs import Attempt, RunStatus
 from scheduler_svc.engine.hand import HeldRun
 from scheduler_svc.engine.parts import Parts
 from scheduler_svc.store import backfills, settlements
+from scheduler_svc.store.claims import ClaimedRun
 from scheduler_svc.store.pool import Connection, is_database_away, run_once_more
 from scheduler_svc.store.settlements import Settlement
 
@@ -100,7 +102,7 @@ async def flush(parts: Parts, outbox: Outbox) -> None:
         _tell(parts, ended, settlement, status=settled.get(settlement.id))
         if settlement.status == "due":
             retry_ms.append(settlement.next_attempt_at)
-    if was_full or retry_ms:
+    if was_full or retry_ms or parts.pressure.waits:
         parts.to_claim.ring()
     if outbox.ended:
         parts.to_settle.ring()
@@ -189,24 +191,28 @@ def _final(ended: Ended, status: RunStatus, reason: str | None) -> Settlement:
 
 
 def _follows(parts: Parts, ended: Ended, retry_after_ms: int | None) -> TryAgain | GiveUp:
-    plan = ended.held.job.plan
     claim = ended.held.claim
-    bound: int | None = None
-    if claim.trigger in {"schedule", "catch_up"}:
-        after_ms = claim.scheduled_ms
-        if claim.trigger == "catch_up":
-            after_ms = max(after_ms, _first_ms(ended))
-        bound = next_after(plan.timetable, after_ms)
-        bound = None if bound is None else fire_at(plan.timetable, bound)
+    plan = ended.held.job.plan
     return next_attempt(
         plan.definition.retry,
         made=claim.attempt - claim.lost,
         first_ms=_first_ms(ended),
         now_ms=ended.ended_ms,
-        next_occurrence_ms=bound,
+        next_occurrence_ms=bound_ms(plan, claim, _first_ms(ended)),
         retry_after_ms=retry_after_ms,
         rand=parts.rand(),
     )
+
+
+def bound_ms(plan: PlannedJob, claim: ClaimedRun, first_ms: int) -> int | None:
+    """Return the next occurrence, which the retries of a scheduled run may not reach."""
+    if claim.trigger not in {"schedule", "catch_up"}:
+        return None
+    after_ms = claim.scheduled_ms
+    if claim.trigger == "catch_up":
+        after_ms = max(after_ms, first_ms)
+    bound = next_after(plan.timetable, after_ms)
+    return None if bound is None else fire_at(plan.timetable, bound)
 
 
 def _first_ms(ended: Ended) -> int:

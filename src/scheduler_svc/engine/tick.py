@@ -10,11 +10,13 @@ import msgspec
 
 from scheduler_svc.domain.decide import Decision, Deferred, NewRun, Timer, decide
 from scheduler_svc.domain.events import EventName
-from scheduler_svc.domain.ids import scheduled_ms_of
+from scheduler_svc.domain.ids import instant_at, scheduled_ms_of
 from scheduler_svc.domain.overlap import OpenRun
+from scheduler_svc.domain.pressure import Deferral
 from scheduler_svc.engine import resume
 from scheduler_svc.engine.jobs import KnownJob
 from scheduler_svc.engine.parts import Parts
+from scheduler_svc.engine.pressure import Turn
 from scheduler_svc.store import notices, settlements, timers
 from scheduler_svc.store.claims import ClaimedRun
 from scheduler_svc.store.pool import Connection, run_once_more
@@ -82,7 +84,7 @@ async def _claim(parts: Parts, conn: Connection, after: Mark, batch: int) -> Sca
         if runs >= RUNS_MAX:
             last = timer
             break
-    decisions = _within_slots(decisions, parts.hand.free)
+    decisions = _within_slots(parts, decisions, now_ms)
     written = await _write(parts, conn, decisions, now_ms) if decisions else set()
     # What is due still, or again, lies behind the mark.
     again += [d.fire_ms for d in decisions if d.fire_ms is not None and d.fire_ms <= now_ms]
@@ -174,20 +176,41 @@ async def _write(
     return written
 
 
-def _within_slots(decisions: list[Decision], free: int) -> list[Decision]:
-    """Turn what is more than the free slots into waiting runs: overflow, taken by whoever can."""
+def _within_slots(parts: Parts, decisions: list[Decision], now_ms: int) -> list[Decision]:
+    """Turn what may not be held now into waiting runs.
+
+    What is more than the free slots is overflow, taken by whoever can. What its key holds back
+    waits under the key, in nobody's way.
+    """
+    free = parts.hand.free
+    turn = Turn(parts.pressure, parts.hand, now_ms=now_ms)
     kept = []
     for decision in decisions:
         runs = list(decision.runs)
         for index, run in enumerate(runs):
             if run.status != "running":
                 continue
-            if free > 0:
+            if (note := _deferral(parts, turn, decision, run)) is not None:
+                runs[index] = msgspec.structs.replace(run, status="due", deferral=note)
+            elif free > 0:
                 free -= 1
             else:
                 runs[index] = msgspec.structs.replace(run, status="due")
         kept.append(msgspec.structs.replace(decision, runs=runs))
     return kept
+
+
+def _deferral(parts: Parts, turn: Turn, decision: Decision, run: NewRun) -> Deferral | None:
+    """Return why a new run has to wait under its key; one that only stands in line has count 0."""
+    job = parts.jobs.get(decision.job.id, decision.job.revision)
+    reason = None if job is None else turn.reason(job.key)
+    if job is None or reason is None:
+        return None
+    parts.pressure.waits = True
+    waits = reason in {"breaker", "host_share"}
+    return Deferral(
+        reason=reason, key=job.key.name, count=int(waits), since=instant_at(run.fire_ms)
+    )
 
 
 def _take(parts: Parts, decision: Decision, written: frozenset[UUID]) -> None:

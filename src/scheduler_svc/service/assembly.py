@@ -28,9 +28,11 @@ from scheduler_svc.engine.jobs import KnownJobs
 from scheduler_svc.engine.lease import Lease
 from scheduler_svc.engine.pace import Pace
 from scheduler_svc.engine.parts import Limits, Parts
+from scheduler_svc.engine.pressure import Pressure
 from scheduler_svc.engine.run import Engine, Listener
 from scheduler_svc.engine.settle import Outbox
 from scheduler_svc.engine.upkeep import Heart, beat, keep_days
+from scheduler_svc.service.pressure import pressure_rules
 from scheduler_svc.service.readiness import readiness
 from scheduler_svc.settings import Settings
 from scheduler_svc.store import migrate, notices
@@ -185,6 +187,7 @@ def _parts(
         clock=clock,
         lease=Lease(clock, seconds=settings.lease),
         hand=Hand(settings.slots),
+        pressure=Pressure(pressure_rules(settings)),
         jobs=KnownJobs(version=version(NAME)),
         sender=sender,
         limits=Limits(

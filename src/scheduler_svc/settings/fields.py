@@ -90,6 +90,28 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     connections_per_target: Annotated[
         int, _number("open connections to one target's origin", 1, 10_000)
     ] = 64
+    key_parallel_max: Annotated[
+        int | None, _number("calls at once of a concurrency key without a limit", 1, 1_000_000)
+    ] = None
+    key_per_second_max: Annotated[
+        float | None, _number("calls a second of a concurrency key without a limit", 0.001, 100_000)
+    ] = None
+    key_share: Annotated[
+        float, _number("part of the slots for a key whose calls do not come back", 0.01, 1)
+    ] = 0.25
+    breaker_failures: Annotated[
+        int, _number("failures in a row that open a key's breaker; 0: never", 0, 10_000)
+    ] = 10
+    breaker_ratio: Annotated[
+        float, _number("failures among the calls of the window that open it", 0.01, 1)
+    ] = 0.8
+    breaker_window: Annotated[
+        float, _seconds("window of that ratio, with 20 calls in it", "1s", "1h")
+    ] = 30.0
+    breaker_wait: Annotated[float, _seconds("time to the first probe", "100ms", "1h")] = 10.0
+    breaker_wait_max: Annotated[
+        float, _seconds("longest time between two probes, to which it doubles", "100ms", "1d")
+    ] = 300.0
     egress_allow: Annotated[
         tuple[str, ...], _text("denied addresses and names that may be called: CIDRs and hosts")
     ] = ()

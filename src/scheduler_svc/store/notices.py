@@ -6,6 +6,7 @@ With it cut everything still holds, a poll later. A payload is a word and its ar
     cancel RUN    end this run, whoever works on it
     forget JOB    drop what you hold of this job and have not sent: its occurrences are decided anew
     release JOB   put back what you hold of this job and have not sent: it goes out as now defined
+    keys -        limits or breakers of keys are not what you know: read them again
 """
 
 import asyncio
@@ -34,6 +35,11 @@ async def wake(conn: Connection, at_ms: int) -> None:
 async def cancel(conn: Connection, run_id: UUID) -> None:
     """Tell the holder of a run, at commit, to end it."""
     await conn.execute(statement("notify"), f"cancel {run_id}")
+
+
+async def keys(conn: Connection) -> None:
+    """Tell every replica, at commit, that limits or breakers of keys have changed."""
+    await conn.execute(statement("notify"), "keys -")
 
 
 async def edited(conn: Connection, job_id: UUID, *, timer_moved: bool) -> None:

@@ -70,6 +70,14 @@ EVENTS: Mapping[EventName, Description] = MappingProxyType(
         _NAME.BACKFILL_CANCELLED: Description(
             _W, ("backfill_id", "job_id", "reason", "error"), "it makes no more runs"
         ),
+        _NAME.BREAKER_OPENED: Description(
+            _W,
+            ("namespace", "key", "failures", "retry_at"),
+            "calls to this key fail: its runs wait, and one is tried at `retry_at`",
+        ),
+        _NAME.BREAKER_CLOSED: Description(
+            _I, ("namespace", "key"), "a probe came through, and what waited may go"
+        ),
         _NAME.REPLICA_STARTED: Description(_I, ("replica",), "it takes work"),
         _NAME.REPLICA_DRAINING: Description(
             _I, ("held",), "it claims no more and lets running attempts end"

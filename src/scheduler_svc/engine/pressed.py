@@ -1,0 +1,291 @@
+"""The third source of a pass: runs that wait because of their key, as many as it may have now.
+
+Limits hold exactly over all replicas: what runs is counted, and what goes is written, under the
+lock of the key's row. A key that another replica is at is left to it. What a key may not have stays
+in its index and is not touched.
+"""
+
+import math
+from collections import Counter
+from collections.abc import Sequence
+
+import msgspec
+
+from scheduler_svc.domain.duration import milliseconds
+from scheduler_svc.domain.ids import epoch_ms
+from scheduler_svc.domain.pressure import Ceiling, Grant, Key, KeyState, grant, lay_out
+from scheduler_svc.engine.jobs import KnownJob
+from scheduler_svc.engine.parts import Parts
+from scheduler_svc.engine.pressure import Turn
+from scheduler_svc.engine.settle import bound_ms
+from scheduler_svc.engine.taken import with_jobs
+from scheduler_svc.store import breakers
+from scheduler_svc.store import pressure as stored
+from scheduler_svc.store.claims import ClaimedRun
+from scheduler_svc.store.pool import Connection, run_once_more
+from scheduler_svc.store.pressure import Back, PressedKey, PressedRun
+
+KEYS_MAX = 100
+"""Keys of one look; the next begins behind them."""
+ROUNDS_MAX = 4
+PROBES_MAX = 20
+"""Runs that are looked at for a probe: those whose time is over do not make one."""
+POLL_MS = 1000
+"""The backstop: where runs wait because of their key, somebody looks each second."""
+SOON_MS = 50
+
+FIRST = Key("", "")
+"""Before all keys."""
+
+Sent = tuple[ClaimedRun, KnownJob]
+
+
+class Look(msgspec.Struct):
+    """What one look at the waiting keys took, and when to look again."""
+
+    sent: list[Sent] = []
+    claimed: int = 0
+    again_ms: list[int] = []
+    past: int = 0
+    """Of those, runs of the past."""
+    rest: Key = FIRST
+    """Up to where it came, where there are more keys."""
+    none: bool = False
+
+
+class Plan(msgspec.Struct):
+    """What each key may have, and the rows that say so."""
+
+    states: dict[Key, KeyState] = {}
+    grants: dict[Key, Grant] = {}
+
+
+async def claim_pressed(parts: Parts, *, background: int) -> int | None:
+    """Take what the keys may have, at most so many of the past; tell when to look again."""
+    pressure = parts.pressure
+    if not pressure.waits:
+        return None
+    again_ms = [parts.clock.now_ms() + POLL_MS]
+    for _ in range(ROUNDS_MAX):
+        if not parts.hand.free:
+            return min(again_ms)
+        whole = pressure.after == FIRST
+        look = await _one_look(parts, background)
+        background -= look.past
+        pressure.after = look.rest
+        again_ms += look.again_ms
+        if look.none and whole:
+            pressure.waits = False
+            return None
+        if not look.claimed and look.rest == FIRST:
+            return min(again_ms)
+    return min(*again_ms, parts.clock.now_ms())
+
+
+async def _one_look(parts: Parts, background: int) -> Look:
+    look = await run_once_more(
+        parts.pool,
+        lambda conn: _look(parts, conn, background),
+        seconds=parts.limits.database_seconds,
+    )
+    for claim, job in look.sent:
+        parts.hand.add(claim, job)
+    if look.sent:
+        parts.to_send.ring()
+    return look
+
+
+async def _look(parts: Parts, conn: Connection, background: int) -> Look:
+    now_ms = parts.clock.now_ms()
+    waiting = await stored.pressed_keys(conn, parts.pressure.after, at_most=KEYS_MAX)
+    look = Look(none=not waiting, sent=[], again_ms=[])
+    if len(waiting) == KEYS_MAX:
+        look.rest = waiting[-1].key
+    ahead_ms = parts.limits.lookahead_ms
+    ready = [one for one in waiting if one.first_ms <= now_ms + ahead_ms]
+    look.again_ms += [one.first_ms - ahead_ms for one in waiting if one not in ready]
+    if not ready:
+        return look
+    plan = await _plan(parts, conn, look, ready, now_ms)
+    if not plan.grants:
+        return look
+    runs = await stored.claim_pressed(conn, plan.grants, replica=parts.replica, now_ms=now_ms)
+    left = _left_for_the_past(parts, plan, ready, runs, background)
+    if left:
+        past = await stored.claim_pressed(
+            conn, left, replica=parts.replica, now_ms=now_ms, background=True
+        )
+        look.past = len(past)
+        runs += past
+    look.claimed = len(runs)
+    if runs:
+        await _sort_out(parts, conn, look, plan, runs)
+    return look
+
+
+async def _plan(
+    parts: Parts, conn: Connection, look: Look, ready: list[PressedKey], now_ms: int
+) -> Plan:
+    """Lock the rows of the keys that have limits or a breaker, and grant what they leave."""
+    default = parts.pressure.rules.default
+    keys = [one.key for one in ready]
+    states = await stored.read_keys(conn, keys)
+    if default.reason is not None:
+        await stored.make_keys(conn, [key for key in keys if key not in states])
+    limiting = [key for key in keys if _is_limiting(states.get(key), default)]
+    locked = await stored.lock_keys(conn, limiting) if limiting else {}
+    counted = [key for key, state in locked.items() if state.under(default).max_parallel]
+    running = await stored.running_of(conn, counted) if counted else {}
+    plan = Plan(states=locked, grants={})
+    free = parts.hand.free
+    for one in ready:
+        key = one.key
+        if key in limiting and key not in locked:
+            look.again_ms.append(now_ms + SOON_MS)
+            continue
+        may = grant(
+            locked.get(key),
+            default,
+            running=running.get(key, 0),
+            now_ms=now_ms,
+            lookahead_ms=parts.limits.lookahead_ms,
+        )
+        if may.again_ms is not None:
+            look.again_ms.append(may.again_ms)
+        elif one.first_ms > may.horizon_ms:
+            look.again_ms.append(one.first_ms - max(0, may.horizon_ms - now_ms))
+            continue
+        room = parts.pressure.room(key, held=parts.hand.of_key(key), free=free, now_ms=now_ms)
+        count = min(may.count, room, parts.limits.batch)
+        if count > 0:
+            plan.grants[key] = msgspec.structs.replace(
+                may, count=PROBES_MAX if may.probe else count
+            )
+            free -= count
+    return plan
+
+
+def _is_limiting(state: KeyState | None, default: Ceiling) -> bool:
+    if state is None:
+        return default.reason is not None
+    return state.breaker.state != "closed" or state.under(default).reason is not None
+
+
+def _left_for_the_past(
+    parts: Parts, plan: Plan, ready: list[PressedKey], runs: list[PressedRun], background: int
+) -> dict[Key, Grant]:
+    """Return what the keys may have of the past, beyond what is on time."""
+    room = min(background, parts.hand.background_free, parts.hand.free - len(runs))
+    taken = Counter(run.key for run in runs)
+    left = {}
+    for one in ready:
+        may = plan.grants.get(one.key)
+        if may is None or not one.background or (may.probe and taken[one.key]):
+            continue
+        count = min(room, may.count - taken[one.key])
+        if count > 0:
+            left[one.key] = msgspec.structs.replace(may, count=count)
+            room -= count
+    return left
+
+
+async def _sort_out(
+    parts: Parts, conn: Connection, look: Look, plan: Plan, runs: list[PressedRun]
+) -> None:
+    """Send what can be sent, each at its instant; end or put back the rest."""
+    now_ms = parts.clock.now_ms()
+    of = {run.claim.id: run for run in runs}
+    back: list[Back] = []
+    ended: list[tuple[ClaimedRun, str]] = []
+    going: dict[Key, list[Sent]] = {}
+    for claim, job in await with_jobs(parts, conn, [run.claim for run in runs], now_ms=now_ms):
+        run = of[claim.id]
+        if job.key != run.key:
+            reason = parts.pressure.reason(job.key) or run.reason or "host_share"
+            back.append(Back(claim, job.key, reason))
+        elif (over := over_by(run, job, now_ms)) is not None:
+            ended.append((claim, over))
+        else:
+            going.setdefault(job.key, []).append((claim, job))
+    rates: dict[Key, float] = {}
+    for key, sent in going.items():
+        if plan.grants[key].probe:
+            back += [Back(claim, key, "breaker", counted=False) for claim, _ in sent[1:]]
+            sent[:] = await _probe(conn, key, sent[0], now_ms, lease=parts.lease.seconds)
+        ceiling = (
+            plan.states[key].under(parts.pressure.rules.default) if key in plan.states else None
+        )
+        if ceiling is not None and ceiling.max_per_second is not None:
+            sent[:], rates[key] = _paced(
+                sent, plan.states[key].rate_free_ms, ceiling.max_per_second, now_ms
+            )
+            look.again_ms.append(math.ceil(rates[key]) - parts.limits.lookahead_ms)
+        look.sent += sent
+    if ended:
+        await stored.end_deferred(conn, ended, replica=parts.replica, now_ms=now_ms)
+    if back:
+        await stored.defer(conn, back, replica=parts.replica, now_ms=now_ms)
+    if rates:
+        await stored.write_rates(conn, rates)
+
+
+async def _probe(
+    conn: Connection, key: Key, sent: Sent, now_ms: int, *, lease: float
+) -> list[Sent]:
+    """Let one call through; it counts as lost when its time and its replica's lease are over."""
+    claim, job = sent
+    timeout_ms = milliseconds(job.plan.definition.target.timeout)
+    lost_ms = now_ms + timeout_ms + int(lease * 2000)
+    await breakers.start_probe(conn, key, claim.id, lost_ms=lost_ms)
+    return [(msgspec.structs.replace(claim, probe=True), job)]
+
+
+def _paced(
+    sent: Sequence[Sent], free_ms: float | None, max_per_second: float, now_ms: int
+) -> tuple[list[Sent], float]:
+    instants, following = lay_out(
+        [claim.fire_ms for claim, _ in sent],
+        free_ms=free_ms,
+        max_per_second=max_per_second,
+        now_ms=now_ms,
+    )
+    paced = [
+        (msgspec.structs.replace(claim, fire_ms=at), job)
+        for (claim, job), at in zip(sent, instants, strict=True)
+    ]
+    return paced, following
+
+
+def over_by(run: PressedRun, job: KnownJob, now_ms: int) -> str | None:
+    """Tell whether what bounds the retries of a run has passed while it was deferred.
+
+    That holds for what was tried before, and for what a breaker held back: it stands for an
+    attempt that would have failed. Who waits for room alone is late, and is sent.
+    """
+    claim = run.claim
+    if run.reason != "breaker" and claim.attempt - claim.lost <= 1:
+        return None
+    first_ms = claim.fire_ms if claim.started_at is None else epoch_ms(claim.started_at)
+    deadline = job.plan.definition.retry.deadline
+    if deadline is not None:
+        return "deadline" if now_ms > first_ms + milliseconds(deadline) else None
+    bound = bound_ms(job.plan, claim, first_ms)
+    return "next_occurrence" if bound is not None and now_ms >= bound else None
+
+
+async def set_aside(
+    parts: Parts, conn: Connection, found: list[Sent], *, now_ms: int
+) -> list[Sent]:
+    """Of claimed runs, keep those whose key lets them go; the others wait under it from now on."""
+    turn = Turn(parts.pressure, parts.hand, now_ms=now_ms)
+    kept, back = [], []
+    for claim, job in found:
+        reason = turn.reason(job.key)
+        if reason is None:
+            kept.append((claim, job))
+        else:
+            back.append(Back(claim, job.key, reason, counted=reason in {"breaker", "host_share"}))
+    if back:
+        await stored.defer(conn, back, replica=parts.replica, now_ms=now_ms)
+        parts.pressure.waits = True
+    return kept

@@ -1,0 +1,159 @@
+"""What this replica knows of keys: which may not simply be sent to, and how their calls go.
+
+Limits and breakers are the database's; here is what was last read of them, so that a claim asks
+nobody. The share of the slots is this replica's own affair, and so is counting failures: what
+comes of them is written by `keys`.
+"""
+
+from collections import Counter, OrderedDict
+from uuid import UUID
+
+import msgspec
+
+from scheduler_svc.domain.pressure import (
+    BreakerRules,
+    Ceiling,
+    Key,
+    KeyState,
+    Reason,
+    Tally,
+    weigh,
+)
+from scheduler_svc.engine.hand import Hand, HeldRun
+
+QUICK_MS = 1000
+"""A call that ends within this time is quick, and for as long after it its key is known to be."""
+KEYS_MAX = 10_000
+"""Keys remembered; those not heard of for longest go first."""
+
+
+class PressureRules(msgspec.Struct, frozen=True, kw_only=True):
+    """The settings: limits that hold by default, the share of one key, and when breakers open."""
+
+    default: Ceiling = Ceiling()
+    share: float = 0.25
+    """Of the slots that other keys leave free, the part that one key may have before its calls are
+    known to come back; those of which they are may have all but this part."""
+    breaker: BreakerRules = BreakerRules()
+
+
+class Opening(msgspec.Struct, frozen=True):
+    """So many failures: the breaker is to open."""
+
+    key: Key
+    failures: int
+
+
+class Probed(msgspec.Struct, frozen=True):
+    """A probe came back; None is a call that says nothing of its target."""
+
+    key: Key
+    run_id: UUID
+    good: bool | None
+
+
+class Pressure:
+    """One replica's memory of keys, bounded."""
+
+    def __init__(self, rules: PressureRules) -> None:
+        self.rules = rules
+        self.known: dict[Key, KeyState] = {}
+        self.news: dict[Key, Opening | Probed] = {}
+        """What is to be written of breakers, in the next pass."""
+        self.stale = True
+        """Limits or breakers were changed by somebody: read them again."""
+        self.waits = False
+        """Some runs may wait because of their key: the third source is to be asked."""
+        self.after = Key("", "")
+        """Up to where the third source came when there were too many keys for one look."""
+        self.opened: set[Key] = set()
+        """Breakers that this replica opened, whose waiting runs do not say so yet."""
+        self.returning: list[HeldRun] = []
+        """Held runs taken out of sending because of their key, until the database knows."""
+        self.read_at = float("-inf")
+        self._tallies: OrderedDict[Key, Tally] = OrderedDict()
+        self._quick: OrderedDict[Key, int] = OrderedDict()
+
+    def reason(self, key: Key) -> Reason | None:
+        """Return why a run of this key is the third source's to claim, where it is."""
+        state = self.known.get(key)
+        if state is None:
+            return self.rules.default.reason
+        if state.breaker.state != "closed":
+            return "breaker"
+        return state.under(self.rules.default).reason
+
+    def room(self, key: Key, *, held: int, free: int, now_ms: int) -> int:
+        """Return how many more runs of a key may be held beside those that are.
+
+        Of what other keys leave free, so that several slow ones together leave something too.
+        """
+        share = self.rules.share
+        if self._quick.get(key, -QUICK_MS) + QUICK_MS > now_ms:
+            share = max(share, 1.0 - share)
+        return min(free, max(1, int((free + held) * share)) - held)
+
+    def learn(self, states: list[KeyState]) -> None:
+        """Take what the database says of all keys that have limits or an open breaker."""
+        self.known = {state.key: state for state in states}
+        for state in states:
+            if state.breaker.state != "closed":
+                self._tallies.pop(state.key, None)
+        self.stale = False
+
+    def note(
+        self, held: HeldRun, outcome: str, status: int | None, *, started_ms: int, now_ms: int
+    ) -> bool:
+        """Take the end of a call; tell whether something is to be written of its key's breaker."""
+        key = held.job.key
+        if now_ms - started_ms < QUICK_MS:
+            self._quick[key] = now_ms
+            if len(self._quick) > KEYS_MAX:
+                self._quick.popitem(last=False)
+        good = None if held.cancelled else weigh(outcome, status)
+        if held.claim.probe:
+            self.news[key] = Probed(key, held.claim.id, good)
+            return True
+        if good is None or (good and key not in self._tallies):
+            return False
+        state = self.known.get(key)
+        if key in self.news or (state is not None and state.breaker.state != "closed"):
+            return False
+        return self._count(key, good=good, now_ms=now_ms)
+
+    def _count(self, key: Key, *, good: bool, now_ms: int) -> bool:
+        tally = self._tallies.setdefault(key, Tally())
+        self._tallies.move_to_end(key)
+        tripped = tally.add(self.rules.breaker, good=good, now_ms=now_ms)
+        if tripped:
+            self.news[key] = Opening(key, max(tally.row, tally.failed))
+        if tripped or tally.idle:
+            del self._tallies[key]
+        elif len(self._tallies) > KEYS_MAX:
+            self._tallies.popitem(last=False)
+        return tripped
+
+
+class Turn:
+    """One look's verdicts: what it takes itself counts before it is in the hand."""
+
+    def __init__(self, pressure: Pressure, hand: Hand, *, now_ms: int) -> None:
+        self._pressure = pressure
+        self._hand = hand
+        self._now_ms = now_ms
+        self._taken: Counter[Key] = Counter()
+        self._total = 0
+
+    def reason(self, key: Key) -> Reason | None:
+        """Return why a run of a key may not go by this look; where it may, it counts as taken."""
+        found = self._pressure.reason(key)
+        if found is not None:
+            return found
+        free = self._hand.free - self._total
+        held = self._hand.of_key(key) + self._taken[key]
+        # Without a free slot it is the slots that it waits for, like any other.
+        if free > 0 and self._pressure.room(key, held=held, free=free, now_ms=self._now_ms) <= 0:
+            return "host_share"
+        self._taken[key] += 1
+        self._total += 1
+        return None
