@@ -1,4 +1,4 @@
-"""One host that never answers beside healthy ones: the lateness of the healthy, with and without it.
+"""One host that never answers beside healthy ones: their lateness, with it and without.
 
     python bench/dead_target.py [--dead N] [--healthy N] [--replicas N] [--burst N]
 

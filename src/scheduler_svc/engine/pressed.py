@@ -155,7 +155,7 @@ async def _plan(
         elif one.first_ms > may.horizon_ms:
             look.again_ms.append(one.first_ms - max(0, may.horizon_ms - now_ms))
             continue
-        room = parts.pressure.room(key, held=parts.hand.of_key(key), free=free, now_ms=now_ms)
+        room = parts.pressure.room(key, held=parts.hand.of_key(key), free=free)
         count = min(may.count, room, parts.limits.batch)
         if count > 0:
             plan.grants[key] = msgspec.structs.replace(
@@ -277,11 +277,12 @@ async def set_aside(
     parts: Parts, conn: Connection, found: list[Sent], *, now_ms: int
 ) -> list[Sent]:
     """Of claimed runs, keep those whose key lets them go; the others wait under it from now on."""
-    turn = Turn(parts.pressure, parts.hand, now_ms=now_ms)
+    turn = Turn(parts.pressure, parts.hand)
     kept, back = [], []
     for claim, job in found:
         reason = turn.reason(job.key)
         if reason is None:
+            turn.take(job.key)
             kept.append((claim, job))
         else:
             back.append(Back(claim, job.key, reason, counted=reason in {"breaker", "host_share"}))

@@ -22,7 +22,8 @@ from scheduler_svc.domain.pressure import (
 from scheduler_svc.engine.hand import Hand, HeldRun
 
 QUICK_MS = 1000
-"""A call that ends within this time is quick, and for as long after it its key is known to be."""
+"""A call that ends within this time is quick, and for as long after it its key is known to be.
+After that the key is trusted still, until a call of it is slow."""
 KEYS_MAX = 10_000
 """Keys remembered; those not heard of for longest go first."""
 
@@ -33,7 +34,7 @@ class PressureRules(msgspec.Struct, frozen=True, kw_only=True):
     default: Ceiling = Ceiling()
     share: float = 0.25
     """Of the slots that other keys leave free, the part that one key may have before its calls are
-    known to come back; those of which they are may have all but this part."""
+    known to come back quickly; then it may have all but this part."""
     breaker: BreakerRules = BreakerRules()
 
 
@@ -64,6 +65,8 @@ class Pressure:
         """Limits or breakers were changed by somebody: read them again."""
         self.waits = False
         """Some runs may wait because of their key: the third source is to be asked."""
+        self.choked: Key | None = None
+        """A quick key that has all it may have: its timers are claimed as its calls end."""
         self.after = Key("", "")
         """Up to where the third source came when there were too many keys for one look."""
         self.opened: set[Key] = set()
@@ -83,15 +86,19 @@ class Pressure:
             return "breaker"
         return state.under(self.rules.default).reason
 
-    def room(self, key: Key, *, held: int, free: int, now_ms: int) -> int:
+    def room(self, key: Key, *, held: int, free: int) -> int:
         """Return how many more runs of a key may be held beside those that are.
 
         Of what other keys leave free, so that several slow ones together leave something too.
         """
         share = self.rules.share
-        if self._quick.get(key, -QUICK_MS) + QUICK_MS > now_ms:
+        if key in self._quick:
             share = max(share, 1.0 - share)
         return min(free, max(1, int((free + held) * share)) - held)
+
+    def is_quick(self, key: Key, *, now_ms: int) -> bool:
+        """Tell whether calls of a key come back quickly at this time."""
+        return self._quick.get(key, -QUICK_MS) + QUICK_MS > now_ms
 
     def learn(self, states: list[KeyState]) -> None:
         """Take what the database says of all keys that have limits or an open breaker."""
@@ -106,10 +113,7 @@ class Pressure:
     ) -> bool:
         """Take the end of a call; tell whether something is to be written of its key's breaker."""
         key = held.job.key
-        if now_ms - started_ms < QUICK_MS:
-            self._quick[key] = now_ms
-            if len(self._quick) > KEYS_MAX:
-                self._quick.popitem(last=False)
+        self._time(key, started_ms, now_ms)
         good = None if held.cancelled else weigh(outcome, status)
         if held.claim.probe:
             self.news[key] = Probed(key, held.claim.id, good)
@@ -120,6 +124,14 @@ class Pressure:
         if key in self.news or (state is not None and state.breaker.state != "closed"):
             return False
         return self._count(key, good=good, now_ms=now_ms)
+
+    def _time(self, key: Key, started_ms: int, now_ms: int) -> None:
+        if now_ms - started_ms >= QUICK_MS:
+            self._quick.pop(key, None)
+            return
+        self._quick[key] = now_ms
+        if len(self._quick) > KEYS_MAX:
+            self._quick.popitem(last=False)
 
     def _count(self, key: Key, *, good: bool, now_ms: int) -> bool:
         tally = self._tallies.setdefault(key, Tally())
@@ -137,23 +149,30 @@ class Pressure:
 class Turn:
     """One look's verdicts: what it takes itself counts before it is in the hand."""
 
-    def __init__(self, pressure: Pressure, hand: Hand, *, now_ms: int) -> None:
+    def __init__(self, pressure: Pressure, hand: Hand) -> None:
         self._pressure = pressure
         self._hand = hand
-        self._now_ms = now_ms
         self._taken: Counter[Key] = Counter()
         self._total = 0
 
     def reason(self, key: Key) -> Reason | None:
-        """Return why a run of a key may not go by this look; where it may, it counts as taken."""
+        """Return why a run of a key may not be held now."""
         found = self._pressure.reason(key)
-        if found is not None:
-            return found
+        if found is None and self.is_over_share(key):
+            found = "host_share"
+        return found
+
+    def is_over_share(self, key: Key) -> bool:
+        """Tell whether a key has its share; without a free slot it is not that which is missing."""
         free = self._hand.free - self._total
         held = self._hand.of_key(key) + self._taken[key]
-        # Without a free slot it is the slots that it waits for, like any other.
-        if free > 0 and self._pressure.room(key, held=held, free=free, now_ms=self._now_ms) <= 0:
-            return "host_share"
+        room = self._pressure.room(key, held=held, free=free)
+        return free > 0 and room <= 0
+
+    def take(self, key: Key) -> bool:
+        """Count a run that goes into the hand; False where no slot is free."""
+        if self._hand.free <= self._total:
+            return False
         self._taken[key] += 1
         self._total += 1
-        return None
+        return True
