@@ -105,6 +105,7 @@ async def test_a_run_shows_everything_that_became_of_it(
                 "replica": None,
             }
         ],
+        "deferral": None,
     }
     assert (await http.get("/jobs/r/runs")).json()["items"] == [{**run, "replica": replica}]
     last = (await http.get("/jobs/r")).json()["last_run"]

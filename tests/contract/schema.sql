@@ -27,6 +27,30 @@ CREATE TABLE public.backfills (
 )
 WITH (fillfactor='70');
 
+CREATE TABLE public.concurrency_keys (
+    namespace text NOT NULL,
+    key text NOT NULL,
+    configured boolean DEFAULT false NOT NULL,
+    max_parallel integer,
+    max_per_second double precision,
+    rate_free_at timestamp with time zone,
+    breaker text DEFAULT 'closed'::text NOT NULL,
+    failures integer DEFAULT 0 NOT NULL,
+    opens integer DEFAULT 0 NOT NULL,
+    opened_at timestamp with time zone,
+    retry_at timestamp with time zone,
+    probe uuid,
+    CONSTRAINT concurrency_keys_breaker_check CHECK ((breaker = ANY (ARRAY['closed'::text, 'open'::text, 'probing'::text]))),
+    CONSTRAINT concurrency_keys_check CHECK ((configured OR ((max_parallel IS NULL) AND (max_per_second IS NULL)))),
+    CONSTRAINT concurrency_keys_check1 CHECK (((breaker = 'closed'::text) = (opened_at IS NULL))),
+    CONSTRAINT concurrency_keys_check2 CHECK (((breaker = 'closed'::text) = (retry_at IS NULL))),
+    CONSTRAINT concurrency_keys_check3 CHECK (((breaker = 'probing'::text) = (probe IS NOT NULL))),
+    CONSTRAINT concurrency_keys_key_check CHECK (((length(key) >= 1) AND (length(key) <= 255))),
+    CONSTRAINT concurrency_keys_max_parallel_check CHECK ((max_parallel > 0)),
+    CONSTRAINT concurrency_keys_max_per_second_check CHECK ((max_per_second > (0)::double precision))
+)
+WITH (fillfactor='50');
+
 CREATE TABLE public.job_expectations (
     job_id uuid NOT NULL,
     versions text NOT NULL,
@@ -106,6 +130,8 @@ CREATE TABLE public.runs (
     backfill_id uuid,
     overrides json,
     attempts text[] DEFAULT '{}'::text[] NOT NULL,
+    concurrency_key text,
+    deferral jsonb,
     CONSTRAINT runs_attempt_count_check CHECK ((attempt_count >= 0)),
     CONSTRAINT runs_check CHECK (((status <> 'running'::text) OR (replica IS NOT NULL))),
     CONSTRAINT runs_check1 CHECK (((status = ANY (ARRAY['due'::text, 'running'::text])) = (next_attempt_at IS NOT NULL))),
@@ -144,6 +170,8 @@ CREATE TABLE public.runs_default (
     backfill_id uuid,
     overrides json,
     attempts text[] DEFAULT '{}'::text[] CONSTRAINT runs_attempts_not_null NOT NULL,
+    concurrency_key text,
+    deferral jsonb,
     CONSTRAINT runs_attempt_count_check CHECK ((attempt_count >= 0)),
     CONSTRAINT runs_check CHECK (((status <> 'running'::text) OR (replica IS NOT NULL))),
     CONSTRAINT runs_check1 CHECK (((status = ANY (ARRAY['due'::text, 'running'::text])) = (next_attempt_at IS NOT NULL))),
@@ -165,6 +193,9 @@ ALTER TABLE ONLY public.runs ATTACH PARTITION public.runs_default DEFAULT;
 
 ALTER TABLE ONLY public.backfills
     ADD CONSTRAINT backfills_pkey PRIMARY KEY (id);
+
+ALTER TABLE ONLY public.concurrency_keys
+    ADD CONSTRAINT concurrency_keys_pkey PRIMARY KEY (namespace, key);
 
 ALTER TABLE ONLY public.job_expectations
     ADD CONSTRAINT job_expectations_pkey PRIMARY KEY (job_id);
@@ -229,13 +260,21 @@ CREATE INDEX runs_ranges ON ONLY public.runs USING btree (job_id, scheduled_for 
 
 CREATE INDEX runs_default_job_id_scheduled_for_idx ON public.runs_default USING btree (job_id, scheduled_for DESC) WHERE (scheduled_until IS NOT NULL);
 
+CREATE INDEX runs_running_key ON ONLY public.runs USING btree (namespace, concurrency_key) WHERE ((status = 'running'::text) AND (concurrency_key IS NOT NULL));
+
+CREATE INDEX runs_default_namespace_concurrency_key_idx ON public.runs_default USING btree (namespace, concurrency_key) WHERE ((status = 'running'::text) AND (concurrency_key IS NOT NULL));
+
+CREATE INDEX runs_pressed ON ONLY public.runs USING btree (namespace, concurrency_key, priority DESC, next_attempt_at) WHERE ((status = 'due'::text) AND (NOT queued) AND (concurrency_key IS NOT NULL));
+
+CREATE INDEX runs_default_namespace_concurrency_key_priority_next_attemp_idx ON public.runs_default USING btree (namespace, concurrency_key, priority DESC, next_attempt_at) WHERE ((status = 'due'::text) AND (NOT queued) AND (concurrency_key IS NOT NULL));
+
 CREATE INDEX runs_failed ON ONLY public.runs USING btree (namespace, scheduled_for DESC, id DESC) WHERE (status = 'failed'::text);
 
 CREATE INDEX runs_default_namespace_scheduled_for_id_idx ON public.runs_default USING btree (namespace, scheduled_for DESC, id DESC) WHERE (status = 'failed'::text);
 
-CREATE INDEX runs_due ON ONLY public.runs USING btree (priority DESC, next_attempt_at) WHERE ((status = 'due'::text) AND (NOT queued));
+CREATE INDEX runs_due ON ONLY public.runs USING btree (priority DESC, next_attempt_at) WHERE ((status = 'due'::text) AND (NOT queued) AND (concurrency_key IS NULL));
 
-CREATE INDEX runs_default_priority_next_attempt_at_idx ON public.runs_default USING btree (priority DESC, next_attempt_at) WHERE ((status = 'due'::text) AND (NOT queued));
+CREATE INDEX runs_default_priority_next_attempt_at_idx ON public.runs_default USING btree (priority DESC, next_attempt_at) WHERE ((status = 'due'::text) AND (NOT queued) AND (concurrency_key IS NULL));
 
 CREATE INDEX runs_running ON ONLY public.runs USING btree (replica) WHERE (status = 'running'::text);
 
@@ -248,6 +287,10 @@ ALTER INDEX public.runs_open ATTACH PARTITION public.runs_default_job_id_idx;
 ALTER INDEX public.runs_job ATTACH PARTITION public.runs_default_job_id_scheduled_for_id_idx;
 
 ALTER INDEX public.runs_ranges ATTACH PARTITION public.runs_default_job_id_scheduled_for_idx;
+
+ALTER INDEX public.runs_running_key ATTACH PARTITION public.runs_default_namespace_concurrency_key_idx;
+
+ALTER INDEX public.runs_pressed ATTACH PARTITION public.runs_default_namespace_concurrency_key_priority_next_attemp_idx;
 
 ALTER INDEX public.runs_failed ATTACH PARTITION public.runs_default_namespace_scheduled_for_id_idx;
 

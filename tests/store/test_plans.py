@@ -145,6 +145,7 @@ async def test_writing_decisions_touches_the_batch(conn: Connection) -> None:
         *([None] * n, [1] * n, [None] * n, [0] * n, at, [False] * n),
         REPLICA,
         NOON,
+        *([None] * n, [None] * n),
     )
     assert told.read <= BATCH + EDGE
     assert told.buffers <= BATCH * BUFFERS_A_ROW * 2

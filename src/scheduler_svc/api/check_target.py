@@ -15,6 +15,7 @@ from scheduler_svc.domain.egress import EgressRules, check_literal
 from scheduler_svc.domain.errors import Fault
 from scheduler_svc.domain.jobs import NO_BODY, Target
 from scheduler_svc.domain.outcome import status_range
+from scheduler_svc.domain.pressure import key_fault
 from scheduler_svc.domain.url import UrlRefused, parse_url
 
 BODY_MAX = 256 * 1024
@@ -29,6 +30,8 @@ def target_faults(target: Target, egress: EgressRules) -> Iterator[Fault]:
     yield from _body_faults(target)
     yield from duration_faults("/timeout", target.timeout, TIMEOUT_MIN_MS, TIMEOUT_MAX_MS)
     yield from status_faults("/success_status", target.success_status)
+    if target.concurrency_key is not None and (fault := key_fault(target.concurrency_key)):
+        yield Fault("/concurrency_key", fault)
     yield from _missing_faults(target)
 
 
@@ -95,5 +98,3 @@ def _missing_faults(target: Target) -> Iterator[Fault]:
         yield Fault("/completion", f"'{target.completion}' {NOT_AVAILABLE}; use 'response'")
     if target.completion_timeout is not None:
         yield Fault("/completion_timeout", f"a time-out for 'callback' {NOT_AVAILABLE}")
-    if target.concurrency_key is not None:
-        yield Fault("/concurrency_key", f"a limit by key {NOT_AVAILABLE}")

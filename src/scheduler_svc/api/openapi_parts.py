@@ -22,6 +22,7 @@ TAGS = (
     ("jobs", "What to call, and when."),
     ("runs", "What became of each occurrence."),
     ("backfills", "Ranges of past occurrences, sent at a rate."),
+    ("concurrency keys", "Limits of calls at once and a second, and breakers."),
     ("schedules", "Try a schedule without saving it."),
     ("replicas", "The processes of this service."),
     ("service", "Health, readiness, this document."),
@@ -40,6 +41,11 @@ PATH_PARAMETERS: dict[str, Json] = {
         "description": "The id of a run.",
         "schema": _UUID,
         "example": "019b8f3a-1c00-8a4e-9d3b-6f2c1e7a5b40",
+    },
+    "/concurrency-keys/{": {
+        "description": "A concurrency key, percent-encoded: the one that targets name, or a host.",
+        "schema": {"type": "string", "minLength": 1, "maxLength": 255},
+        "example": "api.example.com",
     },
     "/backfills/{": {
         "description": "The id of a backfill.",

@@ -1,11 +1,14 @@
 """How a run looks from outside (DESIGN, "The run")."""
 
+from typing import Annotated
 from uuid import UUID
 
-from msgspec import Struct
+from msgspec import Meta, Struct
 
 from scheduler_svc.api.wire import NextCursor, Stamp, stamp, stamp_or_none
+from scheduler_svc.domain import deferral as deferrals
 from scheduler_svc.domain import runs
+from scheduler_svc.domain.deferral import Reason
 from scheduler_svc.domain.runs import (
     AttemptOutcome,
     CapturedResponse,
@@ -27,6 +30,16 @@ class Attempt(Struct, frozen=True, kw_only=True):
     response: CapturedResponse | None
     timing: Timing | None
     replica: UUID | None
+
+
+class Deferral(Struct, frozen=True, kw_only=True):
+    """Why a run waits, or waited, because of its concurrency key; `until` null: it waits."""
+
+    reason: Reason
+    key: str
+    count: Annotated[int, Meta(description="How often it was set aside; 0: not late yet.")]
+    since: Stamp
+    until: Stamp | None
 
 
 class Run(Struct, frozen=True, kw_only=True):
@@ -53,6 +66,7 @@ class Run(Struct, frozen=True, kw_only=True):
     next_attempt_at: Stamp | None
     replica: UUID | None
     attempts: list[Attempt]
+    deferral: Deferral | None
 
 
 class RunList(Struct, frozen=True, kw_only=True):
@@ -86,6 +100,17 @@ def run_view(run: runs.Run) -> Run:
         next_attempt_at=stamp_or_none(run.next_attempt_at),
         replica=run.replica,
         attempts=[_attempt(one) for one in run.attempts],
+        deferral=None if run.deferral is None else _deferral(run.deferral),
+    )
+
+
+def _deferral(deferral: deferrals.Deferral) -> Deferral:
+    return Deferral(
+        reason=deferral.reason,
+        key=deferral.key,
+        count=deferral.count,
+        since=stamp(deferral.since),
+        until=stamp_or_none(deferral.until),
     )
 
 

@@ -11,6 +11,7 @@ from uuid import UUID
 from msgspec import Struct, field, structs
 
 from scheduler_svc.domain import misfire, overlap
+from scheduler_svc.domain.deferral import Deferral
 from scheduler_svc.domain.ids import run_id
 from scheduler_svc.domain.jobs import Definition
 from scheduler_svc.domain.occurrences import (
@@ -22,7 +23,6 @@ from scheduler_svc.domain.occurrences import (
     spread_ms,
 )
 from scheduler_svc.domain.overlap import OpenRun
-from scheduler_svc.domain.pressure import Deferral
 from scheduler_svc.domain.runs import Trigger
 
 

@@ -6,16 +6,15 @@ counted in the database under the lock of the key's row, which makes the limits 
 
 import math
 from collections import deque
-from datetime import datetime
 from typing import Literal
 
 from msgspec import Struct, field
 
+from scheduler_svc.domain.deferral import Reason
 from scheduler_svc.domain.jobs import Target
 from scheduler_svc.domain.runs import AttemptOutcome
 from scheduler_svc.domain.url import parse_url
 
-Reason = Literal["breaker", "concurrency", "rate", "host_share"]
 BreakerState = Literal["closed", "open", "probing"]
 
 SPARE_MS = 25.0
@@ -25,6 +24,7 @@ PARALLEL_AHEAD_MS = 100
 """A call that a limit of parallel calls counts is claimed this far ahead: it takes its place while
 it waits for its instant."""
 TALLY_MAX = 1000
+KEY_LENGTH_MAX = 255
 SERVER_ERROR, TOO_MANY = 500, 429
 FAILURES: frozenset[str] = frozenset({"timeout", "connect_error", "tls_error", "protocol_error"})
 
@@ -34,16 +34,6 @@ class Key(Struct, frozen=True, order=True):
 
     namespace: str
     name: str
-
-
-class Deferral(Struct, frozen=True, kw_only=True):
-    """Why a run waited, or waits: `until` is when it was let go, null while it waits."""
-
-    reason: Reason
-    key: str
-    count: int
-    since: datetime
-    until: datetime | None = None
 
 
 class Ceiling(Struct, frozen=True):
@@ -106,6 +96,15 @@ class Grant(Struct, frozen=True, kw_only=True):
     horizon_ms: int = 0
     probe: bool = False
     again_ms: int | None = None
+
+
+def key_fault(name: str) -> str | None:
+    """Say what keeps a text from being the name of a key, where something does."""
+    if not 1 <= len(name) <= KEY_LENGTH_MAX:
+        return f"is {len(name)} characters long; a key has 1 to {KEY_LENGTH_MAX}"
+    if not name.isprintable():
+        return "holds a character that can not be shown; use letters, digits and signs"
+    return None
 
 
 def key_of(target: Target, namespace: str) -> Key:

@@ -13,6 +13,8 @@ from uuid import UUID
 
 from msgspec import Struct
 
+from scheduler_svc.domain.deferral import Deferral
+
 RunStatus = Literal["due", "running", "succeeded", "failed", "skipped", "cancelled"]
 Trigger = Literal["schedule", "manual", "backfill", "catch_up", "replay"]
 AttemptOutcome = Literal[
@@ -113,3 +115,4 @@ class Run(Struct, frozen=True, kw_only=True):
     next_attempt_at: datetime | None
     replica: UUID | None
     attempts: list[Attempt]
+    deferral: Deferral | None = None

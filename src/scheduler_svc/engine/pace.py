@@ -98,6 +98,8 @@ async def one_pass(parts: Parts, pace: Pace) -> float:
     while await waiting.claim_waiting(parts):
         pass
     await _claim_background(parts, pace)
+    if again_ms is None:  # what came by the other sources may wait because of its key
+        again_ms = await pressed.claim_pressed(parts, background=0)
     if not seen_all and parts.hand.free:
         deferred_ms, seen_all = await _claim_timers(parts, pace, started_ms, reserved=0)
     if parts.hand.free == 0:

@@ -10,8 +10,8 @@ from collections.abc import Iterable
 import msgspec
 
 from scheduler_svc.domain.decide import Decision, NewRun, Timer
+from scheduler_svc.domain.deferral import Deferral
 from scheduler_svc.domain.ids import instant_at
-from scheduler_svc.domain.pressure import Deferral
 from scheduler_svc.engine.jobs import KnownJob
 from scheduler_svc.engine.parts import Parts
 from scheduler_svc.engine.pressure import Turn

@@ -10,12 +10,12 @@ from uuid import UUID
 
 import msgspec
 
+from scheduler_svc.domain.deferral import Reason
 from scheduler_svc.domain.pressure import (
     BreakerRules,
     Ceiling,
     Key,
     KeyState,
-    Reason,
     Tally,
     weigh,
 )

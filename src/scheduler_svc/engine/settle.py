@@ -102,6 +102,7 @@ async def flush(parts: Parts, outbox: Outbox) -> None:
         _tell(parts, ended, settlement, status=settled.get(settlement.id))
         if settlement.status == "due":
             retry_ms.append(settlement.next_attempt_at)
+            parts.pressure.waits |= ended.held.claim.keyed
     if was_full or retry_ms or parts.pressure.waits or parts.pressure.choked:
         parts.to_claim.ring()
     if outbox.ended:

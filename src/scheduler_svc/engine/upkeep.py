@@ -17,7 +17,7 @@ from scheduler_svc.engine.clock import DatabaseClock
 from scheduler_svc.engine.hand import HeldRun
 from scheduler_svc.engine.parts import Parts
 from scheduler_svc.engine.settle import Outbox
-from scheduler_svc.store import partitions, replicas, settlements, spent
+from scheduler_svc.store import partitions, pressure, replicas, settlements, spent
 from scheduler_svc.store.pool import Connection, connection, is_database_away, run_once_more
 from scheduler_svc.store.replicas import Beat, Identity, Rescued
 
@@ -28,6 +28,7 @@ STRAY_SECONDS = 10.0
 STRAY_AGE_MS = 5000
 DAYS_SECONDS = 300.0
 REPLICA_KEPT_MS = 3_600_000
+KEY_KEPT_MS = 60_000
 STEP_SECONDS = 1.0
 
 
@@ -191,12 +192,13 @@ async def give_up(parts: Parts, runs: list[HeldRun], *, forget: bool) -> None:
 
 
 async def free_stranded(parts: Parts) -> None:
-    """Let go runs that wait behind nothing, and forget replicas long dead."""
+    """Let go runs that wait behind nothing; forget replicas long dead and keys that are quiet."""
     now_ms = parts.clock.now_ms()
     async with connection(parts.pool, seconds=parts.limits.database_seconds) as conn:
         if await settlements.release_stranded(conn, now_ms=now_ms):
             parts.to_claim.ring()
         await replicas.prune_replicas(conn, before_ms=now_ms - REPLICA_KEPT_MS)
+        await pressure.prune_keys(conn, before_ms=now_ms - KEY_KEPT_MS)
 
 
 async def give_back_strays(parts: Parts) -> int:

@@ -10,22 +10,20 @@ from uuid import UUID
 import msgspec
 from asyncpg import Record
 
+from scheduler_svc.domain.deferral import Reason
 from scheduler_svc.domain.ids import EPOCH, epoch_ms, instant_at
 from scheduler_svc.domain.pressure import (
     Breaker,
     Ceiling,
-    Deferral,
     Grant,
     Key,
     KeyState,
-    Reason,
 )
 from scheduler_svc.domain.runs import BACKGROUND_BELOW
 from scheduler_svc.store.claims import RANK_MAX, RANK_MIN, ClaimedRun, claimed
 from scheduler_svc.store.pool import Connection
 from scheduler_svc.store.queries import statement
 
-DEFERRAL = msgspec.json.Decoder(Deferral)
 STATES_MAX = 10_000
 """Keys with limits or an open breaker that a replica reads; the API makes no more."""
 
@@ -181,9 +179,9 @@ async def write_rates(conn: Connection, free_ms: Mapping[Key, float]) -> None:
     )
 
 
-async def prune_keys(conn: Connection, *, before: datetime) -> None:
-    """Forget keys of which nothing is to be said any more."""
-    await conn.execute(statement("prune_keys"), before)
+async def prune_keys(conn: Connection, *, before_ms: int) -> None:
+    """Forget keys of which nothing is to be said any more, whose rate was free by then."""
+    await conn.execute(statement("prune_keys"), instant_at(before_ms))
 
 
 def state_of(row: Record) -> KeyState:

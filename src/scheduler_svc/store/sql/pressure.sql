@@ -213,10 +213,12 @@ FOR UPDATE OF c SKIP LOCKED;
 
 -- running_of_keys(namespaces, keys)
 -- After lock_keys, in a statement of its own: what others committed under the lock is then seen.
--- Counted and not remembered: a counter drifts when replicas die.
+-- Counted and not remembered: a counter drifts when replicas die. A run that no replica holds has no
+-- call open.
 SELECT k.namespace, k.key, (
     SELECT count(*) FROM runs AS r
     WHERE r.status = 'running' AND r.namespace = k.namespace AND r.concurrency_key = k.key
+        AND r.replica IS NOT NULL
 ) AS running
 FROM unnest($1::text[], $2::text[]) AS k (namespace, key);
 
@@ -233,7 +235,7 @@ SELECT
     opens, opened_at, retry_at
 FROM concurrency_keys
 WHERE configured OR breaker <> 'closed'
-ORDER BY namespace, key
+ORDER BY configured DESC, namespace, key
 LIMIT $1;
 
 -- write_rates(namespaces, keys, rate_free_ats)
@@ -287,6 +289,10 @@ VALUES ($1, $2, true, $3, $4)
 ON CONFLICT (namespace, key) DO UPDATE
 SET configured = true, max_parallel = $3, max_per_second = $4;
 
+-- count_keys()
+-- How many keys have limits: each replica knows them all by heart.
+SELECT count(*) FROM concurrency_keys WHERE configured;
+
 -- delete_key(namespace, key)
 -- The limits go; a breaker that is open stays open, and a rate by default keeps its place.
 UPDATE concurrency_keys
@@ -328,7 +334,11 @@ WITH RECURSIVE pressed AS (
 named AS (
     (SELECT key FROM pressed LIMIT $3)
     UNION
-    (SELECT key FROM concurrency_keys WHERE namespace = $1 AND key > $2 ORDER BY key LIMIT $3)
+    (
+        SELECT key FROM concurrency_keys
+        WHERE namespace = $1 AND key > $2 AND (configured OR breaker <> 'closed')
+        ORDER BY key LIMIT $3
+    )
 )
 SELECT
     $1 AS namespace, n.key, coalesce(c.configured, false) AS configured, c.max_parallel,

@@ -6,7 +6,7 @@
 SELECT
     id, job_id, job_name, namespace, trigger, scheduled_for, occurrences, scheduled_until, status,
     reason, attempt_count, replay_of, backfill_id, claimed_at, started_at, finished_at,
-    lateness_ms, duration_ms, next_attempt_at, replica, attempts
+    lateness_ms, duration_ms, next_attempt_at, replica, attempts, deferral
 FROM runs
 WHERE namespace = $1
     AND scheduled_for <= $2 AND (scheduled_for, id) < ($2, $3)
@@ -21,7 +21,7 @@ LIMIT $4;
 SELECT
     id, job_id, job_name, namespace, trigger, scheduled_for, occurrences, scheduled_until, status,
     reason, attempt_count, replay_of, backfill_id, claimed_at, started_at, finished_at,
-    lateness_ms, duration_ms, next_attempt_at, replica, attempts
+    lateness_ms, duration_ms, next_attempt_at, replica, attempts, deferral
 FROM runs
 WHERE namespace = $1 AND job_id = $9
     AND scheduled_for <= $2 AND (scheduled_for, id) < ($2, $3)

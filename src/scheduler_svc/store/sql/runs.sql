@@ -11,7 +11,7 @@ VALUES ($1, $2, $3, $4, $5, $6, 'due', $7, $8, $9, $10, $11, $12::json);
 SELECT
     id, job_id, job_name, namespace, trigger, scheduled_for, occurrences, scheduled_until, status,
     reason, attempt_count, replay_of, backfill_id, claimed_at, started_at, finished_at,
-    lateness_ms, duration_ms, next_attempt_at, replica, attempts, overrides
+    lateness_ms, duration_ms, next_attempt_at, replica, attempts, deferral, overrides
 FROM runs
 WHERE scheduled_for = $3 AND id = $2 AND namespace = $1;
 
@@ -20,7 +20,7 @@ WHERE scheduled_for = $3 AND id = $2 AND namespace = $1;
 SELECT
     id, job_id, job_name, namespace, trigger, scheduled_for, occurrences, scheduled_until, status,
     reason, attempt_count, replay_of, backfill_id, claimed_at, started_at, finished_at,
-    lateness_ms, duration_ms, next_attempt_at, replica, attempts, overrides
+    lateness_ms, duration_ms, next_attempt_at, replica, attempts, deferral, overrides
 FROM runs
 WHERE scheduled_for = $3 AND id = $2 AND namespace = $1
 FOR UPDATE;
