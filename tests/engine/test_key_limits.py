@@ -180,6 +180,21 @@ async def test_the_ledger_says_what_a_run_waited_for(
     )
 
 
+async def test_a_run_that_its_keys_rate_holds_back_says_until_when(
+    engine_pool: Pool, rig: Rig
+) -> None:
+    await limit(engine_pool, per_second=2)
+    for _ in range(3):
+        await rig.job(schedule=EVERY, target=KEYED)
+    await rig.pass_time(HOUR - 900)
+    await rig.tick()
+    await rig.pass_time(925)
+    await rig.tick()
+    told = sorted(one["until"] for one in await deferrals(rig) if one)
+    assert told == ["2026-01-05T09:00:00.513Z", "2026-01-05T09:00:01.025Z"]
+    assert {one["reason"] for one in await deferrals(rig) if one} == {"rate"}
+
+
 async def test_a_retry_obeys_the_limit_and_keeps_its_count_of_attempts(
     engine_pool: Pool, receiver: Receiver, rig: Rig
 ) -> None:

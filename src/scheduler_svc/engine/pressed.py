@@ -5,23 +5,16 @@ lock of the key's row. A key that another replica is at is left to it. What a ke
 in its index and is not touched.
 """
 
-import math
 from collections import Counter
-from collections.abc import Sequence
 
 import msgspec
 
-from scheduler_svc.domain.duration import milliseconds
-from scheduler_svc.domain.ids import epoch_ms
-from scheduler_svc.domain.pressure import Ceiling, Grant, Key, KeyState, grant, lay_out
-from scheduler_svc.engine.jobs import KnownJob
+from scheduler_svc.domain.pressure import Ceiling, Grant, Key, KeyState, grant
+from scheduler_svc.engine import granted
+from scheduler_svc.engine.granted import Plan, Sent
 from scheduler_svc.engine.parts import Parts
 from scheduler_svc.engine.pressure import Turn
-from scheduler_svc.engine.settle import bound_ms
-from scheduler_svc.engine.taken import with_jobs
-from scheduler_svc.store import breakers
 from scheduler_svc.store import pressure as stored
-from scheduler_svc.store.claims import ClaimedRun
 from scheduler_svc.store.pool import Connection, run_once_more
 from scheduler_svc.store.pressure import Back, PressedKey, PressedRun
 
@@ -37,8 +30,6 @@ SOON_MS = 50
 FIRST = Key("", "")
 """Before all keys."""
 
-Sent = tuple[ClaimedRun, KnownJob]
-
 
 class Look(msgspec.Struct):
     """What one look at the waiting keys took, and when to look again."""
@@ -51,13 +42,6 @@ class Look(msgspec.Struct):
     rest: Key = FIRST
     """Up to where it came, where there are more keys."""
     none: bool = False
-
-
-class Plan(msgspec.Struct):
-    """What each key may have, and the rows that say so."""
-
-    states: dict[Key, KeyState] = {}
-    grants: dict[Key, Grant] = {}
 
 
 async def claim_pressed(parts: Parts, *, background: int) -> int | None:
@@ -119,7 +103,9 @@ async def _look(parts: Parts, conn: Connection, background: int) -> Look:
         runs += past
     look.claimed = len(runs)
     if runs:
-        await _sort_out(parts, conn, look, plan, runs)
+        going = await granted.sort_out(parts, conn, plan.grants, runs)
+        look.sent, again_ms = await granted.lay_out(parts, conn, plan, going)
+        look.again_ms += again_ms
     return look
 
 
@@ -187,90 +173,6 @@ def _left_for_the_past(
             left[one.key] = msgspec.structs.replace(may, count=count)
             room -= count
     return left
-
-
-async def _sort_out(
-    parts: Parts, conn: Connection, look: Look, plan: Plan, runs: list[PressedRun]
-) -> None:
-    """Send what can be sent, each at its instant; end or put back the rest."""
-    now_ms = parts.clock.now_ms()
-    of = {run.claim.id: run for run in runs}
-    back: list[Back] = []
-    ended: list[tuple[ClaimedRun, str]] = []
-    going: dict[Key, list[Sent]] = {}
-    for claim, job in await with_jobs(parts, conn, [run.claim for run in runs], now_ms=now_ms):
-        run = of[claim.id]
-        if job.key != run.key:
-            reason = parts.pressure.reason(job.key) or run.reason or "host_share"
-            back.append(Back(claim, job.key, reason))
-        elif (over := over_by(run, job, now_ms)) is not None:
-            ended.append((claim, over))
-        else:
-            going.setdefault(job.key, []).append((claim, job))
-    rates: dict[Key, float] = {}
-    for key, sent in going.items():
-        if plan.grants[key].probe:
-            back += [Back(claim, key, "breaker", counted=False) for claim, _ in sent[1:]]
-            sent[:] = await _probe(conn, key, sent[0], now_ms, lease=parts.lease.seconds)
-        ceiling = (
-            plan.states[key].under(parts.pressure.rules.default) if key in plan.states else None
-        )
-        if ceiling is not None and ceiling.max_per_second is not None:
-            sent[:], rates[key] = _paced(
-                sent, plan.states[key].rate_free_ms, ceiling.max_per_second, now_ms
-            )
-            look.again_ms.append(math.ceil(rates[key]) - parts.limits.lookahead_ms)
-        look.sent += sent
-    if ended:
-        await stored.end_deferred(conn, ended, replica=parts.replica, now_ms=now_ms)
-    if back:
-        await stored.defer(conn, back, replica=parts.replica, now_ms=now_ms)
-    if rates:
-        await stored.write_rates(conn, rates)
-
-
-async def _probe(
-    conn: Connection, key: Key, sent: Sent, now_ms: int, *, lease: float
-) -> list[Sent]:
-    """Let one call through; it counts as lost when its time and its replica's lease are over."""
-    claim, job = sent
-    timeout_ms = milliseconds(job.plan.definition.target.timeout)
-    lost_ms = now_ms + timeout_ms + int(lease * 2000)
-    await breakers.start_probe(conn, key, claim.id, lost_ms=lost_ms)
-    return [(msgspec.structs.replace(claim, probe=True), job)]
-
-
-def _paced(
-    sent: Sequence[Sent], free_ms: float | None, max_per_second: float, now_ms: int
-) -> tuple[list[Sent], float]:
-    instants, following = lay_out(
-        [claim.fire_ms for claim, _ in sent],
-        free_ms=free_ms,
-        max_per_second=max_per_second,
-        now_ms=now_ms,
-    )
-    paced = [
-        (msgspec.structs.replace(claim, fire_ms=at), job)
-        for (claim, job), at in zip(sent, instants, strict=True)
-    ]
-    return paced, following
-
-
-def over_by(run: PressedRun, job: KnownJob, now_ms: int) -> str | None:
-    """Tell whether what bounds the retries of a run has passed while it was deferred.
-
-    That holds for what was tried before, and for what a breaker held back: it stands for an
-    attempt that would have failed. Who waits for room alone is late, and is sent.
-    """
-    claim = run.claim
-    if run.reason != "breaker" and claim.attempt - claim.lost <= 1:
-        return None
-    first_ms = claim.fire_ms if claim.started_at is None else epoch_ms(claim.started_at)
-    deadline = job.plan.definition.retry.deadline
-    if deadline is not None:
-        return "deadline" if now_ms > first_ms + milliseconds(deadline) else None
-    bound = bound_ms(job.plan, claim, first_ms)
-    return "next_occurrence" if bound is not None and now_ms >= bound else None
 
 
 async def set_aside(

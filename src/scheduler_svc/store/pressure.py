@@ -103,6 +103,13 @@ async def defer(conn: Connection, back: Sequence[Back], *, replica: UUID, now_ms
     return {row[0] for row in rows}
 
 
+async def note_rates(conn: Connection, claims: Sequence[ClaimedRun]) -> None:
+    """Say of runs just claimed that their key's rate holds them until they fire."""
+    await conn.fetch(
+        statement("note_rates"), *_claims(claims), [instant_at(claim.fire_ms) for claim in claims]
+    )
+
+
 async def end_deferred(
     conn: Connection,
     ended: Sequence[tuple[ClaimedRun, str]],

@@ -55,7 +55,8 @@ WHERE first.at IS NOT NULL;
 
 -- claim_pressed_runs(namespaces, keys, counts, horizons, rank_min, rank_max, replica, now)
 -- The third source, last step: of each key what it was granted, higher priority first, then the
--- older. A run that went on time was not deferred, though it stood in line: its note goes.
+-- older. A run that went on time, or as good as, was not deferred, though it stood in line: its note
+-- goes.
 WITH due AS MATERIALIZED (
     SELECT d.id, d.scheduled_for
     FROM unnest($1::text[], $2::text[], $3::integer[], $4::timestamptz[])
@@ -94,7 +95,8 @@ WITH due AS MATERIALIZED (
 UPDATE runs AS r
 SET status = 'running', attempt_count = r.attempt_count + 1, replica = $7, claimed_at = $8,
     deferral = CASE
-        WHEN r.next_attempt_at < $8 OR (r.deferral ->> 'count')::integer > 0
+        WHEN r.next_attempt_at < $8::timestamptz - interval '100 ms'
+            OR (r.deferral ->> 'count')::integer > 0
             THEN coalesce(r.deferral, '{}') || jsonb_build_object(
                 'count', greatest(1, (r.deferral ->> 'count')::integer),
                 'until', to_char(
@@ -137,6 +139,24 @@ FROM unnest(
 WHERE h.id::text || '' = h.id::text AND h.attempt + 0 = h.attempt -- one_row
     AND r.scheduled_for = h.scheduled_for AND r.id = h.id AND r.attempt_count = h.attempt
     AND r.status || '' = 'running' AND r.replica::text = $7::uuid::text
+RETURNING r.id;
+
+-- note_rates(ids, scheduled_fors, attempts, untils)
+-- Claimed, and sent later than they were due because of the rate: the ledger says until when.
+UPDATE runs AS r
+SET deferral = coalesce(r.deferral, '{}') || jsonb_build_object(
+        'reason', 'rate',
+        'key', r.concurrency_key,
+        'count', greatest(1, (r.deferral ->> 'count')::integer),
+        'since', coalesce(r.deferral ->> 'since', to_char(
+            r.next_attempt_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"'
+        )),
+        'until', to_char(h.until AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"')
+    )
+FROM unnest($1::uuid[], $2::timestamptz[], $3::smallint[], $4::timestamptz[])
+    AS h (id, scheduled_for, attempt, until)
+WHERE h.id::text || '' = h.id::text AND h.attempt + 0 = h.attempt -- one_row
+    AND r.scheduled_for = h.scheduled_for AND r.id = h.id AND r.attempt_count = h.attempt
 RETURNING r.id;
 
 -- end_deferred(ids, scheduled_fors, attempts, reasons, replica, now)
