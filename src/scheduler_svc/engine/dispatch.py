@@ -14,6 +14,7 @@ from scheduler_svc.delivery.request import Sending, request
 from scheduler_svc.domain.events import EventName
 from scheduler_svc.domain.ids import instant_at
 from scheduler_svc.domain.outcome import Retryable, Succeeded, classify
+from scheduler_svc.domain.pressure import weigh
 from scheduler_svc.domain.runs import AttemptOutcome
 from scheduler_svc.engine.hand import HeldRun
 from scheduler_svc.engine.parts import Parts
@@ -59,18 +60,21 @@ async def attempt(parts: Parts, outbox: Outbox, held: HeldRun) -> None:
         if not held.cancelled:
             raise
         exchange = Exchange("connect_error", error="cancelled on request")
+        _note(parts, held, None, started_ms)
     except Exception as error:  # noqa: BLE001 - the one broad catch around a dispatch
         parts.on_event(EventName.TICK_FAILED, run_id=claim.id, error=repr(error))
         exchange = Exchange("protocol_error", error="an internal fault of the scheduler")
-    if parts.pressure.note(
-        held,
-        exchange.outcome,
-        exchange.status_code,
-        started_ms=started_ms,
-        now_ms=parts.clock.now_ms(),
-    ):
-        parts.to_claim.ring()
+        _note(parts, held, None, started_ms)
+    else:
+        _note(parts, held, exchange, started_ms)
     outbox.put(_ended(parts, held, exchange, started_ms))
+
+
+def _note(parts: Parts, held: HeldRun, exchange: Exchange | None, started_ms: int) -> None:
+    """Tell the memory of keys how a call went; None is one that says nothing of its target."""
+    good = None if exchange is None else weigh(exchange.outcome, exchange.status_code)
+    if parts.pressure.note(held, good=good, started_ms=started_ms, now_ms=parts.clock.now_ms()):
+        parts.to_claim.ring()
 
 
 def _unstarted(parts: Parts, outbox: Outbox, held: HeldRun, task: asyncio.Task[None]) -> None:

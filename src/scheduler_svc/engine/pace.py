@@ -94,12 +94,12 @@ async def one_pass(parts: Parts, pace: Pace) -> float:
     # By chance, so that the share also holds where slots come free one at a time.
     reserved = int(parts.hand.free / RESERVED_SHARE + parts.rand())
     deferred_ms, seen_all = await _claim_timers(parts, pace, started_ms, reserved=reserved)
-    again_ms = await pressed.claim_pressed(parts, background=_background_room(parts, pace)[1])
+    again_ms = await _claim_pressed(parts, pace)
     while await waiting.claim_waiting(parts):
         pass
     await _claim_background(parts, pace)
     if again_ms is None:  # what came by the other sources may wait because of its key
-        again_ms = await pressed.claim_pressed(parts, background=0)
+        again_ms = await _claim_pressed(parts, pace)
     if not seen_all and parts.hand.free:
         deferred_ms, seen_all = await _claim_timers(parts, pace, started_ms, reserved=0)
     if parts.hand.free == 0:
@@ -124,6 +124,15 @@ async def _claim_background(parts: Parts, pace: Pace) -> None:
         parts, room=room, from_ms=from_ms, step_ms=BACKGROUND_STEP_MS
     )
     pace.background_ms = from_ms + taken * BACKGROUND_STEP_MS
+
+
+async def _claim_pressed(parts: Parts, pace: Pace) -> int | None:
+    """Take what keys may have; what is of the past among it uses up the pace of the past."""
+    from_ms, room = _background_room(parts, pace)
+    claimed = await pressed.claim_pressed(parts, background=room)
+    if claimed.past:
+        pace.background_ms = from_ms + claimed.past * BACKGROUND_STEP_MS
+    return claimed.again_ms
 
 
 def _background_room(parts: Parts, pace: Pace) -> tuple[int, int]:

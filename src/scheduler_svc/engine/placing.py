@@ -16,6 +16,10 @@ from scheduler_svc.engine.jobs import KnownJob
 from scheduler_svc.engine.parts import Parts
 from scheduler_svc.engine.pressure import Turn
 
+LEFT_MS_MAX = 5000
+"""A quick key that has not caught up after so long is written down like any other, and what is due
+behind it is in its way no more."""
+
 
 class Placing:
     """The places of one look at the timers."""
@@ -35,7 +39,8 @@ class Placing:
         """
         if timer.scheduled_ms is None or not self._turn.is_over_share(job.key):
             return False
-        if self._parts.pressure.is_quick(job.key, now_ms=self._now_ms):
+        quick = self._parts.pressure.is_quick(job.key, now_ms=self._now_ms)
+        if quick and timer.fire_ms > self._now_ms - LEFT_MS_MAX:
             self._parts.pressure.choked = job.key
             self.choked = True
             return True

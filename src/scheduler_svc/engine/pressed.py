@@ -21,7 +21,7 @@ from scheduler_svc.store.pressure import Back, PressedKey, PressedRun
 KEYS_MAX = 100
 """Keys of one look; the next begins behind them."""
 ROUNDS_MAX = 4
-PROBES_MAX = 20
+PROBES_MAX = 50
 """Runs that are looked at for a probe: those whose time is over do not make one."""
 POLL_MS = 1000
 """The backstop: where runs wait because of their key, somebody looks each second."""
@@ -44,26 +44,34 @@ class Look(msgspec.Struct):
     none: bool = False
 
 
-async def claim_pressed(parts: Parts, *, background: int) -> int | None:
-    """Take what the keys may have, at most so many of the past; tell when to look again."""
+class Claimed(msgspec.Struct, frozen=True):
+    """When to look again, None where nothing waits; and how many runs of the past were taken."""
+
+    again_ms: int | None = None
+    past: int = 0
+
+
+async def claim_pressed(parts: Parts, *, background: int) -> Claimed:
+    """Take what the keys may have, at most so many of the past."""
     pressure = parts.pressure
+    past = 0
     if not pressure.waits:
-        return None
+        return Claimed()
     again_ms = [parts.clock.now_ms() + POLL_MS]
     for _ in range(ROUNDS_MAX):
         if not parts.hand.free:
-            return min(again_ms)
+            return Claimed(min(again_ms), past)
         whole = pressure.after == FIRST
-        look = await _one_look(parts, background)
-        background -= look.past
+        look = await _one_look(parts, background - past)
+        past += look.past
         pressure.after = look.rest
         again_ms += look.again_ms
         if look.none and whole:
             pressure.waits = False
-            return None
+            return Claimed(past=past)
         if not look.claimed and look.rest == FIRST:
-            return min(again_ms)
-    return min(*again_ms, parts.clock.now_ms())
+            return Claimed(min(again_ms), past)
+    return Claimed(min(*again_ms, parts.clock.now_ms()), past)
 
 
 async def _one_look(parts: Parts, background: int) -> Look:

@@ -17,7 +17,6 @@ from scheduler_svc.domain.pressure import (
     Key,
     KeyState,
     Tally,
-    weigh,
 )
 from scheduler_svc.engine.hand import Hand, HeldRun
 
@@ -108,13 +107,13 @@ class Pressure:
                 self._tallies.pop(state.key, None)
         self.stale = False
 
-    def note(
-        self, held: HeldRun, outcome: str, status: int | None, *, started_ms: int, now_ms: int
-    ) -> bool:
-        """Take the end of a call; tell whether something is to be written of its key's breaker."""
+    def note(self, held: HeldRun, *, good: bool | None, started_ms: int, now_ms: int) -> bool:
+        """Take the end of a call; tell whether something is to be written of its key's breaker.
+
+        `good` tells whether it speaks for its target; None is neither for it nor against it.
+        """
         key = held.job.key
         self._time(key, started_ms, now_ms)
-        good = None if held.cancelled else weigh(outcome, status)
         if held.claim.probe:
             self.news[key] = Probed(key, held.claim.id, good)
             return True
