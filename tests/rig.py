@@ -4,6 +4,7 @@ The clock moves by hand, so a test says when; nothing of the engine is replaced.
 """
 
 import asyncio
+import os
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -11,12 +12,14 @@ from typing import Any
 from uuid import UUID, uuid4
 
 from asyncpg import Record
+from msgspec.structs import replace
 
 from clock import HandClock
 from factories import MORNING_MS, definition
 from receiver import Receiver
 from scheduler_svc.delivery.sender import Sender
 from scheduler_svc.domain.arming import arm
+from scheduler_svc.domain.completion import Callbacks
 from scheduler_svc.domain.decide import plan_job
 from scheduler_svc.domain.egress import EgressRules
 from scheduler_svc.domain.events import EventName
@@ -38,6 +41,7 @@ from scheduler_svc.store.pool import Pool, transaction
 from scheduler_svc.store.replicas import Identity
 
 LEASE_SECONDS = 15.0
+CALLBACKS = Callbacks(url="http://127.0.0.1:8080", keys=(b"k" * 32,))
 SECOND, MINUTE, HOUR = 1000, 60_000, 3_600_000
 
 
@@ -188,6 +192,7 @@ async def rigged(
     *,
     clock: HandClock | None = None,
     slots: int = 100,
+    callbacks: Callbacks = CALLBACKS,
     **limits: Any,
 ) -> AsyncIterator[Rig]:
     """Build one replica by the pieces, with a lease that has just been renewed."""
@@ -200,6 +205,7 @@ async def rigged(
         events.append((name, fields))
 
     parts = _parts(pool, clock, sender, slots, Limits(**limits), hear, chance)
+    parts = replace(parts, callbacks=callbacks)
     rig = Rig(
         parts=parts,
         clock=clock,
@@ -237,7 +243,7 @@ def _parts(
         limits=limits,
         on_event=hear,
         rand=chance,
-        random_bytes=bytes,
+        random_bytes=os.urandom,
         to_claim=Alarm(),
         to_send=Alarm(),
         to_settle=Alarm(),

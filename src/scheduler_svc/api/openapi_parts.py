@@ -22,6 +22,7 @@ TAGS = (
     ("jobs", "What to call, and when."),
     ("runs", "What became of each occurrence."),
     ("backfills", "Ranges of past occurrences, sent at a rate."),
+    ("replays", "Ended runs by filter, sent again at a rate."),
     ("schedules", "Try a schedule without saving it."),
     ("replicas", "The processes of this service."),
     ("service", "Health, readiness, this document."),
@@ -40,6 +41,11 @@ PATH_PARAMETERS: dict[str, Json] = {
         "description": "The id of a run.",
         "schema": _UUID,
         "example": "019b8f3a-1c00-8a4e-9d3b-6f2c1e7a5b40",
+    },
+    "/replays/{": {
+        "description": "The id of a replay.",
+        "schema": _UUID,
+        "example": "019b8f3a-1c00-7a4e-9d3b-6f2c1e7a5b41",
     },
     "/backfills/{": {
         "description": "The id of a backfill.",
@@ -63,5 +69,10 @@ SECURITY_SCHEMES: Json = {
         "type": "http",
         "scheme": "bearer",
         "description": "Not asked for in this version.",
-    }
+    },
+    "completion": {
+        "type": "http",
+        "scheme": "bearer",
+        "description": "The Scheduler-Completion-Token that the run's attempt carried.",
+    },
 }

@@ -9,6 +9,7 @@ from scheduler_svc.domain import runs
 from scheduler_svc.domain.runs import (
     AttemptOutcome,
     CapturedResponse,
+    CompletionStatus,
     RunStatus,
     Timing,
     Trigger,
@@ -27,6 +28,14 @@ class Attempt(Struct, frozen=True, kw_only=True):
     response: CapturedResponse | None
     timing: Timing | None
     replica: UUID | None
+
+
+class Completion(Struct, frozen=True, kw_only=True):
+    """Of a run whose target reports its end: until when it may, and what it has reported."""
+
+    until: Stamp | None
+    status: CompletionStatus | None
+    detail: str | None
 
 
 class Run(Struct, frozen=True, kw_only=True):
@@ -52,7 +61,23 @@ class Run(Struct, frozen=True, kw_only=True):
     duration_ms: int | None
     next_attempt_at: Stamp | None
     replica: UUID | None
+    replay_id: UUID | None
+    completion: Completion | None
     attempts: list[Attempt]
+
+
+class RunReplays(Struct, frozen=True, kw_only=True):
+    """How often a run was sent again, and what became of the newest of these."""
+
+    count: int
+    newest: UUID | None
+    status: RunStatus | None
+
+
+class RunDetail(Run, frozen=True, kw_only=True):
+    """A run, and the replays of it: `GET /runs?replay_of=` lists them."""
+
+    replays: RunReplays
 
 
 class RunList(Struct, frozen=True, kw_only=True):
@@ -85,7 +110,19 @@ def run_view(run: runs.Run) -> Run:
         duration_ms=run.duration_ms,
         next_attempt_at=stamp_or_none(run.next_attempt_at),
         replica=run.replica,
+        replay_id=run.replay_id,
+        completion=_completion(run),
         attempts=[_attempt(one) for one in run.attempts],
+    )
+
+
+def _completion(run: runs.Run) -> Completion | None:
+    if run.completion_until is None and run.completion_status is None:
+        return None
+    return Completion(
+        until=stamp_or_none(run.completion_until),
+        status=run.completion_status,
+        detail=run.completion_detail,
     )
 
 

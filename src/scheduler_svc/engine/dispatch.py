@@ -11,6 +11,7 @@ from uuid import UUID
 from scheduler_svc.delivery.exchange import Exchange
 from scheduler_svc.delivery.record import record
 from scheduler_svc.delivery.request import Sending, request
+from scheduler_svc.domain.completion import report_to
 from scheduler_svc.domain.events import EventName
 from scheduler_svc.domain.ids import instant_at
 from scheduler_svc.domain.outcome import Retryable, Succeeded, classify
@@ -88,6 +89,11 @@ def cancel(parts: Parts, outbox: Outbox, run_id: UUID) -> None:
 
 async def _send(parts: Parts, held: HeldRun, started_ms: int) -> Exchange:
     claim, job = held.claim, held.job
+    report = None
+    if job.plan.definition.target.completion == "callback":
+        report = report_to(parts.callbacks, claim.id, claim.attempt)
+        if report is None:
+            return Exchange("blocked", error=f"a callback {parts.callbacks.fault}")
     sending = Sending(
         run_id=claim.id,
         job_id=claim.job_id,
@@ -97,6 +103,7 @@ async def _send(parts: Parts, held: HeldRun, started_ms: int) -> Exchange:
         trigger=claim.trigger,
         now_ms=started_ms,
         trace=parts.random_bytes(TRACE_BYTES),
+        report=report,
     )
     return await parts.sender.send(
         request(job.prepared, sending, claim.overrides, capture_max=parts.limits.capture_max)

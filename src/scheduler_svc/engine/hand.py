@@ -80,7 +80,7 @@ class Hand:
 
     def add(self, claim: ClaimedRun, job: KnownJob) -> None:
         """Hold a claimed run until its instant; of one instant the higher priority goes first."""
-        self._background += (claim.trigger in BACKGROUND) - self._is_background(claim.id)
+        self._background += _is_background(claim) - self._holds_background(claim.id)
         self._runs[claim.id] = HeldRun(claim, job)
         heapq.heappush(self._heap, (claim.fire_ms, -job.plan.definition.priority, claim.id))
 
@@ -109,7 +109,7 @@ class Hand:
         anew: that one stays.
         """
         if self._runs.get(held.claim.id) is held:
-            self._background -= self._is_background(held.claim.id)
+            self._background -= self._holds_background(held.claim.id)
             del self._runs[held.claim.id]
 
     def unsent(self, job_id: UUID | None = None) -> list[HeldRun]:
@@ -129,6 +129,10 @@ class Hand:
         """Return the runs that have left, or are about to."""
         return [held for held in self._runs.values() if held.task is not None]
 
-    def _is_background(self, run_id: UUID) -> bool:
+    def _holds_background(self, run_id: UUID) -> bool:
         held = self._runs.get(run_id)
-        return held is not None and held.claim.trigger in BACKGROUND
+        return held is not None and _is_background(held.claim)
+
+
+def _is_background(claim: ClaimedRun) -> bool:
+    return claim.background or claim.trigger in BACKGROUND

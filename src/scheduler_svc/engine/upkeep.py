@@ -12,12 +12,13 @@ import msgspec
 
 from scheduler_svc.domain.events import EventName
 from scheduler_svc.domain.ids import instant_at
-from scheduler_svc.engine import dispatch
+from scheduler_svc.engine import aftermath, dispatch
 from scheduler_svc.engine.clock import DatabaseClock
 from scheduler_svc.engine.hand import HeldRun
 from scheduler_svc.engine.parts import Parts
 from scheduler_svc.engine.settle import Outbox
-from scheduler_svc.store import partitions, replicas, settlements, spent
+from scheduler_svc.store import completion, partitions, replicas, settlements, spent
+from scheduler_svc.store.incidents import Noted
 from scheduler_svc.store.pool import Connection, connection, is_database_away, run_once_more
 from scheduler_svc.store.replicas import Beat, Identity, Rescued
 
@@ -29,6 +30,7 @@ STRAY_AGE_MS = 5000
 DAYS_SECONDS = 300.0
 REPLICA_KEPT_MS = 3_600_000
 STEP_SECONDS = 1.0
+ENDED_BY_RESCUE = frozenset({"failed", "succeeded"})
 
 
 class Heart(msgspec.Struct, kw_only=True):
@@ -143,8 +145,24 @@ async def rescue(parts: Parts) -> int:
         count += len(found)
         if found:
             parts.to_claim.ring()
+        await _note_lost(parts, [run.id for run in found if run.status in ENDED_BY_RESCUE])
         if len(found) < RESCUE_BATCH:
             return count
+
+
+async def _note_lost(parts: Parts, run_ids: list[UUID]) -> None:
+    """Let the alerts of their jobs know of runs that a rescue ended, under the jobs' timers."""
+    if not run_ids:
+        return
+
+    async def note(conn: Connection) -> Noted:
+        ends = await completion.ends_of(conn, run_ids)
+        await settlements.lock_queues(conn, sorted({end.job_id for end in ends}))
+        return await aftermath.note_ends(parts, conn, ends, now_ms=parts.clock.now_ms())
+
+    aftermath.tell(
+        parts, await run_once_more(parts.pool, note, seconds=parts.limits.database_seconds)
+    )
 
 
 async def delete_spent(parts: Parts) -> int:

@@ -9,6 +9,7 @@ from uuid import UUID
 import msgspec
 
 from scheduler_svc.domain.ids import instant_at
+from scheduler_svc.engine.aftermath import alert_job
 from scheduler_svc.engine.jobs import KnownJob
 from scheduler_svc.engine.parts import Parts
 from scheduler_svc.engine.tick import park
@@ -76,7 +77,7 @@ async def _claim_waiting(
     jobs = await _jobs_of(parts, conn, [claim.job_id for claim in claimed])
     found, lost = [], []
     for claim in claimed:
-        job = jobs.get(claim.job_id)
+        job = alert_job(parts, claim) or jobs.get(claim.job_id)
         if job is None:
             lost.append(_lost(claim, now_ms, deleted=claim.job_id not in jobs))
         else:

@@ -6,7 +6,7 @@ from uuid import UUID
 import msgspec
 
 from scheduler_svc.domain.ids import epoch_ms, instant_at
-from scheduler_svc.domain.runs import BACKGROUND_BELOW, Overrides
+from scheduler_svc.domain.runs import BACKGROUND_BELOW, Overrides, Trigger
 from scheduler_svc.store.pool import Connection
 from scheduler_svc.store.queries import statement
 
@@ -21,11 +21,13 @@ class ClaimedRun(msgspec.Struct, frozen=True):
     job_id: UUID
     scheduled_ms: int
     fire_ms: int
-    trigger: str
+    trigger: Trigger
     attempt: int
     lost: int = 0
     started_at: datetime | None = None
     overrides: Overrides | None = None
+    background: bool = False
+    """Taken in the share of the past."""
 
 
 class NextInstants(msgspec.Struct, frozen=True):
@@ -68,6 +70,7 @@ async def claim_due_runs(
             lost=row["lost_count"],
             started_at=row["started_at"],
             overrides=None if row["overrides"] is None else OVERRIDES.decode(row["overrides"]),
+            background=background,
         )
         for row in rows
     ]
