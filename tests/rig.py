@@ -20,13 +20,13 @@ from receiver import Receiver
 from scheduler_svc.delivery.sender import Sender
 from scheduler_svc.domain.arming import arm
 from scheduler_svc.domain.completion import Callbacks
-from scheduler_svc.domain.decide import plan_job
+from scheduler_svc.domain.decide import PlannedJob, plan_job
 from scheduler_svc.domain.egress import EgressRules
 from scheduler_svc.domain.events import EventName
 from scheduler_svc.domain.ids import instant_at, job_id
-from scheduler_svc.domain.jobs import Definition, Job
+from scheduler_svc.domain.jobs import Alerts, Definition, Job
 from scheduler_svc.domain.occurrences import fire_at
-from scheduler_svc.engine import dispatch, pace, settle, upkeep
+from scheduler_svc.engine import aftermath, dispatch, pace, settle, upkeep
 from scheduler_svc.engine.alarm import Alarm
 from scheduler_svc.engine.hand import Hand, HeldRun
 from scheduler_svc.engine.jobs import KnownJobs
@@ -58,6 +58,7 @@ class Rig:
     events: list[tuple[EventName, dict[str, Any]]]
     chance: "Chance"
     jobs_made: int = field(default=0)
+    namespace_alerts: dict[str, Alerts] = field(default_factory=dict)
 
     async def job(
         self,
@@ -88,6 +89,12 @@ class Rig:
             if runs_made:
                 await conn.execute("UPDATE job_timers SET runs_made = $1", runs_made)
         return new.id
+
+    async def known(self, job_id: UUID) -> PlannedJob:
+        """Return a job as it is now, compiled."""
+        async with transaction(self.parts.pool) as conn:
+            found = await aftermath.known_jobs(self.parts, conn, [job_id])
+        return found[job_id].plan
 
     async def tick(self) -> float:
         """Make one pass and return the seconds to the next."""
@@ -205,7 +212,8 @@ async def rigged(
         events.append((name, fields))
 
     parts = _parts(pool, clock, sender, slots, Limits(**limits), hear, chance)
-    parts = replace(parts, callbacks=callbacks)
+    shared: dict[str, Alerts] = {}
+    parts = replace(parts, callbacks=callbacks, namespace_alerts=shared.get)
     rig = Rig(
         parts=parts,
         clock=clock,
@@ -215,6 +223,7 @@ async def rigged(
         receiver=receiver,
         events=events,
         chance=chance,
+        namespace_alerts=shared,
     )
     await rig.beat()
     try:

@@ -17,9 +17,10 @@ class ReplayRequest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
 
     filter: ReplayFilter
     max_per_minute: Rate = RATE_DEFAULT
-    expect_count: Annotated[
-        int | None, Meta(ge=0, description="Refuse with 409 where another number matches.")
-    ] = None
+    expect_count: (
+        Annotated[int, Meta(ge=0, description="Refuse with 409 where another number matches.")]
+        | None
+    ) = None
     dry_run: bool = False
 
 
