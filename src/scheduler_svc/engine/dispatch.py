@@ -16,6 +16,7 @@ from scheduler_svc.domain.events import EventName
 from scheduler_svc.domain.ids import instant_at
 from scheduler_svc.domain.outcome import Retryable, Succeeded, classify
 from scheduler_svc.domain.runs import AttemptOutcome
+from scheduler_svc.engine import bounds
 from scheduler_svc.engine.hand import HeldRun
 from scheduler_svc.engine.parts import Parts
 from scheduler_svc.engine.settle import Ended, Outbox
@@ -47,6 +48,9 @@ async def attempt(parts: Parts, outbox: Outbox, held: HeldRun) -> None:
         return
     started_ms = parts.clock.now_ms()
     claim = held.claim
+    if (verdict := bounds.over(held, now_ms=started_ms)) is not None:
+        outbox.put(Ended(held=held, verdict=verdict, started_ms=started_ms, ended_ms=started_ms))
+        return
     parts.on_event(
         EventName.RUN_STARTED,
         run_id=claim.id,

@@ -13,11 +13,11 @@ import msgspec
 from scheduler_svc.domain.completion import timeout_ms
 from scheduler_svc.domain.events import EventName
 from scheduler_svc.domain.ids import epoch_ms, instant_at
-from scheduler_svc.domain.occurrences import fire_at, next_after
 from scheduler_svc.domain.outcome import Failed, Retryable, Succeeded, Verdict
 from scheduler_svc.domain.retry import GiveUp, TryAgain, next_attempt
 from scheduler_svc.domain.runs import UNFINISHED, Attempt, RunStatus
 from scheduler_svc.engine import aftermath
+from scheduler_svc.engine.bounds import next_occurrence_ms
 from scheduler_svc.engine.hand import HeldRun
 from scheduler_svc.engine.parts import Parts
 from scheduler_svc.store import backfills, completion, settlements
@@ -237,19 +237,12 @@ def _timeout_ms(ended: Ended) -> int | None:
 def _follows(parts: Parts, ended: Ended, retry_after_ms: int | None) -> TryAgain | GiveUp:
     plan = ended.held.job.plan
     claim = ended.held.claim
-    bound: int | None = None
-    if claim.trigger in {"schedule", "catch_up"}:
-        after_ms = claim.scheduled_ms
-        if claim.trigger == "catch_up":
-            after_ms = max(after_ms, _first_ms(ended))
-        bound = next_after(plan.timetable, after_ms)
-        bound = None if bound is None else fire_at(plan.timetable, bound)
     return next_attempt(
         plan.definition.retry,
         made=claim.attempt - claim.lost,
         first_ms=_first_ms(ended),
         now_ms=ended.ended_ms,
-        next_occurrence_ms=bound,
+        next_occurrence_ms=next_occurrence_ms(ended.held, _first_ms(ended)),
         retry_after_ms=retry_after_ms,
         rand=parts.rand(),
     )

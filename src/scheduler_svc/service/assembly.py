@@ -16,7 +16,6 @@ import msgspec
 
 from scheduler_svc.api.context import Access, Deps, Failure
 from scheduler_svc.delivery.sender import Sender
-from scheduler_svc.domain.completion import Callbacks
 from scheduler_svc.domain.drift import DriftRefused
 from scheduler_svc.domain.egress import EgressRules
 from scheduler_svc.domain.events import EventName, OnEvent
@@ -86,7 +85,6 @@ async def assembled(
         clock = DatabaseClock()
         await _read_clock(engine_pool, clock)
         rules = EgressRules.parse(allow=settings.egress_allow, own=[own])
-        callbacks = completion.callbacks(settings, own)
         sender = Sender(
             egress=rules,
             connections_per_origin=settings.connections_per_target,
@@ -98,7 +96,7 @@ async def assembled(
             pool=engine_pool,
             clock=clock,
             sender=sender,
-            callbacks=callbacks,
+            own=own,
             on_event=on_event,
             rand=rand,
         )
@@ -107,13 +105,7 @@ async def assembled(
         await keep_days(parts, ahead=engine.partitions_ahead, retention_days=engine.retention_days)
         await beat(parts, engine.heart, clock, Outbox(parts))
         deps = _deps(
-            settings,
-            pool=api_pool,
-            clock=clock,
-            rules=rules,
-            callbacks=callbacks,
-            engine=engine,
-            on_event=on_event,
+            settings, pool=api_pool, clock=clock, rules=rules, engine=engine, on_event=on_event
         )
         yield Built(engine, deps)
 
@@ -186,7 +178,7 @@ def _parts(
     pool: Pool,
     clock: DatabaseClock,
     sender: Sender,
-    callbacks: Callbacks,
+    own: tuple[str, int],
     on_event: OnEvent,
     rand: Callable[[], float],
 ) -> Parts:
@@ -207,7 +199,7 @@ def _parts(
         on_event=on_event,
         rand=rand,
         random_bytes=os.urandom,
-        callbacks=callbacks,
+        callbacks=completion.callbacks(settings, own),
         to_claim=Alarm(),
         to_send=Alarm(),
         to_settle=Alarm(),
@@ -250,7 +242,6 @@ def _deps(
     pool: Pool,
     clock: DatabaseClock,
     rules: EgressRules,
-    callbacks: Callbacks,
     engine: Engine,
     on_event: OnEvent,
 ) -> Deps:
@@ -270,7 +261,7 @@ def _deps(
         lookahead_ms=int(settings.lookahead * 1000),
         loopback_only=settings.profile == "development",
         public_url=settings.public_url,
-        callbacks=callbacks,
+        callbacks=engine.parts.callbacks,
         on_event=on_event,
         on_request=on_request,
         on_failure=on_failure,
