@@ -47,7 +47,8 @@ def ended(status: Any, **changes: Any) -> End:
 
 def told(rule: Alerts | None, outcomes: str, **changes: Any) -> list[tuple[int, str]]:
     """Judge a history one end after the other; return what was told after which."""
-    job, memory, found = planned(**changes), Memory(), []
+    job, memory = planned(**changes), Memory()
+    found: list[tuple[int, str]] = []
     for n, letter in enumerate(outcomes):
         judged = judge(job, rule, memory, ended("succeeded" if letter == "s" else "failed"))
         memory = judged.memory

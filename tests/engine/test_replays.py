@@ -150,8 +150,11 @@ async def test_a_replay_of_a_replay_that_succeeded_mends_the_first_run_too(
 async def test_what_ends_after_it_was_asked_for_is_not_taken(rig: Rig, api: Reporting) -> None:
     job = await rig.job(schedule=EVERY, retry=ONCE)
     await dead(rig, job, 2)
+    made = await ask(api)
+    await waiting_run(rig.parts.pool, job, at_ms=rig.clock.ms)
+    await rig.pass_time(SECOND)
     rig.receiver.on("/", answer(500))
-    made = await ask(api, filter={"status": "failed", "job_id": str(job)})
+    await rig.work()
     after = await work_off(rig, api, made)
     assert (after["total"], after["created"]) == (2, 2)
     assert [row["status"] for row in await replayed(rig)] == ["failed", "failed"]
