@@ -32,7 +32,8 @@ async def test_a_trigger_answers_202_with_a_run_that_is_due_now(
     assert (run["trigger"], run["status"], run["job_name"]) == ("manual", "due", "t")
     assert run["scheduled_for"] == run["next_attempt_at"] == "2026-01-05T08:00:00Z"
     seen = (await http.get(f"/runs/{run['id']}")).json()
-    assert seen == {**run, "replays": {"count": 0, "newest": None, "status": None}}
+    replays = {"count": 0, "succeeded": 0, "failed": 0, "unfinished": 0}
+    assert seen == {**run, "replays": replays}
     after = (await http.get("/jobs/t")).json()
     assert after["last_run"]["id"] == run["id"]
     assert {**after, "last_run": None} == made

@@ -21,7 +21,12 @@ async def get_run(call: Call) -> Reply:
         run, _ = await find_run(conn, call)
         chain = await replays.chain_of(conn, run.id)
     view = run_view(run)
-    shown = RunReplays(count=chain.count, newest=chain.newest, status=chain.status)
+    shown = RunReplays(
+        count=chain.count,
+        succeeded=chain.succeeded,
+        failed=chain.failed,
+        unfinished=chain.unfinished,
+    )
     fields = {name: getattr(view, name) for name in view.__struct_fields__}
     return Reply(body=RunDetail(**fields, replays=shown))
 

@@ -67,11 +67,12 @@ class Run(Struct, frozen=True, kw_only=True):
 
 
 class RunReplays(Struct, frozen=True, kw_only=True):
-    """How often a run was sent again, and what became of the newest of these."""
+    """How often a run was sent again, and what became of that; the rest was called off."""
 
     count: int
-    newest: UUID | None
-    status: RunStatus | None
+    succeeded: int
+    failed: int
+    unfinished: int
 
 
 class RunDetail(Run, frozen=True, kw_only=True):

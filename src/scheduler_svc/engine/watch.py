@@ -5,14 +5,16 @@ start. Each look is bounded, goes by an index, and is made by one replica at a t
 """
 
 import asyncio
+from collections.abc import Mapping
+from uuid import UUID
 
 import msgspec
 
 from scheduler_svc.domain.decide import PlannedJob
 from scheduler_svc.domain.events import EventName
 from scheduler_svc.domain.incident_event import unsent_shown
-from scheduler_svc.domain.incident_watch import questions, watching
-from scheduler_svc.domain.incidents import End, Memory, Raised, late, rules_for
+from scheduler_svc.domain.incident_watch import Questions, questions, watching
+from scheduler_svc.domain.incidents import End, Incident, Memory, Raised, late
 from scheduler_svc.domain.jobs import Alerts
 from scheduler_svc.engine import aftermath
 from scheduler_svc.engine.parts import Parts
@@ -23,23 +25,18 @@ from scheduler_svc.store.pool import Connection, is_database_away, run_once_more
 
 PASS_SECONDS = 1.0
 BATCH = 200
+LOOKED_FOR: tuple[Incident, ...] = ("late", "never_ran")
 NEVER_RAN = "From one due instant to the next no run of it started."
 
 
 class Watched(msgspec.Struct, frozen=True):
-    """A job at which to look."""
+    """A job at which to look, and what to ask of it."""
 
     job: PlannedJob
     rule: Alerts
     memory: Memory
     standing: Standing
-
-
-class Looked(msgspec.Struct, frozen=True):
-    """What one look at a job found."""
-
-    memory: Memory
-    alerts: list[Alert]
+    asked: Questions
 
 
 async def watches(parts: Parts) -> None:
@@ -109,44 +106,69 @@ async def _look(parts: Parts, conn: Connection) -> tuple[int, Noted]:
     locked = await incident_watch.lock_watched(conn, now_ms=now_ms, batch=BATCH)
     if not locked:
         return 0, Noted()
-    standings = await incident_watch.standings(conn, list(locked))
-    known = await aftermath.known_jobs(parts, conn, list(locked))
+    watched = await _watched(parts, conn, locked, now_ms)
+    late_ms = {
+        job_id: one.asked.late_ms
+        for job_id, one in watched.items()
+        if one.asked.late_ms is not None and "late" not in one.memory.incidents
+    }
+    waiting = await incident_watch.waiting(conn, late_ms)
     alerts: list[Alert] = []
     for job_id, memory in locked.items():
+        # Resuming a job, or giving it another definition, begins anew.
         locked[job_id] = msgspec.structs.replace(memory, watch_ms=None, quiet_ms=None)
-        job, standing = known.get(job_id), standings.get(job_id)
-        if job is None or standing is None or not standing.active:
-            continue  # resuming it, or giving it another definition, begins anew
-        rule = rules_for(job.plan.definition.alerts, parts.namespace_alerts(job.plan.namespace))
-        if rule is not None:
-            looked = await _look_at(conn, Watched(job.plan, rule, memory, standing), now_ms)
-            locked[job_id] = looked.memory
-            alerts += looked.alerts
+        if (one := watched.get(job_id)) is not None:
+            found = [*_late(one, waiting.get(job_id)), *await _quiet(conn, one)]
+            locked[job_id] = _remembered(one, found, now_ms)
+            alerts += found
     await incidents.write_memories(conn, locked)
     told = await incidents.tell(conn, alerts, now_ms=now_ms, draw=parts.random_bytes)
     return len(locked), Noted(told)
 
 
-async def _look_at(conn: Connection, watched: Watched, now_ms: int) -> Looked:
-    """Ask of one job what its alerts want to know, but for what was told already."""
-    job, rule, memory = watched.job, watched.rule, watched.memory
-    asked = questions(job, rule, memory, now_ms=now_ms)
-    alerts: list[Alert] = []
-    begun = set(memory.incidents)
-    if asked.late_ms is not None and "late" not in begun:
-        at_ms = asked.late_ms
-        if await incident_watch.is_unsent(conn, job.id, at_ms, watched.standing):
-            alerts.append(_alert(watched, late(rule, None), at_ms))
-            begun.add("late")
-    if asked.quiet_ms is not None and "never_ran" not in begun:
-        ran = memory.last_started_ms is not None and memory.last_started_ms >= asked.quiet_ms
-        if not ran and not await incident_watch.started_since(conn, job.id, asked.quiet_ms):
-            alerts.append(_alert(watched, Raised("never_ran", NEVER_RAN), asked.quiet_ms))
-            begun.add("never_ran")
-    memory = msgspec.structs.replace(memory, incidents=frozenset(begun))
-    return Looked(watching(job, rule, memory, now_ms=now_ms), alerts)
+async def _watched(
+    parts: Parts, conn: Connection, locked: Mapping[UUID, Memory], now_ms: int
+) -> dict[UUID, Watched]:
+    """Read the jobs of which somebody wants to know, with what to ask of each."""
+    standings = await incident_watch.standings(conn, list(locked))
+    known = await aftermath.known_jobs(parts, conn, list(locked))
+    found = {}
+    for job_id, job in known.items():
+        standing, rule = standings.get(job_id), aftermath.rule_of(parts, job)
+        if standing is not None and standing.active and rule is not None:
+            asked = questions(job.plan, rule, locked[job_id], now_ms=now_ms)
+            found[job_id] = Watched(job.plan, rule, locked[job_id], standing, asked)
+    return found
 
 
-def _alert(watched: Watched, raised: Raised, at_ms: int) -> Alert:
-    url = watched.rule.url or ""
-    return Alert(watched.job, url, raised, unsent_shown(watched.job.id, at_ms))
+def _late(one: Watched, waits: bool | None) -> list[Alert]:  # noqa: FBT001 - what the ledger says
+    """Tell of an occurrence that waits still: its run, or its timer that nobody claimed."""
+    at_ms, pending_ms = one.asked.late_ms, one.standing.pending_ms
+    if at_ms is None or "late" in one.memory.incidents:
+        return []
+    if waits is None:
+        waits = pending_ms is not None and pending_ms <= at_ms
+    return [_alert(one, late(one.rule, None), at_ms)] if waits else []
+
+
+async def _quiet(conn: Connection, one: Watched) -> list[Alert]:
+    """Tell of a due instant since which nothing started, though the next one has come."""
+    at_ms, last_ms = one.asked.quiet_ms, one.memory.last_started_ms
+    if at_ms is None or "never_ran" in one.memory.incidents:
+        return []
+    if last_ms is not None and last_ms >= at_ms:
+        return []
+    if await incident_watch.started_since(conn, one.job.id, at_ms):
+        return []
+    return [_alert(one, Raised("never_ran", NEVER_RAN), at_ms)]
+
+
+def _remembered(one: Watched, found: list[Alert], now_ms: int) -> Memory:
+    named = {alert.raised.condition for alert in found}
+    begun = one.memory.incidents | {name for name in LOOKED_FOR if name in named}
+    memory = msgspec.structs.replace(one.memory, incidents=begun)
+    return watching(one.job, one.rule, memory, now_ms=now_ms)
+
+
+def _alert(one: Watched, raised: Raised, at_ms: int) -> Alert:
+    return Alert(one.job, one.rule.url or "", raised, unsent_shown(one.job.id, at_ms))

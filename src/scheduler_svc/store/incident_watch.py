@@ -1,6 +1,6 @@
 """Looks at jobs of which something may have failed to start: one typed function a statement."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from uuid import UUID
 
 import msgspec
@@ -33,14 +33,16 @@ async def standings(conn: Connection, job_ids: Sequence[UUID]) -> dict[UUID, Sta
     }
 
 
-async def is_unsent(conn: Connection, job_id: UUID, at_ms: int, standing: Standing) -> bool:
-    """Tell whether an occurrence waits still: its run, or its timer that nobody claimed."""
-    row = await conn.fetchrow(
-        statement("occurrence_status"), run_id(job_id, at_ms), instant_at(at_ms)
+async def waiting(conn: Connection, occurrences: Mapping[UUID, int]) -> dict[UUID, bool]:
+    """Tell of one occurrence of each job whether it waits still; nothing of one without a run."""
+    if not occurrences:
+        return {}
+    rows = await conn.fetch(
+        statement("occurrences_sent"),
+        [run_id(job_id, at_ms) for job_id, at_ms in occurrences.items()],
+        [instant_at(at_ms) for at_ms in occurrences.values()],
     )
-    if row is None:
-        return standing.pending_ms is not None and standing.pending_ms <= at_ms
-    return row["status"] == "due" and not row["left"]
+    return dict(rows)
 
 
 async def started_since(conn: Connection, job_id: UUID, at_ms: int) -> bool:

@@ -20,7 +20,7 @@ from scheduler_svc.domain.replays import (
     ReplayStatus,
     labels_of,
 )
-from scheduler_svc.domain.runs import RunStatus, rank
+from scheduler_svc.domain.runs import rank
 from scheduler_svc.store.job_lists import ID_LAST, LAST
 from scheduler_svc.store.pool import Connection
 from scheduler_svc.store.queries import statement
@@ -52,11 +52,12 @@ class OpenCount(msgspec.Struct, frozen=True):
 
 
 class Chain(msgspec.Struct, frozen=True):
-    """How often a run was replayed, and the newest of these."""
+    """How often a run was replayed, and what became of these."""
 
-    count: int
-    newest: UUID | None
-    status: RunStatus | None
+    count: int = 0
+    succeeded: int = 0
+    failed: int = 0
+    unfinished: int = 0
 
 
 class Step(msgspec.Struct, frozen=True, kw_only=True):
@@ -186,7 +187,7 @@ async def prune_replays(conn: Connection, *, before: datetime) -> None:
 async def chain_of(conn: Connection, run_id: UUID) -> Chain:
     """Read how often a run was replayed."""
     row = await conn.fetchrow(statement("replays_of"), run_id, instant_at(scheduled_ms_of(run_id)))
-    return Chain(0, None, None) if row is None else Chain(*row)
+    return Chain() if row is None else Chain(*row)
 
 
 def _wanted(replay: Replay) -> tuple[Any, ...]:

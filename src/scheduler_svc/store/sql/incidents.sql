@@ -58,11 +58,12 @@ FROM jobs AS j
 JOIN job_timers AS t ON t.job_id = j.id
 WHERE j.id = ANY ($1::uuid[]);
 
--- occurrence_status(id, scheduled_for)
--- What became of one occurrence, by key; `left` once an attempt of it was sent.
-SELECT status, started_at IS NOT NULL AS left
-FROM runs
-WHERE scheduled_for = $2 AND id = $1;
+-- occurrences_sent(ids, scheduled_fors)
+-- What became of these occurrences, by key: whether each waits still, no attempt of it sent.
+SELECT r.job_id, r.status = 'due' AND r.started_at IS NULL AS waits
+FROM unnest($1::uuid[], $2::timestamptz[]) AS o (id, scheduled_for)
+JOIN runs AS r ON r.scheduled_for = o.scheduled_for AND r.id = o.id
+WHERE o.id::text || '' = o.id::text AND o.scheduled_for::text || '' = o.scheduled_for::text; -- one_row
 
 -- started_since(job_id, due_at)
 -- Whether anything of a job started at or after an instant: runs of that time or a later one in the

@@ -163,10 +163,11 @@ WITH old AS MATERIALIZED (
 DELETE FROM replays AS p USING old WHERE p.id = old.id;
 
 -- replays_of(id, scheduled_for)
--- The chain of a run, as far as one look goes: how often it was replayed, and the newest of these.
+-- What became of the replays of a run, through runs_replay_of in the run's own day.
 SELECT
     count(*)::integer AS count,
-    (array_agg(id ORDER BY coalesce(claimed_at, next_attempt_at, finished_at) DESC))[1] AS newest,
-    (array_agg(status ORDER BY coalesce(claimed_at, next_attempt_at, finished_at) DESC))[1] AS status
+    count(*) FILTER (WHERE status = 'succeeded')::integer AS succeeded,
+    count(*) FILTER (WHERE status = 'failed')::integer AS failed,
+    count(*) FILTER (WHERE status IN ('due', 'running'))::integer AS unfinished
 FROM runs
 WHERE scheduled_for = $2 AND replay_of = $1;
