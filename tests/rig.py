@@ -4,6 +4,7 @@ The clock moves by hand, so a test says when; nothing of the engine is replaced.
 """
 
 import asyncio
+import os
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -11,19 +12,21 @@ from typing import Any
 from uuid import UUID, uuid4
 
 from asyncpg import Record
+from msgspec.structs import replace
 
 from clock import HandClock
 from factories import MORNING_MS, definition
 from receiver import Receiver
 from scheduler_svc.delivery.sender import Sender
 from scheduler_svc.domain.arming import arm
-from scheduler_svc.domain.decide import plan_job
+from scheduler_svc.domain.completion import Callbacks
+from scheduler_svc.domain.decide import PlannedJob, plan_job
 from scheduler_svc.domain.egress import EgressRules
 from scheduler_svc.domain.events import EventName
 from scheduler_svc.domain.ids import instant_at, job_id
-from scheduler_svc.domain.jobs import Definition, Job
+from scheduler_svc.domain.jobs import Alerts, Definition, Job
 from scheduler_svc.domain.occurrences import fire_at
-from scheduler_svc.engine import dispatch, pace, settle, upkeep
+from scheduler_svc.engine import aftermath, dispatch, pace, settle, upkeep
 from scheduler_svc.engine.alarm import Alarm
 from scheduler_svc.engine.hand import Hand, HeldRun
 from scheduler_svc.engine.jobs import KnownJobs
@@ -41,6 +44,7 @@ from scheduler_svc.store.replicas import Identity
 LEASE_SECONDS = 15.0
 ALL_SLOTS = PressureRules(share=1.0)
 """One key may have every slot, so that a test of slots needs no second host."""
+CALLBACKS = Callbacks(url="http://127.0.0.1:8080", keys=(b"k" * 32,))
 SECOND, MINUTE, HOUR = 1000, 60_000, 3_600_000
 
 
@@ -57,6 +61,7 @@ class Rig:
     events: list[tuple[EventName, dict[str, Any]]]
     chance: "Chance"
     jobs_made: int = field(default=0)
+    namespace_alerts: dict[str, Alerts] = field(default_factory=dict)
 
     async def job(
         self,
@@ -87,6 +92,12 @@ class Rig:
             if runs_made:
                 await conn.execute("UPDATE job_timers SET runs_made = $1", runs_made)
         return new.id
+
+    async def known(self, job_id: UUID) -> PlannedJob:
+        """Return a job as it is now, compiled."""
+        async with transaction(self.parts.pool) as conn:
+            found = await aftermath.known_jobs(self.parts, conn, [job_id])
+        return found[job_id].plan
 
     async def tick(self) -> float:
         """Make one pass and return the seconds to the next."""
@@ -192,6 +203,7 @@ async def rigged(
     clock: HandClock | None = None,
     slots: int = 100,
     pressure: PressureRules = ALL_SLOTS,
+    callbacks: Callbacks = CALLBACKS,
     **limits: Any,
 ) -> AsyncIterator[Rig]:
     """Build one replica by the pieces, with a lease that has just been renewed."""
@@ -204,6 +216,8 @@ async def rigged(
         events.append((name, fields))
 
     parts = _parts(pool, clock, sender, slots, Limits(**limits), hear, chance, pressure)
+    shared: dict[str, Alerts] = {}
+    parts = replace(parts, callbacks=callbacks, namespace_alerts=shared.get)
     rig = Rig(
         parts=parts,
         clock=clock,
@@ -213,6 +227,7 @@ async def rigged(
         receiver=receiver,
         events=events,
         chance=chance,
+        namespace_alerts=shared,
     )
     await rig.beat()
     try:
@@ -243,7 +258,7 @@ def _parts(
         limits=limits,
         on_event=hear,
         rand=chance,
-        random_bytes=bytes,
+        random_bytes=os.urandom,
         to_claim=Alarm(),
         to_send=Alarm(),
         to_settle=Alarm(),

@@ -90,9 +90,9 @@ REFUSED: list[tuple[Any, str, str]] = [
     (target(success_status=["6xx"]), "/target/success_status/0", "invalid"),
     (target(tls={}), "/target/tls", "invalid"),
     (target(auth={}), "/target/auth", "invalid"),
-    (target(completion="callback"), "/target/completion", "invalid"),
     (target(concurrency_key="a\nb"), "/target/concurrency_key", "invalid"),
     (target(concurrency_key="k" * 256), "/target/concurrency_key", "invalid"),
+    (target(completion="hook"), "/target/completion", "invalid"),
     (target(format="cloudevents"), "/target/format", "invalid"),
     (retry(max_attempts=0), "/retry/max_attempts", "invalid"),
     (retry(initial_delay="5"), "/retry/initial_delay", "invalid"),
@@ -100,8 +100,23 @@ REFUSED: list[tuple[Any, str, str]] = [
     (retry(delays=["1s", "soon"]), "/retry/delays/1", "invalid"),
     (retry(on=["299-200"]), "/retry/on/0", "invalid"),
     ({**AT_LEAST, "misfire": {"grace": "-1s"}}, "/misfire/grace", "invalid"),
-    ({**AT_LEAST, "alerts": {"url": "https://example.com/"}}, "/alerts/url", "invalid"),
-    ({**AT_LEAST, "auto_pause_after": 1}, "/auto_pause_after", "invalid"),
+    ({**AT_LEAST, "alerts": {"url": "http://10.0.0.1/"}}, "/alerts/url", "invalid"),
+    ({**AT_LEAST, "alerts": {"url": "ftp://example.com/"}}, "/alerts/url", "invalid"),
+    ({**AT_LEAST, "alerts": {"url": "https://example.com:6379/"}}, "/alerts/url", "invalid"),
+    ({**AT_LEAST, "alerts": {"failures_in_row": 0}}, "/alerts/failures_in_row", "invalid"),
+    ({**AT_LEAST, "alerts": {"late_after": "soon"}}, "/alerts/late_after", "invalid"),
+    ({**AT_LEAST, "alerts": {"slow_factor": 0.5}}, "/alerts/slow_factor", "invalid"),
+    (
+        {**AT_LEAST, "alerts": {"failures_of": {"failures": 3, "runs": 2}}},
+        "/alerts/failures_of/failures",
+        "invalid",
+    ),
+    (
+        {**AT_LEAST, "alerts": {"failures_of": {"runs": 2}}},
+        "/alerts/failures_of/failures",
+        "invalid",
+    ),
+    ({**AT_LEAST, "auto_pause_after": -1}, "/auto_pause_after", "invalid"),
 ]
 
 

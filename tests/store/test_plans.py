@@ -239,6 +239,109 @@ async def test_a_step_of_a_backfill_reads_what_is_unfinished_of_backfills_and_no
     await work.rollback()
 
 
+async def test_settling_callbacks_and_timing_them_out_look_each_run_up_by_key(
+    conn: Connection,
+) -> None:
+    work = conn.transaction()
+    await work.start()
+    held = await _held(conn)
+    n = len(held)
+    keys = ([r["id"] for r in held], [r["scheduled_for"] for r in held])
+    told = await _cost(
+        conn,
+        "settle_callbacks",
+        *(*keys, [1] * n, ["running"] * n, [None] * n, ['{"number":1}'] * n, [NOON] * n),
+        *([NOON] * n, [None] * n, [5] * n, [5] * n, [1000] * n, NOON),
+    )
+    assert told.read <= BATCH + EDGE
+    assert told.buffers <= BATCH * BUFFERS_A_ROW * 2
+    await conn.execute(
+        "UPDATE runs SET replica = NULL, completion_until = $1 WHERE status = 'running'", NOON
+    )
+    told = await _cost(conn, "overdue_completions", NOON, BATCH)
+    assert told.read <= BATCH * 2 + EDGE
+    told = await _cost(conn, "expire_completions", *keys, NOON)
+    assert told.read <= BATCH + EDGE
+    assert told.buffers <= BATCH * BUFFERS_A_ROW * 2
+    told = await _cost(conn, "ended_runs", *keys)
+    assert told.read <= BATCH + EDGE
+    await work.rollback()
+
+
+async def test_what_alerts_remember_is_read_and_written_by_key(conn: Connection) -> None:
+    work = conn.transaction()
+    await work.start()
+    ids = await _due_jobs(conn)
+    n = len(ids)
+    await conn.execute(
+        "INSERT INTO job_incidents (job_id, watch_at)"
+        " SELECT id, $1::timestamptz + row_number() OVER () * interval '1 s' FROM jobs",
+        NOON,
+    )
+    told = await _cost(conn, "lock_memories", ids)
+    assert told.read <= BATCH + EDGE
+    told = await _cost(
+        conn,
+        "write_memories",
+        *(ids, [1] * n, ["f"] * n, ["{1}"] * n, ["{late}"] * n, [NOON] * n, [NOON] * n),
+        [NOON] * n,
+    )
+    assert told.read <= BATCH + EDGE
+    told = await _cost(conn, "lock_watched", soon(10_000), 200)
+    assert told.read <= 2 * 200
+    told = await _cost(conn, "watched_timers", ids[:200])
+    assert told.read <= 2 * 200
+    told = await _cost(conn, "occurrences_sent", ids[:200], [NOON] * 200)
+    assert told.read <= 200 + EDGE
+    told = await _cost(conn, "started_since", ids[0], soon(-60_000))
+    assert told.read <= EDGE
+    await work.rollback()
+
+
+async def test_a_step_of_a_replay_counts_what_is_unfinished_and_looks_runs_up_by_key(
+    conn: Connection,
+) -> None:
+    work = conn.transaction()
+    await work.start()
+    held = (await _held(conn))[:STEP_RUNS]
+    one = UUID(int=7)
+    await conn.execute(
+        "INSERT INTO replays (id, namespace, filter, max_per_minute, total, status, after_at,"
+        " after_id, paced_at, created_at) VALUES ($1, 'default', '{}', 1, 1, 'running', $2, $1,"
+        " $2, $2)",
+        one,
+        NOON,
+    )
+    told = await _cost(conn, "lock_next_replay", soon(10_000), [])
+    assert told.read <= 2
+    told = await _cost(conn, "open_replay_runs", one)
+    assert told.read <= EDGE
+    told = await _cost(
+        conn,
+        "write_replay_step",
+        *(one, [UUID(int=k) for k in range(len(held))], [r["id"] for r in held]),
+        *([r["scheduled_for"] for r in held], [NOON] * len(held), -1000, 0, NOON, one, NOON),
+    )
+    assert told.read <= 3 * STEP_RUNS
+    assert told.buffers <= STEP_RUNS * BUFFERS_A_ROW
+    await work.rollback()
+
+
+async def test_the_runs_of_a_replay_are_found_by_an_index_of_the_failed_ones_or_of_the_job(
+    seeded: dict[str, str],
+) -> None:
+    """A search, not a look-up: it is planned afresh and needs the statistics that a day has."""
+    async with _connected(seeded["with statistics"], **BY_KEY) as conn, conn.transaction():
+        await conn.execute(statement("plan_afresh"))
+        job = await conn.fetchval("SELECT id FROM jobs LIMIT 1")
+        bounds = ("default", "failed", soon(-(10**10)), UUID(int=0), soon(0), soon(0))
+        for of_job in (None, job):
+            told = await _cost(
+                conn, "replay_candidates", *bounds, of_job, None, None, None, STEP_RUNS + 1
+            )
+            assert told.read <= 3 * STEP_RUNS
+
+
 async def test_cancelling_and_reading_a_backfill_go_by_key(conn: Connection) -> None:
     work = conn.transaction()
     await work.start()

@@ -12,13 +12,15 @@ from uuid import UUID
 from msgspec import UNSET, Struct, structs
 
 from scheduler_svc.api import validate
+from scheduler_svc.api.check_alerts import alert_faults
+from scheduler_svc.api.check_completion import completion_faults
 from scheduler_svc.api.check_target import (
-    NOT_AVAILABLE,
     duration_faults,
     status_faults,
     target_faults,
 )
 from scheduler_svc.api.wire_jobs import READ_ONLY
+from scheduler_svc.domain.completion import Callbacks
 from scheduler_svc.domain.duration import normal
 from scheduler_svc.domain.egress import EgressRules
 from scheduler_svc.domain.errors import Fault, Invalid
@@ -37,6 +39,7 @@ class Bench(Struct, frozen=True, kw_only=True):
     job_id: UUID
     created_at: datetime
     egress: EgressRules
+    callbacks: Callbacks = Callbacks()
     stored: Definition | None = None
 
 
@@ -54,16 +57,17 @@ def _judged(definition: Definition, bench: Bench, faults: list[Fault]) -> Defini
     schedule, schedule_faults = _schedule(definition.schedule, bench)
     faults += _under("/schedule", schedule_faults)
     faults += _under("/target", target_faults(definition.target, bench.egress))
+    faults += _under("/target", completion_faults(definition.target, bench.callbacks))
     faults += _under("/retry", _retry_faults(definition.retry))
     faults += _under("/misfire", _misfire_faults(definition.misfire))
-    faults += _under("/alerts", _alert_faults(definition.alerts))
-    faults += _top_faults(definition.name, definition.auto_pause_after)
+    faults += _under("/alerts", alert_faults(definition.alerts, bench.egress))
+    faults += _top_faults(definition.name)
     if faults:
         raise Invalid(faults)
     return structs.replace(
         definition,
         schedule=schedule,
-        target=structs.replace(definition.target, timeout=normal(definition.target.timeout)),
+        target=_normal_target(definition.target),
         retry=_normal_retry(definition.retry),
         misfire=_normal_misfire(definition.misfire),
         alerts=structs.replace(definition.alerts, late_after=normal(definition.alerts.late_after)),
@@ -78,16 +82,15 @@ def _part_faults(document: Any, bench: Bench) -> Iterator[Fault]:
         yield from _under("/schedule", _schedule(schedule, bench)[1])
     if (target := _part(document, "target", Target)) is not None:
         yield from _under("/target", target_faults(target, bench.egress))
+        yield from _under("/target", completion_faults(target, bench.callbacks))
     if (retry := _part(document, "retry", Retry)) is not None:
         yield from _under("/retry", _retry_faults(retry))
     if (misfire := _part(document, "misfire", Misfire)) is not None:
         yield from _under("/misfire", _misfire_faults(misfire))
     if (alerts := _part(document, "alerts", Alerts)) is not None:
-        yield from _under("/alerts", _alert_faults(alerts))
-    name, failures = document.get("name"), document.get("auto_pause_after")
-    yield from _top_faults(
-        name if isinstance(name, str) else None, failures if type(failures) is int else 0
-    )
+        yield from _under("/alerts", alert_faults(alerts, bench.egress))
+    name = document.get("name")
+    yield from _top_faults(name if isinstance(name, str) else None)
 
 
 def _part(document: dict[str, Any], name: str, shape: type[T]) -> T | None:
@@ -134,17 +137,18 @@ def _misfire_faults(misfire: Misfire) -> Iterator[Fault]:
     yield from duration_faults("/max_lateness", misfire.max_lateness)
 
 
-def _alert_faults(alerts: Alerts) -> Iterator[Fault]:
-    if alerts.url is not None:
-        yield Fault("/url", f"an alert target {NOT_AVAILABLE}")
-    yield from duration_faults("/late_after", alerts.late_after)
-
-
-def _top_faults(name: str | None, auto_pause_after: int) -> Iterator[Fault]:
+def _top_faults(name: str | None) -> Iterator[Fault]:
     if name is not None and looks_like_id(name):
         yield Fault("/name", "looks like an id; choose another name")
-    if auto_pause_after > 0:
-        yield Fault("/auto_pause_after", f"a pause after failures {NOT_AVAILABLE}; use 0")
+
+
+def _normal_target(target: Target) -> Target:
+    waits = target.completion_timeout
+    return structs.replace(
+        target,
+        timeout=normal(target.timeout),
+        completion_timeout=None if waits is None else normal(waits),
+    )
 
 
 def _normal_retry(retry: Retry) -> Retry:

@@ -25,7 +25,7 @@ NOT_AVAILABLE = "is not available in this version"
 
 def target_faults(target: Target, egress: EgressRules) -> Iterator[Fault]:
     """Name every fault of a target; pointers are relative to it."""
-    yield from _url_faults(target.url, egress)
+    yield from url_faults(target.url, egress)
     yield from header_faults(target.headers, "/headers")
     yield from _body_faults(target)
     yield from duration_faults("/timeout", target.timeout, TIMEOUT_MIN_MS, TIMEOUT_MAX_MS)
@@ -33,6 +33,16 @@ def target_faults(target: Target, egress: EgressRules) -> Iterator[Fault]:
     if target.concurrency_key is not None and (fault := key_fault(target.concurrency_key)):
         yield Fault("/concurrency_key", fault)
     yield from _missing_faults(target)
+
+
+def url_faults(text: str, egress: EgressRules) -> Iterator[Fault]:
+    """Judge an address: its form, and whether it may be called as it is written."""
+    try:
+        reason = check_literal(parse_url(text), egress)
+    except UrlRefused as refused:
+        reason = refused.reason
+    if reason is not None:
+        yield Fault("/url", reason)
 
 
 def body_size_fault(size: int, pointer: str) -> Iterator[Fault]:
@@ -67,15 +77,6 @@ def duration_faults(
         yield Fault(pointer, f"'{text}' is too long; at most {most_ms // 60_000} m")
 
 
-def _url_faults(text: str, egress: EgressRules) -> Iterator[Fault]:
-    try:
-        reason = check_literal(parse_url(text), egress)
-    except UrlRefused as refused:
-        reason = refused.reason
-    if reason is not None:
-        yield Fault("/url", reason)
-
-
 def _body_faults(target: Target) -> Iterator[Fault]:
     body = bytes(target.body)
     yield from body_size_fault(len(body), "/body")
@@ -94,7 +95,3 @@ def _body_faults(target: Target) -> Iterator[Fault]:
 def _missing_faults(target: Target) -> Iterator[Fault]:
     if target.format != "plain":
         yield Fault("/format", f"'{target.format}' {NOT_AVAILABLE}; use 'plain'")
-    if target.completion != "response":
-        yield Fault("/completion", f"'{target.completion}' {NOT_AVAILABLE}; use 'response'")
-    if target.completion_timeout is not None:
-        yield Fault("/completion_timeout", f"a time-out for 'callback' {NOT_AVAILABLE}")

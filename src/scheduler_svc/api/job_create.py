@@ -13,7 +13,7 @@ from scheduler_svc.domain.errors import NameTaken
 from scheduler_svc.domain.ids import RANDOM_BYTES, instant_at
 from scheduler_svc.domain.ids import job_id as new_job_id
 from scheduler_svc.domain.jobs import Job
-from scheduler_svc.store import expectations, jobs, timers
+from scheduler_svc.store import expectations, incidents, jobs, timers
 from scheduler_svc.store.jobs import TimerState
 from scheduler_svc.store.pool import Connection
 from scheduler_svc.store.timers import NIL
@@ -23,7 +23,13 @@ def draft(call: Call, now_ms: int) -> Job:
     """Read the request as a new job, active and not yet armed; raise Malformed, Invalid."""
     now = instant_at(now_ms)
     job_id = new_job_id(now_ms, call.deps.random_bytes(RANDOM_BYTES))
-    bench = Bench(now_ms=now_ms, job_id=job_id, created_at=now, egress=call.deps.egress)
+    bench = Bench(
+        now_ms=now_ms,
+        job_id=job_id,
+        created_at=now,
+        egress=call.deps.egress,
+        callbacks=call.deps.callbacks,
+    )
     definition = read_definition(call.body, bench)
     return Job(
         id=job_id,
@@ -65,6 +71,8 @@ async def insert(conn: Connection, new: Job, now_ms: int) -> Job:
     if past:
         await timers.write_decisions(conn, [decision], replica=NIL, now_ms=now_ms)
     await tell(conn, decision, now_ms=now_ms)
+    if job.definition.alerts.url is not None:
+        await incidents.watch(conn, plan, job.definition.alerts, now_ms=now_ms)
     return job
 
 

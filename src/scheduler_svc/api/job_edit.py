@@ -45,6 +45,7 @@ def bench(call: Call, locked: LockedJob) -> Bench:
         job_id=locked.job.id,
         created_at=locked.job.created_at,
         egress=call.deps.egress,
+        callbacks=call.deps.callbacks,
         stored=locked.job.definition,
     )
 

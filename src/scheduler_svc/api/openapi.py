@@ -119,6 +119,8 @@ def _operation(route: Route, schemas: _Schemas) -> Json:
     }
     if route.description:
         operation["description"] = route.description
+    if route.security:
+        operation["security"] = [{name: []} for name in route.security]
     if parameters := _parameters(route, schemas):
         operation["parameters"] = parameters
     if route.body is not None:

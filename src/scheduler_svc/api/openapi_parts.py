@@ -22,6 +22,7 @@ TAGS = (
     ("jobs", "What to call, and when."),
     ("runs", "What became of each occurrence."),
     ("backfills", "Ranges of past occurrences, sent at a rate."),
+    ("replays", "Ended runs by filter, sent again at a rate."),
     ("concurrency keys", "Limits of calls at once and a second, and breakers."),
     ("schedules", "Try a schedule without saving it."),
     ("replicas", "The processes of this service."),
@@ -47,6 +48,11 @@ PATH_PARAMETERS: dict[str, Json] = {
         "schema": {"type": "string", "minLength": 1, "maxLength": 255},
         "example": "api.example.com",
     },
+    "/replays/{": {
+        "description": "The id of a replay.",
+        "schema": _UUID,
+        "example": "019b8f3a-1c00-7a4e-9d3b-6f2c1e7a5b41",
+    },
     "/backfills/{": {
         "description": "The id of a backfill.",
         "schema": _UUID,
@@ -69,5 +75,10 @@ SECURITY_SCHEMES: Json = {
         "type": "http",
         "scheme": "bearer",
         "description": "Not asked for in this version.",
-    }
+    },
+    "completion": {
+        "type": "http",
+        "scheme": "bearer",
+        "description": "The Scheduler-Completion-Token that the run's attempt carried.",
+    },
 }

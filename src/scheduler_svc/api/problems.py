@@ -123,6 +123,8 @@ def refusal(error: Refused, request_id: str) -> Reply:
     reply = _reply(code, status, error.detail, request_id, error.faults)
     if isinstance(error, MethodNotAllowed):
         reply.headers["Allow"] = error.allow
+    if code == "unauthenticated":
+        reply.headers["WWW-Authenticate"] = "Bearer"
     if code == "unavailable":
         reply.headers["Retry-After"] = str(RETRY_AFTER_SECONDS)
     return reply

@@ -92,6 +92,7 @@ class Route(Struct, frozen=True, kw_only=True):
     headers: tuple[HeaderParam, ...] = ()
     body: Body | None = None
     problems: tuple[int, ...] = ()
+    security: tuple[str, ...] = ()  # schemes of the OpenAPI document, one of which is asked for
     hidden: bool = False  # a route that the OpenAPI document leaves out
 
 

@@ -12,6 +12,7 @@ from scheduler_svc.domain.deferral import Reason
 from scheduler_svc.domain.runs import (
     AttemptOutcome,
     CapturedResponse,
+    CompletionStatus,
     RunStatus,
     Timing,
     Trigger,
@@ -42,6 +43,14 @@ class Deferral(Struct, frozen=True, kw_only=True):
     until: Stamp | None
 
 
+class Completion(Struct, frozen=True, kw_only=True):
+    """Of a run whose target reports its end: until when it may, and what it has reported."""
+
+    until: Stamp | None
+    status: CompletionStatus | None
+    detail: str | None
+
+
 class Run(Struct, frozen=True, kw_only=True):
     """The handling of one occurrence, of a trigger or of a replay; or a row of skipped ones."""
 
@@ -65,8 +74,25 @@ class Run(Struct, frozen=True, kw_only=True):
     duration_ms: int | None
     next_attempt_at: Stamp | None
     replica: UUID | None
+    replay_id: UUID | None
+    completion: Completion | None
     attempts: list[Attempt]
     deferral: Deferral | None
+
+
+class RunReplays(Struct, frozen=True, kw_only=True):
+    """How often a run was sent again, and what became of that; the rest was called off."""
+
+    count: int
+    succeeded: int
+    failed: int
+    unfinished: int
+
+
+class RunDetail(Run, frozen=True, kw_only=True):
+    """A run, and the replays of it: `GET /runs?replay_of=` lists them."""
+
+    replays: RunReplays
 
 
 class RunList(Struct, frozen=True, kw_only=True):
@@ -99,6 +125,8 @@ def run_view(run: runs.Run) -> Run:
         duration_ms=run.duration_ms,
         next_attempt_at=stamp_or_none(run.next_attempt_at),
         replica=run.replica,
+        replay_id=run.replay_id,
+        completion=_completion(run),
         attempts=[_attempt(one) for one in run.attempts],
         deferral=None if run.deferral is None else _deferral(run.deferral),
     )
@@ -111,6 +139,16 @@ def _deferral(deferral: deferrals.Deferral) -> Deferral:
         count=deferral.count,
         since=stamp(deferral.since),
         until=stamp_or_none(deferral.until),
+    )
+
+
+def _completion(run: runs.Run) -> Completion | None:
+    if run.completion_until is None and run.completion_status is None:
+        return None
+    return Completion(
+        until=stamp_or_none(run.completion_until),
+        status=run.completion_status,
+        detail=run.completion_detail,
     )
 
 

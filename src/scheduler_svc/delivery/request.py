@@ -6,6 +6,7 @@ import msgspec
 
 from scheduler_svc.delivery.exchange import HttpRequest
 from scheduler_svc.delivery.prepare import JSON_TYPE, Prepared, by_name
+from scheduler_svc.domain.completion import Report
 from scheduler_svc.domain.ids import instant_at
 from scheduler_svc.domain.runs import Overrides
 
@@ -24,6 +25,8 @@ class Sending(msgspec.Struct, frozen=True, kw_only=True):
     now_ms: int
     trace: bytes
     """24 random bytes: the trace id and the span id (W3C Trace Context)."""
+    report: Report | None = None
+    """Of a job whose target reports its end itself."""
 
 
 def request(
@@ -51,6 +54,9 @@ def request(
     ]
     if sending.job_name is not None:
         lines.append((b"Scheduler-Job-Name", sending.job_name.encode()))
+    if sending.report is not None:
+        lines.append((b"Scheduler-Completion-URL", sending.report.url.encode()))
+        lines.append((b"Scheduler-Completion-Token", sending.report.token.encode()))
     return HttpRequest(
         method=prepared.method,
         url=prepared.url,

@@ -7,6 +7,8 @@
     |-- Conflict             the state of things forbids it now
     |   |-- NameTaken        another job has that name
     |   `-- Overlapping      the job has an unfinished run and its overlap policy is skip
+    |-- Unauthenticated      no credentials, or none that we know
+    |-- Forbidden            known, and not for this
     |-- PreconditionFailed   If-Match or If-None-Match did not hold
     `-- Unavailable          the database is away; try again later
 
@@ -73,6 +75,18 @@ class Overlapping(Conflict):
     """The job has an unfinished run and its overlap policy is `skip`."""
 
     code = "overlap"
+
+
+class Unauthenticated(Refused):
+    """No credentials, or none that we know."""
+
+    code = "unauthenticated"
+
+
+class Forbidden(Refused):
+    """The credentials are known, and not for this."""
+
+    code = "forbidden"
 
 
 class PreconditionFailed(Refused):

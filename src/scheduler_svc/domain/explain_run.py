@@ -54,6 +54,7 @@ class Entry(Struct, frozen=True, kw_only=True):
     finished_at: datetime | None
     lateness_ms: int | None
     next_attempt_at: datetime | None
+    completion_until: datetime | None = None
     deferral: Deferral | None = None
 
 
@@ -116,6 +117,10 @@ def _waiting(entry: Entry) -> Told:
 
 
 def _running(entry: Entry, now_ms: int) -> Told:
+    if entry.completion_until is not None:
+        until = at_text(epoch_ms(entry.completion_until))
+        detail = f"It was sent{_late(entry)}; its target took it and has until {until} to report."
+        return Told("fired", "awaiting", detail)
     held = entry.next_attempt_at is not None and epoch_ms(entry.next_attempt_at) > now_ms
     if held and entry.next_attempt_at is not None:
         sent = at_text(epoch_ms(entry.next_attempt_at))
@@ -137,6 +142,7 @@ def _trigger(entry: Entry) -> str:
         "manual": " by a manual trigger, beside the schedule",
         "backfill": " by a backfill",
         "replay": " by a replay",
+        "alert": " as an alert",
     }[entry.trigger]
 
 

@@ -11,11 +11,13 @@ from uuid import UUID
 from scheduler_svc.delivery.exchange import Exchange
 from scheduler_svc.delivery.record import record
 from scheduler_svc.delivery.request import Sending, request
+from scheduler_svc.domain.completion import report_to
 from scheduler_svc.domain.events import EventName
 from scheduler_svc.domain.ids import instant_at
 from scheduler_svc.domain.outcome import Retryable, Succeeded, classify
 from scheduler_svc.domain.pressure import weigh
 from scheduler_svc.domain.runs import AttemptOutcome
+from scheduler_svc.engine import bounds
 from scheduler_svc.engine.hand import HeldRun
 from scheduler_svc.engine.parts import Parts
 from scheduler_svc.engine.settle import Ended, Outbox
@@ -47,6 +49,10 @@ async def attempt(parts: Parts, outbox: Outbox, held: HeldRun) -> None:
         return
     started_ms = parts.clock.now_ms()
     claim = held.claim
+    if (verdict := bounds.over(held.job.plan, claim, now_ms=started_ms)) is not None:
+        _unsent(parts, held)
+        outbox.put(Ended(held=held, verdict=verdict, started_ms=started_ms, ended_ms=started_ms))
+        return
     parts.on_event(
         EventName.RUN_STARTED,
         run_id=claim.id,
@@ -77,9 +83,16 @@ def _note(parts: Parts, held: HeldRun, exchange: Exchange | None, started_ms: in
         parts.to_claim.ring()
 
 
+def _unsent(parts: Parts, held: HeldRun) -> None:
+    """Tell the memory of keys that no call was made: a probe among them is made by another run."""
+    if parts.pressure.unsent(held):
+        parts.to_claim.ring()
+
+
 def _unstarted(parts: Parts, outbox: Outbox, held: HeldRun, task: asyncio.Task[None]) -> None:
     """Settle a run that was cancelled before its task took its first step."""
     if task.cancelled() and held.cancelled:
+        _unsent(parts, held)
         now_ms = parts.clock.now_ms()
         outbox.put(Ended(held=held, verdict=Retryable(), started_ms=now_ms, ended_ms=now_ms))
 
@@ -94,12 +107,18 @@ def cancel(parts: Parts, outbox: Outbox, run_id: UUID) -> None:
         held.task.cancel()
     elif not held.sending:
         parts.hand.withdraw([held])
+        _unsent(parts, held)
         now_ms = parts.clock.now_ms()
         outbox.put(Ended(held=held, verdict=Retryable(), started_ms=now_ms, ended_ms=now_ms))
 
 
 async def _send(parts: Parts, held: HeldRun, started_ms: int) -> Exchange:
     claim, job = held.claim, held.job
+    report = None
+    if job.plan.definition.target.completion == "callback":
+        report = report_to(parts.callbacks, claim.id, claim.attempt)
+        if report is None:
+            return Exchange("blocked", error=f"a callback {parts.callbacks.fault}")
     sending = Sending(
         run_id=claim.id,
         job_id=claim.job_id,
@@ -109,6 +128,7 @@ async def _send(parts: Parts, held: HeldRun, started_ms: int) -> Exchange:
         trigger=claim.trigger,
         now_ms=started_ms,
         trace=parts.random_bytes(TRACE_BYTES),
+        report=report,
     )
     return await parts.sender.send(
         request(job.prepared, sending, claim.overrides, capture_max=parts.limits.capture_max)

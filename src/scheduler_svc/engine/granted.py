@@ -10,11 +10,11 @@ import msgspec
 
 from scheduler_svc.domain import pressure
 from scheduler_svc.domain.duration import milliseconds
-from scheduler_svc.domain.ids import epoch_ms
+from scheduler_svc.domain.outcome import Failed
 from scheduler_svc.domain.pressure import Grant, Key, KeyState
+from scheduler_svc.engine import bounds
 from scheduler_svc.engine.jobs import KnownJob
 from scheduler_svc.engine.parts import Parts
-from scheduler_svc.engine.settle import bound_ms
 from scheduler_svc.engine.taken import with_jobs
 from scheduler_svc.store import breakers
 from scheduler_svc.store import pressure as stored
@@ -23,6 +23,21 @@ from scheduler_svc.store.pool import Connection
 from scheduler_svc.store.pressure import Back, PressedRun
 
 Sent = tuple[ClaimedRun, KnownJob]
+
+
+class Over(msgspec.Struct, frozen=True):
+    """A run that ended because its time was over, with its job."""
+
+    claim: ClaimedRun
+    job: KnownJob
+    reason: str
+
+
+class Sorted(msgspec.Struct, frozen=True):
+    """Of claimed runs those that go, by key, and those that have ended."""
+
+    going: dict[Key, list[Sent]]
+    over: list[Over]
 
 
 class Plan(msgspec.Struct):
@@ -34,29 +49,30 @@ class Plan(msgspec.Struct):
 
 async def sort_out(
     parts: Parts, conn: Connection, grants: Mapping[Key, Grant], runs: list[PressedRun]
-) -> dict[Key, list[Sent]]:
-    """Return the runs that go, by key; end those whose time is over, put back what may not go."""
+) -> Sorted:
+    """Say which runs go; end those whose time is over, put back what may not go now."""
     now_ms = parts.clock.now_ms()
     of = {run.claim.id: run for run in runs}
     back: list[Back] = []
-    ended: list[tuple[ClaimedRun, str]] = []
+    ended: list[Over] = []
     going: dict[Key, list[Sent]] = {}
     for claim, job in await with_jobs(parts, conn, [run.claim for run in runs], now_ms=now_ms):
         run = of[claim.id]
         if job.key != run.key:
             reason = parts.pressure.reason(job.key) or run.reason or "host_share"
             back.append(Back(claim, job.key, reason))
-        elif (over := over_by(run, job, now_ms)) is not None:
-            ended.append((claim, over))
+        elif (over := _over(run, job, now_ms)) is not None:
+            ended.append(Over(claim, job, over.reason))
         elif grants[run.key].probe and run.key in going:
             back.append(Back(claim, run.key, "breaker", counted=False))
         else:
             going.setdefault(job.key, []).append((claim, job))
     if ended:
-        await stored.end_deferred(conn, ended, replica=parts.replica, now_ms=now_ms)
+        pairs = [(one.claim, one.reason) for one in ended]
+        await stored.end_deferred(conn, pairs, replica=parts.replica, now_ms=now_ms)
     if back:
         await stored.defer(conn, back, replica=parts.replica, now_ms=now_ms)
-    return going
+    return Sorted(going, ended)
 
 
 async def lay_out(
@@ -107,18 +123,11 @@ def _paced(parts: Parts, state: KeyState, sent: list[Sent]) -> tuple[list[Sent],
     return paced, following
 
 
-def over_by(run: PressedRun, job: KnownJob, now_ms: int) -> str | None:
+def _over(run: PressedRun, job: KnownJob, now_ms: int) -> Failed | None:
     """Tell whether what bounds the retries of a run has passed while it was deferred.
 
-    That holds for what was tried before, and for what a breaker held back: it stands for an
-    attempt that would have failed. Who waits for room alone is late, and is sent.
+    That holds for what was tried before, and for what a breaker held back. Who waits for room alone
+    is late, and is sent.
     """
-    claim = run.claim
-    if run.reason != "breaker" and claim.attempt - claim.lost <= 1:
-        return None
-    first_ms = claim.fire_ms if claim.started_at is None else epoch_ms(claim.started_at)
-    deadline = job.plan.definition.retry.deadline
-    if deadline is not None:
-        return "deadline" if now_ms > first_ms + milliseconds(deadline) else None
-    bound = bound_ms(job.plan, claim, first_ms)
-    return "next_occurrence" if bound is not None and now_ms >= bound else None
+    held_back = run.reason == "breaker"
+    return bounds.over(job.plan, run.claim, now_ms=now_ms, held_back=held_back)

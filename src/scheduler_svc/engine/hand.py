@@ -87,7 +87,7 @@ class Hand:
 
     def add(self, claim: ClaimedRun, job: KnownJob) -> None:
         """Hold a claimed run until its instant; of one instant the higher priority goes first."""
-        self._background += (claim.trigger in BACKGROUND) - self._is_background(claim.id)
+        self._background += _is_background(claim) - self._holds_background(claim.id)
         if (before := self._runs.get(claim.id)) is not None:
             self._uncount(before)
         self._of_key[job.key] += 1
@@ -119,7 +119,7 @@ class Hand:
         anew: that one stays.
         """
         if self._runs.get(held.claim.id) is held:
-            self._background -= self._is_background(held.claim.id)
+            self._background -= self._holds_background(held.claim.id)
             self._uncount(held)
             del self._runs[held.claim.id]
 
@@ -149,6 +149,10 @@ class Hand:
         if not self._of_key[held.job.key]:
             del self._of_key[held.job.key]
 
-    def _is_background(self, run_id: UUID) -> bool:
+    def _holds_background(self, run_id: UUID) -> bool:
         held = self._runs.get(run_id)
-        return held is not None and held.claim.trigger in BACKGROUND
+        return held is not None and _is_background(held.claim)
+
+
+def _is_background(claim: ClaimedRun) -> bool:
+    return claim.background or claim.trigger in BACKGROUND

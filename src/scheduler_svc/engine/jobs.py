@@ -41,6 +41,11 @@ class KnownJobs:
         self._jobs.move_to_end(job_id)
         return known
 
+    def foreign(self, plan: PlannedJob) -> KnownJob:
+        """Prepare what is not stored as a job, and keep nothing of it."""
+        prepared = prepare(plan.definition, namespace=plan.namespace, version=self._version)
+        return KnownJob(plan, prepared, key_of(plan.definition.target, plan.namespace))
+
     def learn(self, stored: StoredJob) -> KnownJob:
         """Decode, compile and keep a job; raise where its definition can not be understood."""
         definition = DEFINITION.decode(stored.definition)

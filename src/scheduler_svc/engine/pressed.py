@@ -9,9 +9,10 @@ from collections import Counter
 
 import msgspec
 
+from scheduler_svc.domain.events import EventName
 from scheduler_svc.domain.pressure import Ceiling, Grant, Key, KeyState, grant
-from scheduler_svc.engine import granted
-from scheduler_svc.engine.granted import Plan, Sent
+from scheduler_svc.engine import aftermath, granted
+from scheduler_svc.engine.granted import Over, Plan, Sent
 from scheduler_svc.engine.parts import Parts
 from scheduler_svc.engine.pressure import Turn
 from scheduler_svc.store import pressure as stored
@@ -39,6 +40,8 @@ class Look(msgspec.Struct):
     again_ms: list[int] = []
     past: int = 0
     """Of those, runs of the past."""
+    over: list[Over] = []
+    """Of those, runs that have ended unsent."""
     rest: Key = FIRST
     """Up to where it came, where there are more keys."""
     none: bool = False
@@ -84,7 +87,27 @@ async def _one_look(parts: Parts, background: int) -> Look:
         parts.hand.add(claim, job)
     if look.sent:
         parts.to_send.ring()
+    if look.over:
+        await _tell_over(parts, look.over)
     return look
+
+
+async def _tell_over(parts: Parts, over: list[Over]) -> None:
+    """Say that runs ended without the attempt they waited for, to their jobs' alerts too."""
+    for one in over:
+        is_alert = one.claim.trigger == "alert"
+        parts.on_event(
+            EventName.ALERT_FAILED if is_alert else EventName.RUN_FAILED,
+            run_id=one.claim.id,
+            job_id=one.claim.job_id,
+            attempt=one.claim.attempt - 1,
+            outcome=None,
+            status_code=None,
+            reason=one.reason,
+            duration_ms=None,
+            lateness_ms=None,
+        )
+    await aftermath.note_unheld(parts, [one.claim.id for one in over])
 
 
 async def _look(parts: Parts, conn: Connection, background: int) -> Look:
@@ -111,8 +134,9 @@ async def _look(parts: Parts, conn: Connection, background: int) -> Look:
         runs += past
     look.claimed = len(runs)
     if runs:
-        going = await granted.sort_out(parts, conn, plan.grants, runs)
-        look.sent, again_ms = await granted.lay_out(parts, conn, plan, going)
+        found = await granted.sort_out(parts, conn, plan.grants, runs)
+        look.over = found.over
+        look.sent, again_ms = await granted.lay_out(parts, conn, plan, found.going)
         look.again_ms += again_ms
     return look
 

@@ -124,6 +124,12 @@ class Pressure:
             return False
         return self._count(key, good=good, now_ms=now_ms)
 
+    def unsent(self, held: HeldRun) -> bool:
+        """Take a run that leaves the hand uncalled; tell whether something is to be written."""
+        if held.claim.probe:
+            self.news[held.job.key] = Probed(held.job.key, held.claim.id, None)
+        return held.claim.probe
+
     def _time(self, key: Key, started_ms: int, now_ms: int) -> None:
         if now_ms - started_ms >= QUICK_MS:
             self._quick.pop(key, None)

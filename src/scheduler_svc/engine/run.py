@@ -10,7 +10,17 @@ from collections.abc import Awaitable, Callable
 import msgspec
 
 from scheduler_svc.domain.events import EventName
-from scheduler_svc.engine import backfill, dispatch, drift, hear, pace, settle, upkeep
+from scheduler_svc.engine import (
+    backfill,
+    dispatch,
+    drift,
+    hear,
+    pace,
+    replay,
+    settle,
+    upkeep,
+    watch,
+)
 from scheduler_svc.engine.clock import DatabaseClock
 from scheduler_svc.engine.pace import Pace
 from scheduler_svc.engine.parts import Parts
@@ -76,6 +86,8 @@ def _working(
     }
     work["expectations"] = drift.refreshes(parts)
     work["backfills"] = backfill.backfilling(parts, retention_days=engine.retention_days)
+    work["watches"] = watch.watches(parts)
+    work["replays"] = replay.replaying(parts, retention_days=engine.retention_days)
     if engine.listener is not None:
         work["listen"] = _listen(engine.listener, heard)
     return {name: tasks.create_task(loop, name=name) for name, loop in work.items()}

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from uuid import UUID
 
 from scheduler_svc.domain.ids import instant_at
+from scheduler_svc.engine.aftermath import alert_job
 from scheduler_svc.engine.jobs import KnownJob
 from scheduler_svc.engine.parts import Parts
 from scheduler_svc.engine.tick import park
@@ -19,7 +20,7 @@ async def with_jobs(
     jobs = await _jobs_of(parts, conn, [claim.job_id for claim in claimed])
     found, lost = [], []
     for claim in claimed:
-        job = jobs.get(claim.job_id)
+        job = alert_job(parts, claim) or jobs.get(claim.job_id)
         if job is None:
             lost.append(_lost(claim, now_ms, deleted=claim.job_id not in jobs))
         else:

@@ -12,7 +12,7 @@ import msgspec
 
 from scheduler_svc.domain.events import EventName
 from scheduler_svc.domain.ids import instant_at
-from scheduler_svc.engine import dispatch
+from scheduler_svc.engine import aftermath, dispatch
 from scheduler_svc.engine.clock import DatabaseClock
 from scheduler_svc.engine.hand import HeldRun
 from scheduler_svc.engine.parts import Parts
@@ -30,6 +30,7 @@ DAYS_SECONDS = 300.0
 REPLICA_KEPT_MS = 3_600_000
 KEY_KEPT_MS = 60_000
 STEP_SECONDS = 1.0
+ENDED_BY_RESCUE = frozenset({"failed", "succeeded"})
 
 
 class Heart(msgspec.Struct, kw_only=True):
@@ -144,6 +145,9 @@ async def rescue(parts: Parts) -> int:
         count += len(found)
         if found:
             parts.to_claim.ring()
+        await aftermath.note_unheld(
+            parts, [run.id for run in found if run.status in ENDED_BY_RESCUE]
+        )
         if len(found) < RESCUE_BATCH:
             return count
 

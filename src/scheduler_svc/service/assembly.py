@@ -32,6 +32,7 @@ from scheduler_svc.engine.pressure import Pressure
 from scheduler_svc.engine.run import Engine, Listener
 from scheduler_svc.engine.settle import Outbox
 from scheduler_svc.engine.upkeep import Heart, beat, keep_days
+from scheduler_svc.service import completion
 from scheduler_svc.service.pressure import pressure_rules
 from scheduler_svc.service.readiness import readiness
 from scheduler_svc.settings import Settings
@@ -97,6 +98,7 @@ async def assembled(
             pool=engine_pool,
             clock=clock,
             sender=sender,
+            own=own,
             on_event=on_event,
             rand=rand,
         )
@@ -178,6 +180,7 @@ def _parts(
     pool: Pool,
     clock: DatabaseClock,
     sender: Sender,
+    own: tuple[str, int],
     on_event: OnEvent,
     rand: Callable[[], float],
 ) -> Parts:
@@ -199,6 +202,7 @@ def _parts(
         on_event=on_event,
         rand=rand,
         random_bytes=os.urandom,
+        callbacks=completion.callbacks(settings, own),
         to_claim=Alarm(),
         to_send=Alarm(),
         to_settle=Alarm(),
@@ -260,6 +264,7 @@ def _deps(
         lookahead_ms=int(settings.lookahead * 1000),
         loopback_only=settings.profile == "development",
         public_url=settings.public_url,
+        callbacks=engine.parts.callbacks,
         on_event=on_event,
         on_request=on_request,
         on_failure=on_failure,

@@ -7,7 +7,7 @@ import msgspec
 from asyncpg import Record
 
 from scheduler_svc.domain.ids import epoch_ms, instant_at
-from scheduler_svc.domain.runs import BACKGROUND_BELOW, Overrides
+from scheduler_svc.domain.runs import BACKGROUND_BELOW, Overrides, Trigger
 from scheduler_svc.store.pool import Connection
 from scheduler_svc.store.queries import statement
 
@@ -22,7 +22,7 @@ class ClaimedRun(msgspec.Struct, frozen=True):
     job_id: UUID
     scheduled_ms: int
     fire_ms: int
-    trigger: str
+    trigger: Trigger
     attempt: int
     lost: int = 0
     started_at: datetime | None = None
@@ -31,6 +31,8 @@ class ClaimedRun(msgspec.Struct, frozen=True):
     """It was granted under its key, and counts against the key's limits."""
     probe: bool = False
     """It is the one call that an open breaker lets through."""
+    background: bool = False
+    """Taken in the share of the past."""
 
 
 class NextInstants(msgspec.Struct, frozen=True):
@@ -64,10 +66,10 @@ async def claim_due_runs(
         instant_at(now_ms),
         *ranks,
     )
-    return [claimed(row) for row in rows]
+    return [claimed(row, background=background) for row in rows]
 
 
-def claimed(row: Record, *, keyed: bool = False) -> ClaimedRun:
+def claimed(row: Record, *, keyed: bool = False, background: bool = False) -> ClaimedRun:
     """Make a claim of the row that a claiming statement returned."""
     return ClaimedRun(
         id=row["id"],
@@ -80,6 +82,7 @@ def claimed(row: Record, *, keyed: bool = False) -> ClaimedRun:
         started_at=row["started_at"],
         overrides=None if row["overrides"] is None else OVERRIDES.decode(row["overrides"]),
         keyed=keyed,
+        background=background,
     )
 
 

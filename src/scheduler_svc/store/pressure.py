@@ -80,7 +80,7 @@ async def claim_pressed(
     )
     found = [
         PressedRun(
-            claimed(row, keyed=True),
+            claimed(row, keyed=True, background=background),
             Key(row["namespace"], row["concurrency_key"]),
             row["reason"],
         )

@@ -90,8 +90,13 @@ async def ask_cancel(conn: Connection, run_id: UUID) -> bool:
 
 
 def deferral_of(row: Record) -> Deferral | None:
-    """Read why a run waits or waited because of its key."""
-    return None if row["deferral"] is None else DEFERRAL.decode(row["deferral"])
+    """Read why a run waits or waited because of its key; who was called off waited until then."""
+    if row["deferral"] is None:
+        return None
+    found = DEFERRAL.decode(row["deferral"])
+    if found.until is None and row["finished_at"] is not None:
+        found = msgspec.structs.replace(found, until=row["finished_at"])
+    return found
 
 
 def run_of(row: Record) -> Run:

@@ -207,10 +207,11 @@ WHERE waiting.id::text || '' = waiting.id::text -- one_row
 RETURNING r.id;
 
 -- unkey_runs(job_id)
--- Its target was edited: a run that waits under the old key is to be judged by the new one.
+-- Its target was edited: a run that waits under the old key is to be judged by the new one. Alerts
+-- of the job go elsewhere, and wait where they did.
 UPDATE runs
 SET concurrency_key = NULL
-WHERE job_id = $1 AND status = 'due' AND concurrency_key IS NOT NULL;
+WHERE job_id = $1 AND status = 'due' AND concurrency_key IS NOT NULL AND trigger <> 'alert';
 
 -- read_keys(namespaces, keys)
 -- Which of these keys have a row, and what it says.
@@ -321,11 +322,12 @@ WHERE namespace = $1 AND key = $2 AND configured
 RETURNING key;
 
 -- key_counts(namespace, keys)
--- What runs and what waits under each of these keys.
+-- What runs and what waits under each of these keys; a run that awaits its report has no call open.
 SELECT k.key,
     (
         SELECT count(*) FROM runs AS r
         WHERE r.status = 'running' AND r.namespace = $1 AND r.concurrency_key = k.key
+            AND r.replica IS NOT NULL
     ) AS running,
     (
         SELECT count(*) FROM runs AS r

@@ -18,10 +18,12 @@ WHERE id = ANY ($1::uuid[]);
 
 -- open_runs(job_ids)
 -- Overlap is decided by the unfinished runs as they are now, under the timer's lock. Those of a
--- backfill do not count: it has a rule of its own, and never holds back the cadence.
+-- backfill or of a replay by filter do not count: these have rules of their own, and never hold
+-- back the cadence. Nor do alerts.
 SELECT id, job_id, queued, queued AND trigger = 'catch_up' AS behind
 FROM runs
-WHERE job_id = ANY ($1::uuid[]) AND status IN ('due', 'running') AND trigger <> 'backfill';
+WHERE job_id = ANY ($1::uuid[]) AND status IN ('due', 'running')
+    AND trigger NOT IN ('backfill', 'alert') AND replay_id IS NULL;
 
 -- open_occurrences(ids, scheduled_fors)
 -- Which of these very runs are there already and unfinished: of jobs that allow overlap, whose
