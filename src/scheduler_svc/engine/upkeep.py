@@ -191,6 +191,7 @@ async def give_up(parts: Parts, runs: list[HeldRun], *, forget: bool) -> None:
 
     await run_once_more(parts.pool, write, seconds=parts.limits.database_seconds)
     for held in runs:
+        parts.pressure.unsent(held)
         parts.hand.drop(held)
     parts.to_claim.ring()
 
