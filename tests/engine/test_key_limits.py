@@ -297,6 +297,7 @@ async def test_a_new_limit_counts_the_calls_under_way_and_takes_back_what_is_hel
         assert len(one.held()) == 3
         await pass_time(rigs, 400)
         await _tick(rigs)
+        await _tick(rigs)
         assert held([other]) == 0
         door.let_go(3)
     await one.settle()

@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable
 import msgspec
 
 from scheduler_svc.domain.events import EventName
-from scheduler_svc.engine import backfill, dispatch, drift, hear, pace, settle, upkeep
+from scheduler_svc.engine import backfill, dispatch, drift, hear, keys, pace, settle, upkeep
 from scheduler_svc.engine.clock import DatabaseClock
 from scheduler_svc.engine.pace import Pace
 from scheduler_svc.engine.parts import Parts
@@ -104,6 +104,8 @@ async def _drain(engine: Engine, outbox: Outbox, loops: dict[str, asyncio.Task[N
         task.cancel()
     while outbox.ended and now() < last_settle:  # noqa: ASYNC110 - the settle loop empties it
         await asyncio.sleep(FLUSH_PAUSE_SECONDS)
+    if parts.pressure.news:  # a probe that came back meanwhile has something to say
+        await _best_effort(keys.keep(parts), seconds=LEAVE_SECONDS)
     # No beat may renew the lease that is now given back.
     loops["heartbeats"].cancel()
     await asyncio.wait([loops["heartbeats"]])
