@@ -334,6 +334,7 @@ SELECT k.key,
     (
         SELECT count(*) FROM runs AS r
         WHERE r.status = 'running' AND r.namespace = $1 AND r.concurrency_key = k.key
+            AND r.replica IS NOT NULL
     ) AS running,
     (
         SELECT count(*) FROM runs AS r
