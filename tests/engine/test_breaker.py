@@ -207,7 +207,25 @@ async def test_time_outs_and_broken_connections_count_as_failures(
     assert await _state(engine_pool) == "open"
 
 
-async def test_a_status_of_4xx_and_a_call_that_was_cancelled_are_no_failures(
+async def test_a_probe_that_is_cancelled_says_nothing_and_the_next_goes_at_once(
+    receiver: Receiver, rigs: list[Rig]
+) -> None:
+    await _opened(rigs, receiver, retry={"initial_delay": "5s", "jitter": "none"})
+    receiver.on("/", silence())
+    await pass_time(rigs, 10 * SECOND)
+    await rigs[0].tick()
+    (probe,) = rigs[0].held()
+    async with rigs[0].sending():
+        dispatch.cancel(rigs[0].parts, rigs[0].outbox, probe.claim.id)
+    receiver.on("/", raw(OK))
+    for rig in rigs:
+        rig.parts.pressure.waits = True
+    await _work(rigs)
+    await _work(rigs)
+    assert await _state(rigs[0].parts.pool) == "closed"
+
+
+async def test_a_status_of_4xx_is_no_failure(
     engine_pool: Pool, receiver: Receiver, rigs: list[Rig]
 ) -> None:
     rig = rigs[0]

@@ -39,8 +39,7 @@ async def rig(engine_pool: Pool, receiver: Receiver) -> AsyncIterator[Rig]:
 
 async def _jobs(rig: Rig, count: int, url: str) -> None:
     for _ in range(count):
-        target = {"url": url, "timeout": "100ms"}
-        await rig.job(schedule=EVERY, target=target, retry={"max_attempts": 1})
+        await rig.job(schedule=EVERY, target={"url": url}, retry={"max_attempts": 1})
 
 
 def _held(rig: Rig, host: str) -> int:
@@ -70,6 +69,7 @@ async def test_healthy_jobs_are_claimed_ahead_beside_many_of_a_dead_host_and_sen
             == 0
         )
         assert _held(rig, "127.0.0.2") <= SLOTS // 4
+        dead.cut()
     waiting = [one for one in await deferrals(rig) if one]
     assert len(waiting) >= 100 - SLOTS // 4
     assert {(one["reason"], one["key"]) for one in waiting} == {("host_share", "127.0.0.2")}
@@ -92,6 +92,7 @@ async def test_what_is_over_the_share_is_not_touched_until_there_is_room_and_hid
         dispatch.start_due(rig.parts, rig.outbox, tasks)
         await dead.wait_for(share)
         await rig.pass_time(30 * SECOND)
+        dead.cut()
     await rig.settle()
     await rig.tick()
     assert _held(rig, "127.0.0.2") == share
@@ -129,6 +130,27 @@ async def test_a_burst_of_a_host_that_answers_has_more_than_the_share_and_waits_
     await rig.send()
     assert len(rig.receiver.requests) == 100
     assert await deferrals(rig) == [None] * 100
+
+
+async def test_a_quick_host_that_does_not_catch_up_is_in_the_way_for_three_seconds_at_most(
+    rig: Rig, engine_pool: Pool
+) -> None:
+    await _jobs(rig, 100, rig.receiver.url())
+    await rig.pass_time(HOUR - 500)
+    await rig.tick()
+    await rig.pass_time(500)
+    await rig.send()
+    gate = asyncio.Event()
+    rig.receiver.on("/", held(gate, raw(OK)))
+    await rig.tick()
+    async with rig.sending():
+        left = "SELECT count(*) FROM job_timers WHERE fire_at <= $1"
+        await rig.tick()
+        assert await engine_pool.fetchval(left, instant_at(rig.clock.ms)) > 0
+        await rig.pass_time(3 * SECOND)
+        await rig.tick()
+        assert await engine_pool.fetchval(left, instant_at(rig.clock.ms)) == 0
+        gate.set()
 
 
 async def test_a_host_whose_last_call_was_slow_is_trusted_no_more(rig: Rig) -> None:

@@ -67,7 +67,8 @@ async def _write(parts: Parts, key: Key, news: Opening | Probed) -> None:
     written = await run_once_more(parts.pool, write, seconds=parts.limits.database_seconds)
     if not written.done:
         return
-    del parts.pressure.news[key]
+    if parts.pressure.news.get(key) is news:
+        del parts.pressure.news[key]
     parts.pressure.stale = True
     if written.event is EventName.BREAKER_OPENED:
         parts.pressure.opened.add(key)
@@ -111,8 +112,13 @@ async def _read(parts: Parts) -> None:
     """Read what all keys may have, and let what is held obey."""
     pressure = parts.pressure
     before = {key: pressure.reason(key) for key in {held.job.key for held in parts.hand}}
-    async with connection(parts.pool, seconds=parts.limits.database_seconds) as conn:
-        pressure.learn(await stored.pressing(conn))
+    pressure.stale = False  # before the look, so that a notice that comes meanwhile counts
+    try:
+        async with connection(parts.pool, seconds=parts.limits.database_seconds) as conn:
+            pressure.learn(await stored.pressing(conn))
+    except BaseException:
+        pressure.stale = True
+        raise
     changed = {key for key, reason in before.items() if pressure.reason(key) not in {None, reason}}
     if not changed:
         return

@@ -16,7 +16,7 @@ from scheduler_svc.engine.jobs import KnownJob
 from scheduler_svc.engine.parts import Parts
 from scheduler_svc.engine.pressure import Turn
 
-LEFT_MS_MAX = 5000
+LEFT_MS_MAX = 3000
 """A quick key that has not caught up after so long is written down like any other, and what is due
 behind it is in its way no more."""
 

@@ -105,7 +105,6 @@ class Pressure:
         for state in states:
             if state.breaker.state != "closed":
                 self._tallies.pop(state.key, None)
-        self.stale = False
 
     def note(self, held: HeldRun, *, good: bool | None, started_ms: int, now_ms: int) -> bool:
         """Take the end of a call; tell whether something is to be written of its key's breaker.

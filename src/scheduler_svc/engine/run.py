@@ -15,6 +15,7 @@ from scheduler_svc.engine import (
     dispatch,
     drift,
     hear,
+    keys,
     pace,
     replay,
     settle,
@@ -116,6 +117,8 @@ async def _drain(engine: Engine, outbox: Outbox, loops: dict[str, asyncio.Task[N
         task.cancel()
     while outbox.ended and now() < last_settle:  # noqa: ASYNC110 - the settle loop empties it
         await asyncio.sleep(FLUSH_PAUSE_SECONDS)
+    if parts.pressure.news:  # a probe that came back meanwhile has something to say
+        await _best_effort(keys.keep(parts), seconds=LEAVE_SECONDS)
     # No beat may renew the lease that is now given back.
     loops["heartbeats"].cancel()
     await asyncio.wait([loops["heartbeats"]])

@@ -8,7 +8,7 @@ from scheduler_svc.settings import Settings
 def pressure_rules(settings: Settings) -> PressureRules:
     """Return what a replica's memory of keys goes by."""
     return PressureRules(
-        default=Ceiling(settings.key_parallel_max, settings.key_per_second_max),
+        default=Ceiling(settings.key_parallel_max or None, settings.key_per_second_max or None),
         share=settings.key_share,
         breaker=BreakerRules(
             failures=settings.breaker_failures,

@@ -91,11 +91,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         int, _number("open connections to one target's origin", 1, 10_000)
     ] = 64
     key_parallel_max: Annotated[
-        int | None, _number("calls at once of a concurrency key without a limit", 1, 1_000_000)
-    ] = None
+        int, _number("calls at once of a key without limits of its own; 0: no limit", 0, 1_000_000)
+    ] = 0
     key_per_second_max: Annotated[
-        float | None, _number("calls a second of a concurrency key without a limit", 0.001, 100_000)
-    ] = None
+        float, _number("calls a second of such a key; 0: no limit", 0, 100_000)
+    ] = 0.0
     key_share: Annotated[
         float, _number("part of the slots for a key whose calls do not come back", 0.01, 1)
     ] = 0.25
@@ -180,7 +180,8 @@ def bounds(field: str) -> tuple[str, str] | None:
 def wanted(field: str) -> str | None:
     """Say what a field takes, where its type says it: a range, a choice, yes or no."""
     if limits := bounds(field):
-        noun = "a duration like 15s" if is_duration(field) else "a whole number"
+        noun = "a whole number" if get_args(HINTS[field])[0] is int else "a number"
+        noun = "a duration like 15s" if is_duration(field) else noun
         return f"{noun} from {limits[0]} to {limits[1]}"
     if choices := get_args(get_args(HINTS[field])[0]):
         named = [choice for choice in choices if isinstance(choice, str)]

@@ -299,9 +299,17 @@ RETURNING key;
 
 -- prune_keys(before)
 -- Rows that say nothing any more: no limits were asked for, the breaker is closed, and a rate that
--- holds by default has long been free.
-DELETE FROM concurrency_keys
-WHERE NOT configured AND breaker = 'closed' AND (rate_free_at IS NULL OR rate_free_at < $1);
+-- holds by default has long been free. One that a replica is at waits for the next round.
+WITH quiet AS MATERIALIZED (
+    SELECT namespace, key FROM concurrency_keys
+    WHERE NOT configured AND breaker = 'closed' AND (rate_free_at IS NULL OR rate_free_at < $1)
+    LIMIT 500
+    FOR UPDATE SKIP LOCKED
+)
+DELETE FROM concurrency_keys AS c
+USING quiet
+WHERE quiet.key || '' = quiet.key -- one_row
+    AND c.namespace = quiet.namespace AND c.key = quiet.key;
 
 -- put_key(namespace, key, max_parallel, max_per_second)
 -- Limits of a key, made or replaced; the breaker and the rate's place stay.
