@@ -1,5 +1,6 @@
 """Alerts: each condition is told once, its end once, by runs that are sent like any other."""
 
+import asyncio
 from typing import Any
 from uuid import UUID
 
@@ -8,7 +9,7 @@ from asyncpg import Record
 from cloudevents.core.bindings.http import HTTPMessage, from_structured_event
 
 from factories import Json, waiting_run
-from receiver import OK, answer, in_turn, raw, silence
+from receiver import OK, answer, held, in_turn, raw, silence
 from reports import reporting
 from rig import HOUR, MINUTE, SECOND, Rig
 from scheduler_svc.domain.events import EventName
@@ -228,6 +229,19 @@ async def test_nothing_started_between_two_due_instants_is_told_once(rig: Rig) -
     )
     await fire(rig, GOOD)
     assert conditions(rig) == ["never_ran", "recovered"]
+
+
+async def test_a_run_that_is_under_way_has_started(rig: Rig) -> None:
+    made = await job(rig, alerts={"never_ran": True, "late_after": "10h"})
+    await _watched(rig, made)
+    rig.receiver.on("/", held(gate := asyncio.Event(), GOOD))
+    await rig.pass_time(HOUR)
+    await rig.tick()
+    async with rig.sending():
+        await rig.pass_time(HOUR)
+        assert await watch.look(rig.parts) == 1
+        assert rig.told(EventName.ALERT_RAISED) == []
+        gate.set()
 
 
 async def test_a_slow_run_is_told_once_and_a_quick_one_ends_it(rig: Rig) -> None:
