@@ -4,6 +4,7 @@ The clock moves by hand, so a test says when; nothing of the engine is replaced.
 """
 
 import asyncio
+import os
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -12,25 +13,28 @@ from uuid import UUID, uuid4
 
 import msgspec
 from asyncpg import Record
+from msgspec.structs import replace
 
 from clock import HandClock
 from factories import MORNING_MS, body
 from receiver import Receiver
 from scheduler_svc.delivery.sender import Sender
 from scheduler_svc.domain.arming import arm
-from scheduler_svc.domain.decide import plan_job
+from scheduler_svc.domain.completion import Callbacks
+from scheduler_svc.domain.decide import PlannedJob, plan_job
 from scheduler_svc.domain.egress import EgressRules
 from scheduler_svc.domain.events import EventName
 from scheduler_svc.domain.ids import instant_at, job_id
-from scheduler_svc.domain.jobs import Definition, Job
+from scheduler_svc.domain.jobs import Alerts, Definition, Job
 from scheduler_svc.domain.occurrences import fire_at
-from scheduler_svc.engine import dispatch, pace, settle, upkeep
+from scheduler_svc.engine import aftermath, dispatch, pace, settle, upkeep
 from scheduler_svc.engine.alarm import Alarm
 from scheduler_svc.engine.hand import Hand, HeldRun
 from scheduler_svc.engine.jobs import KnownJobs
 from scheduler_svc.engine.lease import Lease
 from scheduler_svc.engine.pace import Pace
 from scheduler_svc.engine.parts import Limits, Parts
+from scheduler_svc.engine.pressure import Pressure, PressureRules
 from scheduler_svc.engine.secrets import KnownSecrets, Source
 from scheduler_svc.engine.settle import Outbox
 from scheduler_svc.engine.upkeep import Heart
@@ -41,6 +45,9 @@ from scheduler_svc.store.replicas import Identity
 from sealing import PUBLIC_URL, RING, sealed_target
 
 LEASE_SECONDS = 15.0
+ALL_SLOTS = PressureRules(share=1.0)
+"""One key may have every slot, so that a test of slots needs no second host."""
+CALLBACKS = Callbacks(url="http://127.0.0.1:8080", keys=(b"k" * 32,))
 SECOND, MINUTE, HOUR = 1000, 60_000, 3_600_000
 
 
@@ -57,6 +64,7 @@ class Rig:
     events: list[tuple[EventName, dict[str, Any]]]
     chance: "Chance"
     jobs_made: int = field(default=0)
+    namespace_alerts: dict[str, Alerts] = field(default_factory=dict)
 
     async def job(
         self,
@@ -90,6 +98,12 @@ class Rig:
             if runs_made:
                 await conn.execute("UPDATE job_timers SET runs_made = $1", runs_made)
         return new.id
+
+    async def known(self, job_id: UUID) -> PlannedJob:
+        """Return a job as it is now, compiled."""
+        async with transaction(self.parts.pool) as conn:
+            found = await aftermath.known_jobs(self.parts, conn, [job_id])
+        return found[job_id].plan
 
     async def tick(self) -> float:
         """Make one pass and return the seconds to the next."""
@@ -194,6 +208,8 @@ async def rigged(
     *,
     clock: HandClock | None = None,
     slots: int = 100,
+    pressure: PressureRules = ALL_SLOTS,
+    callbacks: Callbacks = CALLBACKS,
     **limits: Any,
 ) -> AsyncIterator[Rig]:
     """Build one replica by the pieces, with a lease that has just been renewed."""
@@ -205,7 +221,9 @@ async def rigged(
     def hear(name: EventName, /, **fields: object) -> None:
         events.append((name, fields))
 
-    parts = _parts(pool, clock, sender, slots, Limits(**limits), hear, chance)
+    parts = _parts(pool, clock, sender, slots, Limits(**limits), hear, chance, pressure)
+    shared: dict[str, Alerts] = {}
+    parts = replace(parts, callbacks=callbacks, namespace_alerts=shared.get)
     rig = Rig(
         parts=parts,
         clock=clock,
@@ -215,6 +233,7 @@ async def rigged(
         receiver=receiver,
         events=events,
         chance=chance,
+        namespace_alerts=shared,
     )
     await rig.beat()
     try:
@@ -231,6 +250,7 @@ def _parts(
     limits: Limits,
     hear: Callable[..., None],
     chance: Chance,
+    pressure: PressureRules,
 ) -> Parts:
     return Parts(
         replica=uuid4(),
@@ -238,6 +258,7 @@ def _parts(
         clock=clock,
         lease=Lease(clock, seconds=LEASE_SECONDS),
         hand=Hand(slots),
+        pressure=Pressure(pressure),
         jobs=KnownJobs(version="0", ring=RING, public_url=PUBLIC_URL),
         secrets=KnownSecrets(
             Source(
@@ -252,7 +273,7 @@ def _parts(
         limits=limits,
         on_event=hear,
         rand=chance,
-        random_bytes=bytes,
+        random_bytes=os.urandom,
         to_claim=Alarm(),
         to_send=Alarm(),
         to_settle=Alarm(),

@@ -19,6 +19,7 @@ from scheduler_svc.api.context import (
     Failure,
     Readiness,
 )
+from scheduler_svc.domain.completion import Callbacks
 from scheduler_svc.domain.egress import EgressRules
 from scheduler_svc.store.pool import Pool
 from sealing import RING
@@ -71,6 +72,7 @@ def lend(pool: Pool, clock: Clock, records: Records) -> Deps:
         ready=ready,
         version="0.1.0",
         ring=RING,
+        callbacks=Callbacks(url="http://127.0.0.1:8080", keys=(b"k" * 32,)),
         on_request=records.request,
         on_failure=records.failures.append,
     )

@@ -60,6 +60,7 @@ async def test_a_run_shows_everything_that_became_of_it(
     made, failed = await a_settled_run(http, pool, clock)
     assert failed == str(run_id(UUID(made["id"]), MORNING_MS + HOUR_MS))
     run = (await http.get(f"/runs/{failed}")).json()
+    assert run.pop("replays") == {"count": 0, "succeeded": 0, "failed": 0, "unfinished": 0}
     replica = run.pop("replica")
     assert UUID(replica).version == 4
     assert run == {
@@ -76,6 +77,8 @@ async def test_a_run_shows_everything_that_became_of_it(
         "attempt_count": 1,
         "replay_of": None,
         "backfill_id": None,
+        "replay_id": None,
+        "completion": None,
         "claimed_at": "2026-01-05T09:00:00Z",
         "started_at": "2026-01-05T09:00:00Z",
         "finished_at": "2026-01-05T09:00:00Z",
@@ -106,6 +109,7 @@ async def test_a_run_shows_everything_that_became_of_it(
                 "replica": None,
             }
         ],
+        "deferral": None,
     }
     assert (await http.get("/jobs/r/runs")).json()["items"] == [{**run, "replica": replica}]
     last = (await http.get("/jobs/r")).json()["last_run"]

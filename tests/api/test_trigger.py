@@ -31,7 +31,9 @@ async def test_a_trigger_answers_202_with_a_run_that_is_due_now(
     assert answer.headers["Location"] == f"/runs/{run['id']}"
     assert (run["trigger"], run["status"], run["job_name"]) == ("manual", "due", "t")
     assert run["scheduled_for"] == run["next_attempt_at"] == "2026-01-05T08:00:00Z"
-    assert (await http.get(f"/runs/{run['id']}")).json() == run
+    seen = (await http.get(f"/runs/{run['id']}")).json()
+    replays = {"count": 0, "succeeded": 0, "failed": 0, "unfinished": 0}
+    assert seen == {**run, "replays": replays}
     after = (await http.get("/jobs/t")).json()
     assert after["last_run"]["id"] == run["id"]
     assert {**after, "last_run": None} == made

@@ -18,6 +18,9 @@ ROOT = Path(__file__).parents[2]
 SQL = "src/scheduler_svc/store/sql"
 ENGINE = "src/scheduler_svc/engine"
 STORE_TESTS = ("tests/store/test_timers.py", "tests/store/test_claims.py")
+LIMIT_TESTS = ("tests/engine/test_key_limits.py",)
+BREAKER_TESTS = ("tests/engine/test_breaker.py",)
+SHARE_TESTS = ("tests/engine/test_key_share.py",)
 SETTLE_TESTS = ("tests/store/test_settlements.py", "tests/engine/test_lease.py")
 
 
@@ -122,6 +125,133 @@ MUTATIONS = (
         "        _lapse(parts, outbox)\n",
         "        pass\n",
         ("tests/engine/test_lease.py",),
+    ),
+    Mutation(
+        "a limit that is looked at without the lock of its row",
+        f"{SQL}/pressure.sql",
+        "FOR UPDATE OF c SKIP LOCKED;",
+        ";",
+        LIMIT_TESTS,
+    ),
+    Mutation(
+        "a replica that waits for another at a key",
+        f"{SQL}/pressure.sql",
+        "FOR UPDATE OF c SKIP LOCKED;",
+        "FOR UPDATE OF c;",
+        LIMIT_TESTS,
+    ),
+    Mutation(
+        "a limit of calls at once that does not count those of others",
+        f"{ENGINE}/pressed.py",
+        "running=running.get(key, 0)",
+        "running=0",
+        LIMIT_TESTS,
+    ),
+    Mutation(
+        "a rate that forgets the last call",
+        "src/scheduler_svc/domain/pressure.py",
+        "following = max(free_ms or 0.0, 0.0)",
+        "following = 0.0",
+        LIMIT_TESTS,
+    ),
+    Mutation(
+        "calls laid out without a spare",
+        "src/scheduler_svc/domain/pressure.py",
+        "SPARE_MS = 25.0",
+        "SPARE_MS = -25.0",
+        LIMIT_TESTS,
+    ),
+    Mutation(
+        "calls under way that a new limit does not count",
+        f"{ENGINE}/keys.py",
+        "    if calls:\n",
+        "    if False:\n",
+        LIMIT_TESTS,
+    ),
+    Mutation(
+        "limits that are only heard of by notice",
+        f"{ENGINE}/keys.py",
+        "monotonic > pressure.read_at + READ_SECONDS",
+        "False",
+        LIMIT_TESTS,
+    ),
+    Mutation(
+        "what waits under a key in the way of the others",
+        f"{SQL}/tick.sql",
+        "NOT r.queued AND r.concurrency_key IS NULL\n            AND r.priority = levels.priority"
+        " AND r.next_attempt_at <= $1",
+        "NOT r.queued\n            AND r.priority = levels.priority AND r.next_attempt_at <= $1",
+        (*LIMIT_TESTS, *SHARE_TESTS),
+    ),
+    Mutation(
+        "a probe that is not written down",
+        f"{ENGINE}/granted.py",
+        "    await breakers.start_probe(conn, key, claim.id, lost_ms=lost_ms)\n",
+        "    _ = lost_ms\n",
+        BREAKER_TESTS,
+    ),
+    Mutation(
+        "as many probes as there are runs",
+        f"{ENGINE}/granted.py",
+        "elif grants[run.key].probe and run.key in going:",
+        "elif False:",
+        BREAKER_TESTS,
+    ),
+    Mutation(
+        "probes that come no more seldom",
+        f"{ENGINE}/keys.py",
+        "wait_after(opens + 1)",
+        "wait_after(1)",
+        BREAKER_TESTS,
+    ),
+    Mutation(
+        "a deferred run without a bound",
+        f"{ENGINE}/granted.py",
+        "elif (over := _over(run, job, now_ms)) is not None:",
+        "elif (over := _over(run, job, 0)) is not None:",
+        BREAKER_TESTS,
+    ),
+    Mutation(
+        "a deferral that counts as an attempt",
+        f"{SQL}/pressure.sql",
+        "attempt_count - 1,\n    replica = NULL,\n    concurrency_key",
+        "attempt_count,\n    replica = NULL,\n    concurrency_key",
+        (*LIMIT_TESTS, *BREAKER_TESTS),
+    ),
+    Mutation(
+        "held runs that an open breaker does not take back",
+        f"{ENGINE}/keys.py",
+        "return not held.claim.probe",
+        "return False",
+        BREAKER_TESTS,
+    ),
+    Mutation(
+        "waiting runs that do not say that they wait for the breaker",
+        f"{ENGINE}/keys.py",
+        "parts.pressure.opened.add(key)",
+        "pass",
+        BREAKER_TESTS,
+    ),
+    Mutation(
+        "a host that may have every slot",
+        f"{ENGINE}/pressure.py",
+        "return min(free, max(1, int((free + held) * share)) - held)",
+        "return free",
+        SHARE_TESTS,
+    ),
+    Mutation(
+        "a burst of a quick host that is written down",
+        f"{ENGINE}/placing.py",
+        "if quick and timer.fire_ms > self._now_ms - LEFT_MS_MAX:",
+        "if False:",
+        SHARE_TESTS,
+    ),
+    Mutation(
+        "a waiting run that keeps the key of a target that was edited",
+        "src/scheduler_svc/api/job_edit.py",
+        "if old.target != definition.target:",
+        "if False:",
+        ("tests/api/test_concurrency_keys.py",),
     ),
 )
 

@@ -43,6 +43,30 @@ CREATE TABLE public.backfills (
 )
 WITH (fillfactor='70');
 
+CREATE TABLE public.concurrency_keys (
+    namespace text NOT NULL,
+    key text NOT NULL,
+    configured boolean DEFAULT false NOT NULL,
+    max_parallel integer,
+    max_per_second double precision,
+    rate_free_at timestamp with time zone,
+    breaker text DEFAULT 'closed'::text NOT NULL,
+    failures integer DEFAULT 0 NOT NULL,
+    opens integer DEFAULT 0 NOT NULL,
+    opened_at timestamp with time zone,
+    retry_at timestamp with time zone,
+    probe uuid,
+    CONSTRAINT concurrency_keys_breaker_check CHECK ((breaker = ANY (ARRAY['closed'::text, 'open'::text, 'probing'::text]))),
+    CONSTRAINT concurrency_keys_check CHECK ((configured OR ((max_parallel IS NULL) AND (max_per_second IS NULL)))),
+    CONSTRAINT concurrency_keys_check1 CHECK (((breaker = 'closed'::text) = (opened_at IS NULL))),
+    CONSTRAINT concurrency_keys_check2 CHECK (((breaker = 'closed'::text) = (retry_at IS NULL))),
+    CONSTRAINT concurrency_keys_check3 CHECK (((breaker = 'probing'::text) = (probe IS NOT NULL))),
+    CONSTRAINT concurrency_keys_key_check CHECK (((length(key) >= 1) AND (length(key) <= 255))),
+    CONSTRAINT concurrency_keys_max_parallel_check CHECK ((max_parallel > 0)),
+    CONSTRAINT concurrency_keys_max_per_second_check CHECK ((max_per_second > (0)::double precision))
+)
+WITH (fillfactor='50');
+
 CREATE TABLE public.idempotency_keys (
     namespace text NOT NULL,
     credential text NOT NULL,
@@ -72,6 +96,18 @@ CREATE TABLE public.job_expectations (
     refresh_at timestamp with time zone
 )
 WITH (fillfactor='80');
+
+CREATE TABLE public.job_incidents (
+    job_id uuid NOT NULL,
+    failures_in_row integer DEFAULT 0 NOT NULL,
+    outcomes text DEFAULT ''::text NOT NULL,
+    durations bigint[] DEFAULT '{}'::bigint[] NOT NULL,
+    incidents text[] DEFAULT '{}'::text[] NOT NULL,
+    last_started_at timestamp with time zone,
+    quiet_from timestamp with time zone,
+    watch_at timestamp with time zone
+)
+WITH (fillfactor='70');
 
 CREATE TABLE public.job_timers (
     job_id uuid NOT NULL,
@@ -118,6 +154,31 @@ CREATE UNLOGGED TABLE public.rate_buckets (
 )
 WITH (fillfactor='50');
 
+CREATE TABLE public.replays (
+    id uuid NOT NULL,
+    namespace text NOT NULL,
+    filter json NOT NULL,
+    max_per_minute integer NOT NULL,
+    total integer NOT NULL,
+    created integer DEFAULT 0 NOT NULL,
+    left_out integer DEFAULT 0 NOT NULL,
+    status text NOT NULL,
+    reason text,
+    after_at timestamp with time zone NOT NULL,
+    after_id uuid NOT NULL,
+    paced_at timestamp with time zone NOT NULL,
+    created_at timestamp with time zone NOT NULL,
+    finished_at timestamp with time zone,
+    CONSTRAINT replays_check CHECK (((status = 'running'::text) = (finished_at IS NULL))),
+    CONSTRAINT replays_check1 CHECK (((status = 'cancelled'::text) = (reason IS NOT NULL))),
+    CONSTRAINT replays_created_check CHECK ((created >= 0)),
+    CONSTRAINT replays_left_out_check CHECK ((left_out >= 0)),
+    CONSTRAINT replays_max_per_minute_check CHECK ((max_per_minute > 0)),
+    CONSTRAINT replays_status_check CHECK ((status = ANY (ARRAY['running'::text, 'completed'::text, 'cancelled'::text]))),
+    CONSTRAINT replays_total_check CHECK ((total >= 0))
+)
+WITH (fillfactor='70');
+
 CREATE TABLE public.replicas (
     id uuid NOT NULL,
     host text NOT NULL,
@@ -161,14 +222,19 @@ CREATE TABLE public.runs (
     backfill_id uuid,
     overrides json,
     attempts text[] DEFAULT '{}'::text[] NOT NULL,
+    concurrency_key text,
+    deferral jsonb,
+    completion_until timestamp with time zone,
+    completion_ms bigint,
+    completion_status text,
+    completion_detail text,
+    replay_id uuid,
     CONSTRAINT runs_attempt_count_check CHECK ((attempt_count >= 0)),
-    CONSTRAINT runs_check CHECK (((status <> 'running'::text) OR (replica IS NOT NULL))),
     CONSTRAINT runs_check1 CHECK (((status = ANY (ARRAY['due'::text, 'running'::text])) = (next_attempt_at IS NOT NULL))),
     CONSTRAINT runs_check2 CHECK (((status = ANY (ARRAY['due'::text, 'running'::text])) = (finished_at IS NULL))),
     CONSTRAINT runs_check3 CHECK (((status <> ALL (ARRAY['failed'::text, 'skipped'::text, 'cancelled'::text])) OR (reason IS NOT NULL))),
     CONSTRAINT runs_occurrences_check CHECK ((occurrences > 0)),
-    CONSTRAINT runs_status_check CHECK ((status = ANY (ARRAY['due'::text, 'running'::text, 'succeeded'::text, 'failed'::text, 'skipped'::text, 'cancelled'::text]))),
-    CONSTRAINT runs_trigger_check CHECK ((trigger = ANY (ARRAY['schedule'::text, 'manual'::text, 'backfill'::text, 'catch_up'::text, 'replay'::text])))
+    CONSTRAINT runs_status_check CHECK ((status = ANY (ARRAY['due'::text, 'running'::text, 'succeeded'::text, 'failed'::text, 'skipped'::text, 'cancelled'::text])))
 )
 PARTITION BY RANGE (scheduled_for);
 
@@ -199,14 +265,19 @@ CREATE TABLE public.runs_default (
     backfill_id uuid,
     overrides json,
     attempts text[] DEFAULT '{}'::text[] CONSTRAINT runs_attempts_not_null NOT NULL,
+    concurrency_key text,
+    deferral jsonb,
+    completion_until timestamp with time zone,
+    completion_ms bigint,
+    completion_status text,
+    completion_detail text,
+    replay_id uuid,
     CONSTRAINT runs_attempt_count_check CHECK ((attempt_count >= 0)),
-    CONSTRAINT runs_check CHECK (((status <> 'running'::text) OR (replica IS NOT NULL))),
     CONSTRAINT runs_check1 CHECK (((status = ANY (ARRAY['due'::text, 'running'::text])) = (next_attempt_at IS NOT NULL))),
     CONSTRAINT runs_check2 CHECK (((status = ANY (ARRAY['due'::text, 'running'::text])) = (finished_at IS NULL))),
     CONSTRAINT runs_check3 CHECK (((status <> ALL (ARRAY['failed'::text, 'skipped'::text, 'cancelled'::text])) OR (reason IS NOT NULL))),
     CONSTRAINT runs_occurrences_check CHECK ((occurrences > 0)),
-    CONSTRAINT runs_status_check CHECK ((status = ANY (ARRAY['due'::text, 'running'::text, 'succeeded'::text, 'failed'::text, 'skipped'::text, 'cancelled'::text]))),
-    CONSTRAINT runs_trigger_check CHECK ((trigger = ANY (ARRAY['schedule'::text, 'manual'::text, 'backfill'::text, 'catch_up'::text, 'replay'::text])))
+    CONSTRAINT runs_status_check CHECK ((status = ANY (ARRAY['due'::text, 'running'::text, 'succeeded'::text, 'failed'::text, 'skipped'::text, 'cancelled'::text])))
 );
 
 CREATE TABLE public.schema_migrations (
@@ -249,6 +320,9 @@ ALTER TABLE ONLY public.api_keys
 ALTER TABLE ONLY public.backfills
     ADD CONSTRAINT backfills_pkey PRIMARY KEY (id);
 
+ALTER TABLE ONLY public.concurrency_keys
+    ADD CONSTRAINT concurrency_keys_pkey PRIMARY KEY (namespace, key);
+
 ALTER TABLE ONLY public.idempotency_keys
     ADD CONSTRAINT idempotency_keys_pkey PRIMARY KEY (namespace, credential, key);
 
@@ -257,6 +331,9 @@ ALTER TABLE ONLY public.identity_keys
 
 ALTER TABLE ONLY public.job_expectations
     ADD CONSTRAINT job_expectations_pkey PRIMARY KEY (job_id);
+
+ALTER TABLE ONLY public.job_incidents
+    ADD CONSTRAINT job_incidents_pkey PRIMARY KEY (job_id);
 
 ALTER TABLE ONLY public.job_timers
     ADD CONSTRAINT job_timers_pkey PRIMARY KEY (job_id);
@@ -270,14 +347,26 @@ ALTER TABLE ONLY public.namespaces
 ALTER TABLE ONLY public.rate_buckets
     ADD CONSTRAINT rate_buckets_pkey PRIMARY KEY (client, budget);
 
+ALTER TABLE ONLY public.replays
+    ADD CONSTRAINT replays_pkey PRIMARY KEY (id);
+
 ALTER TABLE ONLY public.replicas
     ADD CONSTRAINT replicas_pkey PRIMARY KEY (id);
+
+ALTER TABLE public.runs
+    ADD CONSTRAINT runs_completion_status CHECK ((completion_status = ANY (ARRAY['succeeded'::text, 'failed'::text]))) NOT VALID;
 
 ALTER TABLE ONLY public.runs
     ADD CONSTRAINT runs_pkey PRIMARY KEY (scheduled_for, id);
 
 ALTER TABLE ONLY public.runs_default
     ADD CONSTRAINT runs_default_pkey PRIMARY KEY (scheduled_for, id);
+
+ALTER TABLE public.runs
+    ADD CONSTRAINT runs_held_or_awaiting CHECK (((status <> 'running'::text) OR (replica IS NOT NULL) OR (completion_until IS NOT NULL))) NOT VALID;
+
+ALTER TABLE public.runs
+    ADD CONSTRAINT runs_trigger_check CHECK ((trigger = ANY (ARRAY['schedule'::text, 'manual'::text, 'backfill'::text, 'catch_up'::text, 'replay'::text, 'alert'::text]))) NOT VALID;
 
 ALTER TABLE ONLY public.schema_migrations
     ADD CONSTRAINT schema_migrations_pkey PRIMARY KEY (number);
@@ -308,6 +397,8 @@ CREATE INDEX job_expectations_refresh ON public.job_expectations USING btree (re
 
 CREATE INDEX job_expectations_versions ON public.job_expectations USING btree (versions, job_id);
 
+CREATE INDEX job_incidents_watch ON public.job_incidents USING btree (watch_at) WHERE (watch_at IS NOT NULL);
+
 CREATE INDEX job_timers_due ON public.job_timers USING btree (fire_at, job_id) WHERE (fire_at IS NOT NULL);
 
 CREATE INDEX jobs_labels ON public.jobs USING gin (labels jsonb_path_ops);
@@ -324,9 +415,19 @@ CREATE INDEX jobs_spent ON public.jobs USING btree (id) WHERE ((state = 'complet
 
 CREATE INDEX rate_buckets_age ON public.rate_buckets USING btree (seen_at);
 
+CREATE INDEX replays_ended ON public.replays USING btree (finished_at) WHERE (status <> 'running'::text);
+
+CREATE INDEX replays_list ON public.replays USING btree (namespace, created_at DESC, id DESC);
+
+CREATE INDEX replays_running ON public.replays USING btree (paced_at, id) WHERE (status = 'running'::text);
+
+CREATE INDEX runs_awaiting ON ONLY public.runs USING btree (completion_until) WHERE ((status = 'running'::text) AND (completion_until IS NOT NULL));
+
 CREATE INDEX runs_backfill ON ONLY public.runs USING btree (backfill_id) WHERE ((backfill_id IS NOT NULL) AND (status = ANY (ARRAY['due'::text, 'running'::text])));
 
 CREATE INDEX runs_default_backfill_id_idx ON public.runs_default USING btree (backfill_id) WHERE ((backfill_id IS NOT NULL) AND (status = ANY (ARRAY['due'::text, 'running'::text])));
+
+CREATE INDEX runs_default_completion_until_idx ON public.runs_default USING btree (completion_until) WHERE ((status = 'running'::text) AND (completion_until IS NOT NULL));
 
 CREATE INDEX runs_open ON ONLY public.runs USING btree (job_id) WHERE (status = ANY (ARRAY['due'::text, 'running'::text]));
 
@@ -340,13 +441,29 @@ CREATE INDEX runs_ranges ON ONLY public.runs USING btree (job_id, scheduled_for 
 
 CREATE INDEX runs_default_job_id_scheduled_for_idx ON public.runs_default USING btree (job_id, scheduled_for DESC) WHERE (scheduled_until IS NOT NULL);
 
+CREATE INDEX runs_running_key ON ONLY public.runs USING btree (namespace, concurrency_key) WHERE ((status = 'running'::text) AND (concurrency_key IS NOT NULL));
+
+CREATE INDEX runs_default_namespace_concurrency_key_idx ON public.runs_default USING btree (namespace, concurrency_key) WHERE ((status = 'running'::text) AND (concurrency_key IS NOT NULL));
+
+CREATE INDEX runs_pressed ON ONLY public.runs USING btree (namespace, concurrency_key, priority DESC, next_attempt_at) WHERE ((status = 'due'::text) AND (NOT queued) AND (concurrency_key IS NOT NULL));
+
+CREATE INDEX runs_default_namespace_concurrency_key_priority_next_attemp_idx ON public.runs_default USING btree (namespace, concurrency_key, priority DESC, next_attempt_at) WHERE ((status = 'due'::text) AND (NOT queued) AND (concurrency_key IS NOT NULL));
+
 CREATE INDEX runs_failed ON ONLY public.runs USING btree (namespace, scheduled_for DESC, id DESC) WHERE (status = 'failed'::text);
 
 CREATE INDEX runs_default_namespace_scheduled_for_id_idx ON public.runs_default USING btree (namespace, scheduled_for DESC, id DESC) WHERE (status = 'failed'::text);
 
-CREATE INDEX runs_due ON ONLY public.runs USING btree (priority DESC, next_attempt_at) WHERE ((status = 'due'::text) AND (NOT queued));
+CREATE INDEX runs_due ON ONLY public.runs USING btree (priority DESC, next_attempt_at) WHERE ((status = 'due'::text) AND (NOT queued) AND (concurrency_key IS NULL));
 
-CREATE INDEX runs_default_priority_next_attempt_at_idx ON public.runs_default USING btree (priority DESC, next_attempt_at) WHERE ((status = 'due'::text) AND (NOT queued));
+CREATE INDEX runs_default_priority_next_attempt_at_idx ON public.runs_default USING btree (priority DESC, next_attempt_at) WHERE ((status = 'due'::text) AND (NOT queued) AND (concurrency_key IS NULL));
+
+CREATE INDEX runs_replay ON ONLY public.runs USING btree (replay_id) WHERE ((replay_id IS NOT NULL) AND (status = ANY (ARRAY['due'::text, 'running'::text])));
+
+CREATE INDEX runs_default_replay_id_idx ON public.runs_default USING btree (replay_id) WHERE ((replay_id IS NOT NULL) AND (status = ANY (ARRAY['due'::text, 'running'::text])));
+
+CREATE INDEX runs_replay_of ON ONLY public.runs USING btree (replay_of) WHERE (replay_of IS NOT NULL);
+
+CREATE INDEX runs_default_replay_of_idx ON public.runs_default USING btree (replay_of) WHERE (replay_of IS NOT NULL);
 
 CREATE INDEX runs_running ON ONLY public.runs USING btree (replica) WHERE (status = 'running'::text);
 
@@ -356,11 +473,17 @@ CREATE INDEX signing_secrets_list ON public.signing_secrets USING btree (namespa
 
 ALTER INDEX public.runs_backfill ATTACH PARTITION public.runs_default_backfill_id_idx;
 
+ALTER INDEX public.runs_awaiting ATTACH PARTITION public.runs_default_completion_until_idx;
+
 ALTER INDEX public.runs_open ATTACH PARTITION public.runs_default_job_id_idx;
 
 ALTER INDEX public.runs_job ATTACH PARTITION public.runs_default_job_id_scheduled_for_id_idx;
 
 ALTER INDEX public.runs_ranges ATTACH PARTITION public.runs_default_job_id_scheduled_for_idx;
+
+ALTER INDEX public.runs_running_key ATTACH PARTITION public.runs_default_namespace_concurrency_key_idx;
+
+ALTER INDEX public.runs_pressed ATTACH PARTITION public.runs_default_namespace_concurrency_key_priority_next_attemp_idx;
 
 ALTER INDEX public.runs_failed ATTACH PARTITION public.runs_default_namespace_scheduled_for_id_idx;
 
@@ -368,10 +491,17 @@ ALTER INDEX public.runs_pkey ATTACH PARTITION public.runs_default_pkey;
 
 ALTER INDEX public.runs_due ATTACH PARTITION public.runs_default_priority_next_attempt_at_idx;
 
+ALTER INDEX public.runs_replay ATTACH PARTITION public.runs_default_replay_id_idx;
+
+ALTER INDEX public.runs_replay_of ATTACH PARTITION public.runs_default_replay_of_idx;
+
 ALTER INDEX public.runs_running ATTACH PARTITION public.runs_default_replica_idx;
 
 ALTER TABLE ONLY public.job_expectations
     ADD CONSTRAINT job_expectations_job_id_fkey FOREIGN KEY (job_id) REFERENCES public.jobs(id) ON DELETE CASCADE;
+
+ALTER TABLE ONLY public.job_incidents
+    ADD CONSTRAINT job_incidents_job_id_fkey FOREIGN KEY (job_id) REFERENCES public.jobs(id) ON DELETE CASCADE;
 
 ALTER TABLE ONLY public.job_timers
     ADD CONSTRAINT job_timers_job_id_fkey FOREIGN KEY (job_id) REFERENCES public.jobs(id) ON DELETE CASCADE;

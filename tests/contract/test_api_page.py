@@ -76,6 +76,12 @@ async def test_the_backfill_on_the_page_is_counted(http: httpx2.AsyncClient) -> 
     assert answer.json()["count"] == 24
 
 
+async def test_the_limits_on_the_page_can_be_set(http: httpx2.AsyncClient) -> None:
+    (example,) = examples("key")
+    answer = await http.put("/concurrency-keys/api.example.com", json=example)
+    assert answer.status_code == 201, answer.text
+
+
 async def test_the_problem_on_the_page_is_one_that_is_answered(http: httpx2.AsyncClient) -> None:
     (problem,) = examples("problem")
     body = {"schedule": {"every": "5m"}, "target": {"urll": "https://example.com/"}}

@@ -94,7 +94,7 @@ def test_retry_after_counts_on_every_status_that_is_retried(status: int) -> None
         ("Mon, 05 Jan 2026 08:01:00 GMT", 60_000),
         ("Monday, 05-Jan-26 08:01:00 GMT", 60_000),
         ("Mon, 05 Jan 2026 07:00:00 GMT", 0),
-        ("Mon Jan  5 08:01:00 2026", None),  # the old form without a zone says no instant
+        ("Mon Jan  5 08:01:00 2026", 60_000),  # RFC 9110: the oldest form is in GMT too
         ("soon", None),
         ("-5", None),
         ("1.5", None),

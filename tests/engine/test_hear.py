@@ -4,6 +4,7 @@ import asyncio
 from uuid import uuid4
 
 from factories import MORNING_MS, waiting_run
+from pressing import KEY, limit
 from receiver import OK, held, raw
 from rig import HOUR, MINUTE, SECOND, Rig
 from scheduler_svc.domain.ids import instant_at
@@ -46,6 +47,17 @@ async def test_a_wake_rings_where_the_work_is_nearer_than_the_next_look(rig: Rig
     assert not await _rung(rig)
     await _hear(rig, "wake", str(MORNING_MS + 2 * SECOND))
     assert await _rung(rig)
+
+
+async def test_a_change_of_keys_is_read_in_the_pass_that_it_rings_for(
+    rig: Rig, engine_pool: Pool
+) -> None:
+    await rig.tick()
+    await limit(engine_pool, parallel=1)
+    await _hear(rig, "keys", "-")
+    assert await _rung(rig)
+    await rig.tick()
+    assert rig.parts.pressure.reason(KEY) == "concurrency"
 
 
 async def test_a_wake_during_a_pass_is_never_lost(rig: Rig) -> None:

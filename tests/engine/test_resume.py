@@ -88,3 +88,14 @@ async def test_what_waits_for_its_spread_at_the_end_is_sent(rig: Rig) -> None:
     await rig.pass_time(4 * HOUR + 1)
     await rig.tick()
     assert epoch_ms((await rig.timer(job))["scheduled_for"]) == NOON_MS
+
+
+async def test_a_job_with_alerts_is_looked_at_again_from_its_resumption(rig: Rig) -> None:
+    alerts = {"url": "http://127.0.0.1:9/", "late_after": "5m"}
+    job = await _paused(rig, NOON_MS - MINUTE, alerts=alerts)
+    await rig.pass_time(4 * HOUR - MINUTE)
+    await rig.tick()
+    watch_at = await rig.parts.pool.fetchval(
+        "SELECT watch_at FROM job_incidents WHERE job_id = $1", job
+    )
+    assert watch_at == instant_at(NOON_MS + 5 * MINUTE)

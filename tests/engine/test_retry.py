@@ -151,6 +151,105 @@ async def test_a_deadline_takes_the_place_of_the_next_occurrence(rig: Rig) -> No
     assert (await rig.said())[0] == ("failed", "deadline")
 
 
+@pytest.mark.parametrize("overlap", ["allow", "queue"])
+async def test_a_retry_that_an_outage_carried_past_the_next_occurrence_is_not_sent(
+    rig: Rig, overlap: str
+) -> None:
+    rig.receiver.on("/", in_turn(answer(500), raw(OK)))
+    await _fire(rig, overlap=overlap)
+    await rig.pass_time(HOUR)
+    await rig.work()
+    await rig.work()
+    assert await rig.said() == [("failed", "next_occurrence"), ("succeeded", None)]
+    assert len(rig.receiver.requests) == 2
+    assert len((await rig.runs())[0]["attempts"]) == 1
+
+
+async def test_where_the_next_occurrence_was_skipped_for_it_the_retry_goes(rig: Rig) -> None:
+    rig.receiver.on("/", in_turn(answer(500), raw(OK)))
+    await _fire(rig, overlap="skip")
+    await rig.pass_time(HOUR)
+    await rig.work()
+    assert await rig.said() == [("succeeded", None), ("skipped", "overlap")]
+
+
+async def test_a_retry_that_an_outage_carried_past_its_deadline_is_not_sent(rig: Rig) -> None:
+    rig.receiver.on("/", answer(500))
+    await _fire(rig, retry=PLAIN | {"deadline": "30m"})
+    await rig.pass_time(HOUR // 2 + 1)
+    await rig.work()
+    assert await rig.said() == [("failed", "deadline")]
+    assert len(rig.receiver.requests) == 1
+
+
+async def test_a_retry_that_is_late_within_its_deadline_is_sent(rig: Rig) -> None:
+    rig.receiver.on("/", in_turn(answer(500), raw(OK)))
+    await _fire(rig, retry=PLAIN | {"deadline": "30m"})
+    await rig.pass_time(HOUR // 2)
+    await rig.work()
+    assert await rig.said() == [("succeeded", None)]
+
+
+@pytest.mark.parametrize("status", [408, 425, 429, 500, 503])
+async def test_retry_after_is_obeyed_where_it_is_longer(rig: Rig, status: int) -> None:
+    rig.receiver.on("/", answer(status, headers={"Retry-After": "120"}))
+    await _fire(rig)
+    assert (await rig.run())["next_attempt_at"] == instant_at(rig.clock.ms + 120 * SECOND)
+
+
+@pytest.mark.parametrize(
+    "date",
+    ["Mon, 05 Jan 2026 09:10:00 GMT", "Monday, 05-Jan-26 09:10:00 GMT", "Mon Jan  5 09:10:00 2026"],
+)
+async def test_retry_after_may_be_a_date_in_any_form_of_http(rig: Rig, date: str) -> None:
+    rig.receiver.on("/", answer(503, headers={"Retry-After": date}))
+    await _fire(rig)
+    assert (await rig.run())["next_attempt_at"] == instant_at(rig.clock.ms + 600 * SECOND)
+
+
+async def test_retry_after_is_clamped_to_max_delay(rig: Rig) -> None:
+    rig.receiver.on("/", answer(503, headers={"Retry-After": "3000"}))
+    await _fire(rig, retry=PLAIN | {"max_delay": "1m"})
+    assert (await rig.run())["next_attempt_at"] == instant_at(rig.clock.ms + 60 * SECOND)
+
+
+@pytest.mark.parametrize(
+    ("retry", "reason"),
+    [({"deadline": "90s"}, "deadline"), ({"max_delay": "2h"}, "next_occurrence")],
+    ids=["deadline", "next occurrence"],
+)
+async def test_a_retry_after_beyond_what_bounds_the_retries_fails_the_run_at_once(
+    rig: Rig, retry: dict[str, Any], reason: str
+) -> None:
+    rig.receiver.on("/", answer(503, headers={"Retry-After": "3600"}))
+    await _fire(rig, retry=PLAIN | retry)
+    assert await rig.said() == [("failed", reason)]
+    assert len(rig.receiver.requests) == 1
+
+
+async def test_a_list_of_delays_takes_the_place_of_the_curve_and_its_last_repeats(
+    rig: Rig,
+) -> None:
+    rig.receiver.on("/", answer(500))
+    await _fire(rig, retry={"delays": ["1s", "1m"], "max_attempts": 4})
+    waits = []
+    while (run := await rig.run())["status"] == "due":
+        waits.append(int((run["next_attempt_at"] - instant_at(rig.clock.ms)).total_seconds()))
+        await rig.pass_time(waits[-1] * SECOND)
+        await rig.work()
+    assert waits == [1, 60, 60]
+    assert await rig.said() == [("failed", "attempts")]
+
+
+async def test_only_the_statuses_that_are_named_are_retried(rig: Rig) -> None:
+    rig.receiver.on("/", in_turn(answer(404), answer(503)))
+    await _fire(rig, retry=PLAIN | {"on": [404]})
+    assert await rig.said() == [("due", None)]
+    await rig.pass_time(5 * SECOND)
+    await rig.work()
+    assert await rig.said() == [("failed", "status")]
+
+
 async def test_a_manual_run_is_not_bound_by_the_next_occurrence(
     rig: Rig, engine_pool: Pool
 ) -> None:

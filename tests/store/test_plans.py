@@ -29,6 +29,9 @@ BUFFERS_A_LOOK = 4
 """Root, leaf and row, and one for what the index points to in vain."""
 EDGE = BATCH // 2
 OPEN_BACKFILLED = 32
+KEYS = 50
+PROBES_A_KEY = 40
+"""Looks that find a key, its levels of priority, and the first of each, over all days."""
 
 pytestmark = pytest.mark.timeout(60 if JOBS <= 50_000 else 3600)
 
@@ -145,6 +148,7 @@ async def test_writing_decisions_touches_the_batch(conn: Connection) -> None:
         *([None] * n, [1] * n, [None] * n, [0] * n, at, [False] * n),
         REPLICA,
         NOON,
+        *([None] * n, [None] * n),
     )
     assert told.read <= BATCH + EDGE
     assert told.buffers <= BATCH * BUFFERS_A_ROW * 2
@@ -243,6 +247,109 @@ async def test_a_step_of_a_backfill_reads_what_is_unfinished_of_backfills_and_no
     await work.rollback()
 
 
+async def test_settling_callbacks_and_timing_them_out_look_each_run_up_by_key(
+    conn: Connection,
+) -> None:
+    work = conn.transaction()
+    await work.start()
+    held = await _held(conn)
+    n = len(held)
+    keys = ([r["id"] for r in held], [r["scheduled_for"] for r in held])
+    told = await _cost(
+        conn,
+        "settle_callbacks",
+        *(*keys, [1] * n, ["running"] * n, [None] * n, ['{"number":1}'] * n, [NOON] * n),
+        *([NOON] * n, [None] * n, [5] * n, [5] * n, [1000] * n, NOON),
+    )
+    assert told.read <= BATCH + EDGE
+    assert told.buffers <= BATCH * BUFFERS_A_ROW * 2
+    await conn.execute(
+        "UPDATE runs SET replica = NULL, completion_until = $1 WHERE status = 'running'", NOON
+    )
+    told = await _cost(conn, "overdue_completions", NOON, BATCH)
+    assert told.read <= BATCH * 2 + EDGE
+    told = await _cost(conn, "expire_completions", *keys, NOON)
+    assert told.read <= BATCH + EDGE
+    assert told.buffers <= BATCH * BUFFERS_A_ROW * 2
+    told = await _cost(conn, "ended_runs", *keys)
+    assert told.read <= BATCH + EDGE
+    await work.rollback()
+
+
+async def test_what_alerts_remember_is_read_and_written_by_key(conn: Connection) -> None:
+    work = conn.transaction()
+    await work.start()
+    ids = await _due_jobs(conn)
+    n = len(ids)
+    await conn.execute(
+        "INSERT INTO job_incidents (job_id, watch_at)"
+        " SELECT id, $1::timestamptz + row_number() OVER () * interval '1 s' FROM jobs",
+        NOON,
+    )
+    told = await _cost(conn, "lock_memories", ids)
+    assert told.read <= BATCH + EDGE
+    told = await _cost(
+        conn,
+        "write_memories",
+        *(ids, [1] * n, ["f"] * n, ["{1}"] * n, ["{late}"] * n, [NOON] * n, [NOON] * n),
+        [NOON] * n,
+    )
+    assert told.read <= BATCH + EDGE
+    told = await _cost(conn, "lock_watched", soon(10_000), 200)
+    assert told.read <= 2 * 200
+    told = await _cost(conn, "watched_timers", ids[:200])
+    assert told.read <= 2 * 200
+    told = await _cost(conn, "occurrences_sent", ids[:200], [NOON] * 200)
+    assert told.read <= 200 + EDGE
+    told = await _cost(conn, "started_since", ids[0], soon(-60_000))
+    assert told.read <= EDGE
+    await work.rollback()
+
+
+async def test_a_step_of_a_replay_counts_what_is_unfinished_and_looks_runs_up_by_key(
+    conn: Connection,
+) -> None:
+    work = conn.transaction()
+    await work.start()
+    held = (await _held(conn))[:STEP_RUNS]
+    one = UUID(int=7)
+    await conn.execute(
+        "INSERT INTO replays (id, namespace, filter, max_per_minute, total, status, after_at,"
+        " after_id, paced_at, created_at) VALUES ($1, 'default', '{}', 1, 1, 'running', $2, $1,"
+        " $2, $2)",
+        one,
+        NOON,
+    )
+    told = await _cost(conn, "lock_next_replay", soon(10_000), [])
+    assert told.read <= 2
+    told = await _cost(conn, "open_replay_runs", one)
+    assert told.read <= EDGE
+    told = await _cost(
+        conn,
+        "write_replay_step",
+        *(one, [UUID(int=k) for k in range(len(held))], [r["id"] for r in held]),
+        *([r["scheduled_for"] for r in held], [NOON] * len(held), -1000, 0, NOON, one, NOON),
+    )
+    assert told.read <= 3 * STEP_RUNS
+    assert told.buffers <= STEP_RUNS * BUFFERS_A_ROW
+    await work.rollback()
+
+
+async def test_the_runs_of_a_replay_are_found_by_an_index_of_the_failed_ones_or_of_the_job(
+    seeded: dict[str, str],
+) -> None:
+    """A search, not a look-up: it is planned afresh and needs the statistics that a day has."""
+    async with _connected(seeded["with statistics"], **BY_KEY) as conn, conn.transaction():
+        await conn.execute(statement("plan_afresh"))
+        job = await conn.fetchval("SELECT id FROM jobs LIMIT 1")
+        bounds = ("default", "failed", soon(-(10**10)), UUID(int=0), soon(0), soon(0))
+        for of_job in (None, job):
+            told = await _cost(
+                conn, "replay_candidates", *bounds, of_job, None, None, None, STEP_RUNS + 1
+            )
+            assert told.read <= 3 * STEP_RUNS
+
+
 async def test_cancelling_and_reading_a_backfill_go_by_key(conn: Connection) -> None:
     work = conn.transaction()
     await work.start()
@@ -257,6 +364,73 @@ async def test_cancelling_and_reading_a_backfill_go_by_key(conn: Connection) -> 
         assert told.read <= 2 * OPEN_BACKFILLED
         assert told.buffers <= 600 + OPEN_BACKFILLED * BUFFERS_A_ROW
     await work.rollback()
+
+
+async def test_what_waits_because_of_its_key_is_found_and_claimed_by_key(conn: Connection) -> None:
+    work = conn.transaction()
+    await work.start()
+    await _pressed(conn, keys=KEYS)
+    told = await _cost(conn, "pressed_keys", "", "", KEYS)
+    assert told.read <= KEYS * PROBES_A_KEY
+    names = [f"k{n}" for n in range(KEYS)]
+    spaces, ten = ["default"] * KEYS, [10] * KEYS
+    for name in ("read_keys", "lock_keys", "running_of_keys"):
+        told = await _cost(conn, name, spaces, names)
+        assert told.read <= KEYS + 2 * BATCH
+    when = [soon(1000)] * KEYS
+    for ranks in ((-100, 32767), (-32768, -101)):
+        told = await _cost(
+            conn, "claim_pressed_runs", spaces, names, ten, when, *ranks, REPLICA, NOON
+        )
+        assert told.read <= KEYS * (10 * 3 + PROBES_A_KEY)
+        assert told.buffers <= KEYS * 10 * BUFFERS_A_ROW * 3
+    told = await _cost(conn, "note_breaker", "default", "k1", 10)
+    assert told.read <= 10 * 3
+    await work.rollback()
+
+
+async def test_many_runs_that_wait_because_of_one_key_cost_the_other_sources_nothing(
+    conn: Connection,
+) -> None:
+    alone = {}
+    for name, args in (
+        ("claim_due_runs", (soon(1000), BATCH, REPLICA, NOON, -100, 32767)),
+        ("next_instants", (soon(1000),)),
+    ):
+        alone[name] = await _cost(conn, name, *args)
+    work = conn.transaction()
+    await work.start()
+    await _flood(conn)
+    for name, args in (
+        ("claim_due_runs", (soon(1000), BATCH, REPLICA, NOON, -100, 32767)),
+        ("next_instants", (soon(1000),)),
+    ):
+        told = await _cost(conn, name, *args)
+        assert told.read <= alone[name].read + EDGE
+        assert told.buffers <= alone[name].buffers + EDGE
+    told = await _cost(
+        conn,
+        "claim_pressed_runs",
+        *(["default"], ["flood"], [BATCH], [soon(1000)]),
+        *(-100, 32767, REPLICA, NOON),
+    )
+    assert told.read <= BATCH * 2 + EDGE
+    await work.rollback()
+
+
+async def test_putting_runs_back_under_their_key_looks_each_up_by_key(conn: Connection) -> None:
+    held = await _held(conn)
+    n = len(held)
+    keys = ([r["id"] for r in held], [r["scheduled_for"] for r in held], [1] * n)
+    for name, more in (
+        ("defer_runs", (["k"] * n, ["breaker"] * n, [1] * n, REPLICA, NOON)),
+        ("end_deferred", (["deadline"] * n, REPLICA, NOON)),
+        ("stamp_runs", (["k"] * n, REPLICA)),
+        ("note_rates", ([NOON] * n,)),
+    ):
+        told = await _cost(conn, name, *keys, *more)
+        assert told.read <= BATCH * 2 + EDGE
+        assert told.buffers <= BATCH * BUFFERS_A_ROW * 2
 
 
 async def test_dead_entries_behind_the_mark_cost_nothing_while_an_old_snapshot_is_open(
@@ -348,6 +522,42 @@ async def _backfills(conn: Connection) -> tuple[UUID, UUID]:
         OPEN_BACKFILLED,
     )
     return one["id"], one["job_id"]
+
+
+async def _pressed(conn: Connection, *, keys: int) -> None:
+    """Let what waits wait because of keys, two levels of priority each and one of the past."""
+    await conn.execute(
+        """
+        WITH waiting AS (
+            SELECT id, scheduled_for, row_number() OVER () AS n FROM runs WHERE status = 'due'
+        )
+        UPDATE runs AS r
+        SET concurrency_key = 'k' || waiting.n % $1::integer,
+            priority = CASE waiting.n / $1::integer % 3 WHEN 0 THEN 5 WHEN 1 THEN 0 ELSE -1000 END
+        FROM waiting WHERE r.id = waiting.id AND r.scheduled_for = waiting.scheduled_for
+        """,
+        keys,
+    )
+    await conn.execute(
+        "INSERT INTO concurrency_keys (namespace, key, configured, max_parallel)"
+        " SELECT 'default', 'k' || n, true, 1 FROM generate_series(0, $1::integer - 1) AS n",
+        keys,
+    )
+
+
+async def _flood(conn: Connection) -> None:
+    """Let twenty batches wait because of one key, higher in priority than all that is there."""
+    await conn.execute(
+        """
+        INSERT INTO runs (id, scheduled_for, job_id, namespace, trigger, status, priority,
+            next_attempt_at, concurrency_key)
+        SELECT gen_random_uuid(), $1::timestamptz - n * interval '1 ms', gen_random_uuid(),
+            'default', 'schedule', 'due', 100, $1, 'flood'
+        FROM generate_series(1, $2::integer) AS n
+        """,
+        NOON,
+        BATCH * 20,
+    )
 
 
 async def _held(conn: Connection) -> list[asyncpg.Record]:

@@ -41,7 +41,12 @@ def _by_path(routes: Sequence[Route], deps: Deps) -> list[StarletteRoute]:
     for route in sorted(routes, key=lambda route: "{" in route.path):
         paths.setdefault(route.path, []).append(route)
     return [
-        StarletteRoute(path, Endpoint(group, deps), methods=[route.method for route in group])
+        # A key may be any text, with slashes in it.
+        StarletteRoute(
+            path.replace("{key}", "{key:path}"),
+            Endpoint(group, deps),
+            methods=[route.method for route in group],
+        )
         for path, group in paths.items()
     ]
 

@@ -12,9 +12,10 @@ from uuid import UUID
 from msgspec import UNSET, Struct, structs
 
 from scheduler_svc.api import validate
+from scheduler_svc.api.check_alerts import alert_faults
+from scheduler_svc.api.check_completion import completion_faults
 from scheduler_svc.api.check_secrets import Safe, sealed_target, secret_faults, stored_secrets
 from scheduler_svc.api.check_target import (
-    NOT_AVAILABLE,
     duration_faults,
     status_faults,
     target_faults,
@@ -22,6 +23,7 @@ from scheduler_svc.api.check_target import (
 from scheduler_svc.api.check_templates import Fillers, kept_texts, named_in, template_faults
 from scheduler_svc.api.check_tls import tls_faults
 from scheduler_svc.api.wire_jobs import READ_ONLY
+from scheduler_svc.domain.completion import Callbacks
 from scheduler_svc.domain.duration import normal
 from scheduler_svc.domain.egress import EgressRules
 from scheduler_svc.domain.errors import Fault, Invalid
@@ -53,6 +55,7 @@ class Bench(Struct, frozen=True, kw_only=True):
     secrets: frozenset[str]
     narrower: NamespaceEgress | None = None
     """What the namespace may call, of what the operator allows."""
+    callbacks: Callbacks = Callbacks()
     stored: Definition | None = None
 
     @property
@@ -93,15 +96,15 @@ def judge(
     if definition.misfire != MISFIRE:
         faults += _under("/misfire", _misfire_faults(definition.misfire))
     if definition.alerts != ALERTS:
-        faults += _under("/alerts", alert_faults(definition.alerts))
-    faults += _top_faults(definition.name, definition.auto_pause_after)
+        faults += _under("/alerts", alert_faults(definition.alerts, bench.egress, bench.narrower))
+    faults += _top_faults(definition.name)
     if faults:
         raise Invalid(faults)
     target = sealed_target(definition.target, bench.safe)
     return structs.replace(
         definition,
         schedule=schedule,
-        target=structs.replace(target, timeout=normal(target.timeout)),
+        target=_normal_target(target),
         retry=RETRY if definition.retry == RETRY else _normal_retry(definition.retry),
         misfire=MISFIRE if definition.misfire == MISFIRE else _normal_misfire(definition.misfire),
         alerts=ALERTS if definition.alerts == ALERTS else _normal_alerts(definition.alerts),
@@ -121,11 +124,9 @@ def _part_faults(document: Any, bench: Bench) -> Iterator[Fault]:
     if (misfire := _part(document, "misfire", Misfire)) is not None:
         yield from _under("/misfire", _misfire_faults(misfire))
     if (alerts := _part(document, "alerts", Alerts)) is not None:
-        yield from _under("/alerts", alert_faults(alerts))
-    name, failures = document.get("name"), document.get("auto_pause_after")
-    yield from _top_faults(
-        name if isinstance(name, str) else None, failures if type(failures) is int else 0
-    )
+        yield from _under("/alerts", alert_faults(alerts, bench.egress, bench.narrower))
+    name = document.get("name")
+    yield from _top_faults(name if isinstance(name, str) else None)
 
 
 def _target_faults(target: Target, bench: Bench, labels: dict[str, str] | None) -> Iterator[Fault]:
@@ -135,6 +136,7 @@ def _target_faults(target: Target, bench: Bench, labels: dict[str, str] | None) 
     kept = kept_texts(bench.stored)
     yield from template_faults(target, Fillers(labels=labels, secrets=known, kept=kept))
     now = instant_at(bench.now_ms)
+    yield from completion_faults(target, bench.callbacks)
     tls = tls_faults(target, stored=bench.stored, safe=bench.safe, now=now)
     yield from _under("/tls", tls)
 
@@ -183,17 +185,18 @@ def _misfire_faults(misfire: Misfire) -> Iterator[Fault]:
     yield from duration_faults("/max_lateness", misfire.max_lateness)
 
 
-def alert_faults(alerts: Alerts) -> Iterator[Fault]:
-    if alerts.url is not None:
-        yield Fault("/url", f"an alert target {NOT_AVAILABLE}")
-    yield from duration_faults("/late_after", alerts.late_after)
-
-
-def _top_faults(name: str | None, auto_pause_after: int) -> Iterator[Fault]:
+def _top_faults(name: str | None) -> Iterator[Fault]:
     if name is not None and looks_like_id(name):
         yield Fault("/name", "looks like an id; choose another name")
-    if auto_pause_after > 0:
-        yield Fault("/auto_pause_after", f"a pause after failures {NOT_AVAILABLE}; use 0")
+
+
+def _normal_target(target: Target) -> Target:
+    waits = target.completion_timeout
+    return structs.replace(
+        target,
+        timeout=normal(target.timeout),
+        completion_timeout=None if waits is None else normal(waits),
+    )
 
 
 def _normal_retry(retry: Retry) -> Retry:

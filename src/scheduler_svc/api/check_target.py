@@ -19,6 +19,7 @@ from scheduler_svc.domain.errors import Fault
 from scheduler_svc.domain.jobs import NO_BODY, Target
 from scheduler_svc.domain.namespaces import NamespaceEgress
 from scheduler_svc.domain.outcome import status_range
+from scheduler_svc.domain.pressure import key_fault
 from scheduler_svc.domain.template_places import parse_query
 from scheduler_svc.domain.templates import TemplateRefused
 from scheduler_svc.domain.url import UrlRefused, parse_url
@@ -32,12 +33,14 @@ def target_faults(
     target: Target, egress: EgressRules, narrower: NamespaceEgress | None = None
 ) -> Iterator[Fault]:
     """Name every fault of a target; pointers are relative to it."""
-    yield from _url_faults(target.url, egress, narrower)
+    yield from url_faults(target.url, egress, narrower)
     yield from header_faults(target.headers, "/headers")
     yield from _body_faults(target)
     yield from duration_faults("/timeout", target.timeout, TIMEOUT_MIN_MS, TIMEOUT_MAX_MS)
     yield from status_faults("/success_status", target.success_status)
     yield from redact_faults(target.redact, "/redact")
+    if target.concurrency_key is not None and (fault := key_fault(target.concurrency_key)):
+        yield Fault("/concurrency_key", fault)
     yield from _missing_faults(target)
 
 
@@ -73,9 +76,10 @@ def duration_faults(
         yield Fault(pointer, f"'{text}' is too long; at most {most_ms // 60_000} m")
 
 
-def _url_faults(
-    text: str, egress: EgressRules, narrower: NamespaceEgress | None
+def url_faults(
+    text: str, egress: EgressRules, narrower: NamespaceEgress | None = None
 ) -> Iterator[Fault]:
+    """Judge an address; what stands in its templates is judged when it is filled."""
     try:
         url = parse_url(parse_query(text)[0])
         reason = check_literal(url, egress)
@@ -107,9 +111,3 @@ def _missing_faults(target: Target) -> Iterator[Fault]:
         for name in target.headers:
             if name.lower() in cloudevents.OWN:
                 yield Fault(member("/headers", name), "is each event's own; remove it")
-    if target.completion != "response":
-        yield Fault("/completion", f"'{target.completion}' {NOT_AVAILABLE}; use 'response'")
-    if target.completion_timeout is not None:
-        yield Fault("/completion_timeout", f"a time-out for 'callback' {NOT_AVAILABLE}")
-    if target.concurrency_key is not None:
-        yield Fault("/concurrency_key", f"a limit by key {NOT_AVAILABLE}")

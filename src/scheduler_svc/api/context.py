@@ -11,8 +11,11 @@ from msgspec import Struct
 from starlette.datastructures import Headers
 
 from scheduler_svc.domain.access import ANYONE, Caller
+from scheduler_svc.domain.completion import Callbacks
 from scheduler_svc.domain.egress import EgressRules
 from scheduler_svc.domain.events import OnEvent, ignore
+from scheduler_svc.domain.incidents import no_rules
+from scheduler_svc.domain.jobs import Alerts
 from scheduler_svc.domain.limits import Budget
 from scheduler_svc.store.idempotency import Token
 from scheduler_svc.store.pool import Pool
@@ -118,6 +121,8 @@ class Deps(Struct, frozen=True, kw_only=True):
     loopback_only: bool = True
     public_url: str | None = None
     ring: KeyRing | None = None
+    callbacks: Callbacks = Callbacks()
+    namespace_alerts: Callable[[str], Alerts | None] = no_rules
     on_request: Callable[[Access], None] = _ignore
     on_failure: Callable[[Failure], None] = _ignore
     on_event: OnEvent = ignore

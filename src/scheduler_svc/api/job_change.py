@@ -15,7 +15,7 @@ from scheduler_svc.domain.decide import Decision, NewRun, PlannedJob
 from scheduler_svc.domain.ids import epoch_ms, instant_at
 from scheduler_svc.domain.jobs import Definition, Job
 from scheduler_svc.domain.occurrences import fire_at
-from scheduler_svc.store import jobs, notices, timers
+from scheduler_svc.store import incidents, jobs, notices, timers
 from scheduler_svc.store.jobs import TimerState, Unsent
 from scheduler_svc.store.pool import Connection
 from scheduler_svc.store.timers import NIL
@@ -65,6 +65,9 @@ async def write_change(
         await notices.edited(conn, after.id, timer_moved=False)
     else:
         await move_timer(conn, locked, move)
+    fires = after.state == "active" and after.definition.alerts.url is not None
+    rule = after.definition.alerts if fires else None
+    await incidents.watch(conn, planned(after), rule, now_ms=locked.now_ms)
     written = await jobs.get_job(conn, after.namespace, after.id)
     if written is None:
         raise RuntimeError("a job vanished under the lock of its timer")

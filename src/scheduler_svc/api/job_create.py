@@ -14,7 +14,7 @@ from scheduler_svc.domain.ids import RANDOM_BYTES, instant_at
 from scheduler_svc.domain.ids import job_id as new_job_id
 from scheduler_svc.domain.jobs import Job
 from scheduler_svc.domain.namespaces import NamespaceEgress
-from scheduler_svc.store import expectations, jobs, timers
+from scheduler_svc.store import expectations, incidents, jobs, timers
 from scheduler_svc.store.jobs import TimerState
 from scheduler_svc.store.pool import Connection
 from scheduler_svc.store.timers import NIL
@@ -39,6 +39,7 @@ def draft(
         public_url=call.deps.public_url,
         secrets=secrets,
         narrower=narrower,
+        callbacks=call.deps.callbacks,
     )
     definition = read_definition(call.body, bench)
     return Job(
@@ -81,6 +82,8 @@ async def insert(conn: Connection, new: Job, now_ms: int) -> Job:
     if past:
         await timers.write_decisions(conn, [decision], replica=NIL, now_ms=now_ms)
     await tell(conn, decision, now_ms=now_ms)
+    if job.definition.alerts.url is not None:
+        await incidents.watch(conn, plan, job.definition.alerts, now_ms=now_ms)
     return job
 
 

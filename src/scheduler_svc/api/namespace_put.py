@@ -7,7 +7,7 @@ few seconds. It moves no job and cancels nothing.
 from msgspec import json, structs
 
 from scheduler_svc.api import etag, validate
-from scheduler_svc.api.check_definition import alert_faults
+from scheduler_svc.api.check_alerts import alert_faults
 from scheduler_svc.api.context import Call, Reply
 from scheduler_svc.api.job_find import is_name
 from scheduler_svc.api.namespaces import TAG
@@ -15,6 +15,7 @@ from scheduler_svc.api.route import Answer, Body, HeaderParam, Route
 from scheduler_svc.api.wire_namespaces import READ_ONLY, Namespace, namespace_view
 from scheduler_svc.domain.access import EVERY
 from scheduler_svc.domain.duration import normal
+from scheduler_svc.domain.egress import EgressRules
 from scheduler_svc.domain.egress_entries import entry_faults
 from scheduler_svc.domain.errors import Conflict, Fault, Forbidden, Invalid
 from scheduler_svc.domain.events import EventName
@@ -39,7 +40,7 @@ async def put_namespace(call: Call) -> Reply:
         )
     if not is_name(name):
         raise Invalid([Fault("", f"is no name: it must match {NAME_PATTERN}", parameter="name")])
-    settings = _read(call.body)
+    settings = _read(call.body, call.deps.egress)
     async with transaction(call.deps.pool) as conn:
         reply, changed = await _put(conn, call, name, settings)
     if changed is not None:
@@ -89,17 +90,18 @@ async def _check_room(conn: Connection) -> None:
         )
 
 
-def _read(raw: bytes) -> NamespaceSettings:
+def _read(raw: bytes, rules: EgressRules) -> NamespaceSettings:
     """Return the settings in normal form; raise Malformed, or Invalid with all faults."""
     looked_at = validate.examine(raw, NamespaceSettings, read_only=READ_ONLY)
     faults = list(looked_at.faults)
     document = looked_at.document
     if looked_at.value is not None:
-        faults += _faults(looked_at.value.egress, looked_at.value.alerts)
+        faults += _faults(looked_at.value.egress, looked_at.value.alerts, rules)
     elif isinstance(document, dict):
         faults += _faults(
             validate.part(document.get("egress"), EgressLists),
             validate.part(document.get("alerts"), Alerts),
+            rules,
         )
     if faults or looked_at.value is None:
         raise Invalid(faults)
@@ -110,7 +112,7 @@ def _read(raw: bytes) -> NamespaceSettings:
     return structs.replace(settings, alerts=late)
 
 
-def _faults(egress: EgressLists | None, alerts: Alerts | None) -> list[Fault]:
+def _faults(egress: EgressLists | None, alerts: Alerts | None, rules: EgressRules) -> list[Fault]:
     """Judge the meaning of those parts that have the right shape."""
     faults: list[Fault] = []
     for name in ("allow", "deny") if egress is not None else ():
@@ -118,7 +120,8 @@ def _faults(egress: EgressLists | None, alerts: Alerts | None) -> list[Fault]:
             faults.append(Fault(f"/egress/{name}/{place}", f"is refused: {detail}"))
     if alerts is not None:
         faults += [
-            fault._replace(pointer=f"/alerts{fault.pointer}") for fault in alert_faults(alerts)
+            fault._replace(pointer=f"/alerts{fault.pointer}")
+            for fault in alert_faults(alerts, rules)
         ]
     return faults
 

@@ -128,7 +128,9 @@ def _operation(route: Route, schemas: _Schemas) -> Json:
     needed = "" if route.needs == "open" else f"Needs the scope `{route.needs}`."
     if text := " ".join(filter(None, (route.description, needed))):
         operation["description"] = text
-    if route.needs == "open":
+    if route.security:
+        operation["security"] = [{name: []} for name in route.security]
+    elif route.needs == "open":
         operation["security"] = []
     if parameters := _parameters(route, schemas):
         operation["parameters"] = parameters

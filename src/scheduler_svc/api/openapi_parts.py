@@ -22,6 +22,8 @@ TAGS = (
     ("jobs", "What to call, and when."),
     ("runs", "What became of each occurrence."),
     ("backfills", "Ranges of past occurrences, sent at a rate."),
+    ("replays", "Ended runs by filter, sent again at a rate."),
+    ("concurrency keys", "Limits of calls at once and a second, and breakers."),
     ("schedules", "Try a schedule without saving it."),
     ("secrets", "What jobs need and nobody sees; what signs their requests; public keys."),
     ("namespaces", "What holds for all jobs of one."),
@@ -64,6 +66,16 @@ PATH_PARAMETERS: dict[str, Json] = {
         "schema": _UUID,
         "example": "019b8f3a-1c00-7a4e-9d3b-6f2c1e7a5b40",
     },
+    "/concurrency-keys/{": {
+        "description": "A concurrency key, percent-encoded: the one that targets name, or a host.",
+        "schema": {"type": "string", "minLength": 1, "maxLength": 255},
+        "example": "api.example.com",
+    },
+    "/replays/{": {
+        "description": "The id of a replay.",
+        "schema": _UUID,
+        "example": "019b8f3a-1c00-7a4e-9d3b-6f2c1e7a5b41",
+    },
     "/backfills/{": {
         "description": "The id of a backfill.",
         "schema": _UUID,
@@ -102,5 +114,10 @@ SECURITY_SCHEMES: Json = {
             " (`*`) says with the header `Scheduler-Namespace` which it means, `default` otherwise."
             " The development profile asks for no key."
         ),
-    }
+    },
+    "completion": {
+        "type": "http",
+        "scheme": "bearer",
+        "description": "The Scheduler-Completion-Token that the run's attempt carried.",
+    },
 }

@@ -26,6 +26,8 @@ SCOPES_OF_TAG: Mapping[str, tuple[Scope, Scope]] = {
     "jobs": ("jobs:read", "jobs:write"),
     "runs": ("runs:read", "runs:write"),
     "backfills": ("runs:read", "jobs:write"),
+    "replays": ("runs:read", "runs:write"),
+    "concurrency keys": ("jobs:read", "jobs:write"),
     "schedules": ("jobs:read", "jobs:read"),
     "events": ("events:read", "admin"),
 }
@@ -107,6 +109,7 @@ class Route(Struct, frozen=True, kw_only=True):
     headers: tuple[HeaderParam, ...] = ()
     body: Body | None = None
     problems: tuple[int, ...] = ()
+    security: tuple[str, ...] = ()  # schemes of the OpenAPI document, one of which is asked for
     hidden: bool = False  # a route that the OpenAPI document leaves out
     idempotent: bool | None = None
     """Whether it honours an Idempotency-Key; None: where a POST answers 201 or 202."""

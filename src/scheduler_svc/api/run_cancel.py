@@ -1,4 +1,7 @@
-"""POST /runs/{id}/cancel: a waiting run ends at once, a running one is asked to."""
+"""POST /runs/{id}/cancel: a waiting run ends at once, a running one is asked to.
+
+One that awaits the report of its target waits: nobody works on it.
+"""
 
 from scheduler_svc.api.context import Call, Reply
 from scheduler_svc.api.job_open import release_queued
@@ -16,7 +19,7 @@ async def cancel_run(call: Call) -> Reply:
     async with transaction(call.deps.pool) as conn:
         run, _ = await find_run(conn, call, lock=True)
         match run.status:
-            case "due":
+            case "running" | "due" if run.status == "due" or run.awaits:
                 await cancel_waiting(conn, run.id, now_ms=call.deps.now_ms())
                 status = 200
             case "running":
@@ -41,7 +44,9 @@ ROUTES = (
         tag="runs",
         idempotent=False,  # by itself: what was asked to end is asked again
         answers={
-            200: Answer(description="The run waited, and is cancelled.", type=Run),
+            200: Answer(
+                description="The run waited, or awaited its report, and is cancelled.", type=Run
+            ),
             202: Answer(description="The run is under way; its replica was asked.", type=Run),
         },
         problems=(404, 409),

@@ -28,7 +28,7 @@ async def replay_run(call: Call) -> Reply:
             raise Conflict(f"The run has not ended yet: it is {original.status}.")
         await jobs.lock_timer(conn, original.job_id)
         job = await jobs.get_job(conn, call.namespace, original.job_id)
-        if job is None:
+        if job is None and original.trigger != "alert":
             raise Conflict("The job of this run was deleted: there is nowhere to send it.")
         run = await _insert(conn, call, job, original, overrides)
         reply = Reply(status=202, body=run_view(run), headers={"Location": f"/runs/{run.id}"})
@@ -36,24 +36,25 @@ async def replay_run(call: Call) -> Reply:
 
 
 async def _insert(
-    conn: Connection, call: Call, job: Job, original: runs.Run, overrides: Overrides | None
+    conn: Connection, call: Call, job: Job | None, original: runs.Run, overrides: Overrides | None
 ) -> runs.Run:
     now_ms, scheduled_ms = call.deps.now_ms(), epoch_ms(original.scheduled_for)
     extra = ExtraRun(
         id=random_run_id(scheduled_ms, call.deps.random_bytes(RANDOM_BYTES)),
         scheduled_ms=scheduled_ms,
-        job_id=job.id,
-        job_name=job.definition.name,
-        namespace=job.namespace,
-        trigger="replay",
-        priority=job.definition.priority,
+        job_id=original.job_id,
+        job_name=original.job_name if job is None else job.definition.name,
+        namespace=original.namespace,
+        # An alert has all that it needs with it, and stays what it is.
+        trigger="alert" if original.trigger == "alert" else "replay",
+        priority=0 if job is None else job.definition.priority,
         due_ms=now_ms,
         replay_of=original.id,
         overrides=overrides,
     )
     await insert_run(conn, extra)
     await notices.wake(conn, now_ms)
-    found = await read_run(conn, job.namespace, extra.id)
+    found = await read_run(conn, original.namespace, extra.id)
     if found is None:
         raise RuntimeError("a run that was just written is not there")
     return found[0]

@@ -4,13 +4,15 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
+from msgspec import structs
+
 from scheduler_svc.api import cursor
 from scheduler_svc.api.context import Call, Reply
 from scheduler_svc.api.job_find import find_job
 from scheduler_svc.api.jobs_list import CURSOR, LIMIT, next_link
 from scheduler_svc.api.route import Answer, QueryParam, Route
 from scheduler_svc.api.wire_runs import RunList, run_view
-from scheduler_svc.domain.ids import EPOCH, epoch_ms, instant_at
+from scheduler_svc.domain.ids import EPOCH, MILLISECOND, epoch_ms, instant_at, scheduled_ms_of
 from scheduler_svc.domain.occurrences import HORIZON
 from scheduler_svc.domain.runs import RunStatus, Trigger
 from scheduler_svc.domain.schedule import Instant
@@ -33,14 +35,26 @@ async def list_of_job(call: Call) -> Reply:
 
 async def _page(conn: Connection, call: Call, job_id: UUID | None) -> Reply:
     query = call.query
+    original = query["replay_of"]
+    if original is not None and scheduled_ms_of(original) > HORIZON:
+        return Reply(body=RunList(items=[], next_cursor=None))
     wanted = RunFilter(
         namespace=call.namespace,
         job_id=job_id,
         status=query["status"],
         trigger=query["trigger"],
+        replay_of=original,
         since=_bound(query["since"], EPOCH),
         until=_bound(query["until"], instant_at(HORIZON)),
     )
+    if original is not None:
+        # A replay keeps the time of its original, so one day holds all of them.
+        at = instant_at(scheduled_ms_of(original))
+        wanted = structs.replace(
+            wanted,
+            since=max(wanted.since, at),
+            until=min(wanted.until, at + MILLISECOND),
+        )
     binding: list[Any] = ["runs", wanted]
     after = None if query["cursor"] is None else cursor.read(query["cursor"], binding, RunPlace)
     found = await list_runs(conn, wanted, after=after, at_most=query["limit"] + 1)
@@ -64,7 +78,12 @@ _FILTERS = (
     LIMIT,
     CURSOR,
     QueryParam(name="status", type=RunStatus, description="Only runs of this status."),
-    QueryParam(name="trigger", type=Trigger, description="Only runs made by this."),
+    QueryParam(
+        name="trigger",
+        type=Trigger,
+        description="Only runs made by this. Alerts are listed where they are asked for.",
+    ),
+    QueryParam(name="replay_of", type=UUID, description="Only replays of this run."),
     QueryParam(
         name="since", type=Instant, description="Only with `scheduled_for` at or after this."
     ),

@@ -1,14 +1,18 @@
 """How a run looks from outside (DESIGN, "The run")."""
 
+from typing import Annotated
 from uuid import UUID
 
-from msgspec import Struct
+from msgspec import Meta, Struct
 
 from scheduler_svc.api.wire import NextCursor, Stamp, stamp, stamp_or_none
+from scheduler_svc.domain import deferral as deferrals
 from scheduler_svc.domain import runs
+from scheduler_svc.domain.deferral import Reason
 from scheduler_svc.domain.runs import (
     AttemptOutcome,
     CapturedResponse,
+    CompletionStatus,
     RunStatus,
     Timing,
     Trigger,
@@ -27,6 +31,24 @@ class Attempt(Struct, frozen=True, kw_only=True):
     response: CapturedResponse | None
     timing: Timing | None
     replica: UUID | None
+
+
+class Deferral(Struct, frozen=True, kw_only=True):
+    """Why a run waits, or waited, because of its concurrency key; `until` null: it waits."""
+
+    reason: Reason
+    key: str
+    count: Annotated[int, Meta(description="How often it was set aside; 0: not late yet.")]
+    since: Stamp
+    until: Stamp | None
+
+
+class Completion(Struct, frozen=True, kw_only=True):
+    """Of a run whose target reports its end: until when it may, and what it has reported."""
+
+    until: Stamp | None
+    status: CompletionStatus | None
+    detail: str | None
 
 
 class Run(Struct, frozen=True, kw_only=True):
@@ -52,7 +74,25 @@ class Run(Struct, frozen=True, kw_only=True):
     duration_ms: int | None
     next_attempt_at: Stamp | None
     replica: UUID | None
+    replay_id: UUID | None
+    completion: Completion | None
     attempts: list[Attempt]
+    deferral: Deferral | None
+
+
+class RunReplays(Struct, frozen=True, kw_only=True):
+    """How often a run was sent again, and what became of that; the rest was called off."""
+
+    count: int
+    succeeded: int
+    failed: int
+    unfinished: int
+
+
+class RunDetail(Run, frozen=True, kw_only=True):
+    """A run, and the replays of it: `GET /runs?replay_of=` lists them."""
+
+    replays: RunReplays
 
 
 class RunList(Struct, frozen=True, kw_only=True):
@@ -85,7 +125,30 @@ def run_view(run: runs.Run) -> Run:
         duration_ms=run.duration_ms,
         next_attempt_at=stamp_or_none(run.next_attempt_at),
         replica=run.replica,
+        replay_id=run.replay_id,
+        completion=_completion(run),
         attempts=[_attempt(one) for one in run.attempts],
+        deferral=None if run.deferral is None else _deferral(run.deferral),
+    )
+
+
+def _deferral(deferral: deferrals.Deferral) -> Deferral:
+    return Deferral(
+        reason=deferral.reason,
+        key=deferral.key,
+        count=deferral.count,
+        since=stamp(deferral.since),
+        until=stamp_or_none(deferral.until),
+    )
+
+
+def _completion(run: runs.Run) -> Completion | None:
+    if run.completion_until is None and run.completion_status is None:
+        return None
+    return Completion(
+        until=stamp_or_none(run.completion_until),
+        status=run.completion_status,
+        detail=run.completion_detail,
     )
 
 

@@ -9,6 +9,7 @@ from scheduler_svc.delivery import cloudevents
 from scheduler_svc.delivery.exchange import HttpRequest
 from scheduler_svc.delivery.prepare import JSON_TYPE, Prepared, by_name
 from scheduler_svc.delivery.signing import Signer, signatures
+from scheduler_svc.domain.completion import Report
 from scheduler_svc.domain.ids import instant_at
 from scheduler_svc.domain.namespaces import NamespaceEgress
 from scheduler_svc.domain.runs import Overrides
@@ -28,6 +29,8 @@ class Sending(msgspec.Struct, frozen=True, kw_only=True):
     now_ms: int
     trace: bytes
     """24 random bytes: the trace id and the span id (W3C Trace Context)."""
+    report: Report | None = None
+    """Of a job whose target reports its end itself."""
 
 
 def request(
@@ -49,6 +52,9 @@ def request(
         headers.update(by_name(overrides.headers or {}))
     lines = list(headers.values())
     lines += _own_lines(sending)
+    if sending.report is not None:
+        lines.append((b"Scheduler-Completion-URL", sending.report.url.encode()))
+        lines.append((b"Scheduler-Completion-Token", sending.report.token.encode()))
     if prepared.event is not None:
         lines += cloudevents.lines(
             prepared.event,

@@ -11,6 +11,7 @@ from uuid import UUID
 from msgspec import Struct, field, structs
 
 from scheduler_svc.domain import misfire, overlap
+from scheduler_svc.domain.deferral import Deferral
 from scheduler_svc.domain.ids import run_id
 from scheduler_svc.domain.jobs import Definition
 from scheduler_svc.domain.occurrences import (
@@ -58,6 +59,8 @@ class NewRun(Struct, frozen=True):
     queued: bool = False
     occurrences: int = 1
     until_ms: int | None = None
+    deferral: Deferral | None = None
+    """It waits because of its key."""
 
 
 class Decision(Struct, frozen=True):

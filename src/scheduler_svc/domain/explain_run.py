@@ -9,6 +9,7 @@ from uuid import UUID
 
 from msgspec import Struct
 
+from scheduler_svc.domain.deferral import Deferral, sentence
 from scheduler_svc.domain.ids import epoch_ms
 from scheduler_svc.domain.runs import RunStatus, Trigger
 from scheduler_svc.domain.words import at_text, counted
@@ -53,6 +54,8 @@ class Entry(Struct, frozen=True, kw_only=True):
     finished_at: datetime | None
     lateness_ms: int | None
     next_attempt_at: datetime | None
+    completion_until: datetime | None = None
+    deferral: Deferral | None = None
 
 
 class Told(Struct, frozen=True):
@@ -64,7 +67,14 @@ class Told(Struct, frozen=True):
 
 
 def told_by_ledger(entry: Entry, at_ms: int, *, now_ms: int) -> Told:
-    """Read a row: skipped, still to come, or sent."""
+    """Read a row: skipped, still to come, or sent; and what it waited for, where it did."""
+    told = _told(entry, at_ms, now_ms=now_ms)
+    if entry.deferral is None:
+        return told
+    return Told(told.verdict, told.reason, f"{told.detail} {sentence(entry.deferral)}")
+
+
+def _told(entry: Entry, at_ms: int, *, now_ms: int) -> Told:
     match entry.status:
         case "skipped":
             return Told("skipped", entry.reason or "skipped", _skipped(entry, at_ms))
@@ -72,6 +82,9 @@ def told_by_ledger(entry: Entry, at_ms: int, *, now_ms: int) -> Told:
             return _waiting(entry)
         case "running":
             return _running(entry, now_ms)
+        case "cancelled" | "failed" if entry.started_at is None and not entry.attempt_count:
+            detail = f"It was not sent: {_why(entry)}."
+            return Told("skipped", entry.reason or entry.status, detail)
         case "cancelled" if entry.started_at is None:
             detail = f"It was not sent: {_why(entry)}."
             return Told("skipped", entry.reason or "cancelled", detail)
@@ -98,10 +111,16 @@ def _waiting(entry: Entry) -> Told:
         return Told("fired", "retrying", f"It was sent, {tried} failed; the next is due at{when}.")
     if entry.queued:
         return Told("fires", "queued", "It waits until an earlier run of the job has ended.")
+    if entry.deferral is not None and entry.deferral.until is None:
+        return Told("fires", "deferred", f"It was due{when} and is not sent yet.")
     return Told("fires", "due", f"It waits for a replica, due since{when}.")
 
 
 def _running(entry: Entry, now_ms: int) -> Told:
+    if entry.completion_until is not None:
+        until = at_text(epoch_ms(entry.completion_until))
+        detail = f"It was sent{_late(entry)}; its target took it and has until {until} to report."
+        return Told("fired", "awaiting", detail)
     held = entry.next_attempt_at is not None and epoch_ms(entry.next_attempt_at) > now_ms
     if held and entry.next_attempt_at is not None:
         sent = at_text(epoch_ms(entry.next_attempt_at))
@@ -123,6 +142,7 @@ def _trigger(entry: Entry) -> str:
         "manual": " by a manual trigger, beside the schedule",
         "backfill": " by a backfill",
         "replay": " by a replay",
+        "alert": " as an alert",
     }[entry.trigger]
 
 

@@ -133,12 +133,31 @@ class Misfire(_Part, frozen=True, kw_only=True):
     max_lateness: DurationText | None = None
 
 
+class FailuresOf(_Part, frozen=True, kw_only=True):
+    """So many failures among the last so many runs."""
+
+    failures: Annotated[int, Meta(ge=1, le=64)]
+    runs: Annotated[int, Meta(ge=1, le=64)]
+
+
 class Alerts(_Part, frozen=True, kw_only=True):
-    """Whom to tell about failures and lateness."""
+    """Whom to tell, and of what; without `url` nobody is told."""
 
     url: Annotated[str, Meta(max_length=2083)] | None = None
+    every_failure: Annotated[bool, Meta(description="Tell of each failed run.")] = False
     failures_in_row: Annotated[int, Meta(ge=1, le=1000)] = 3
+    failures_of: FailuresOf | None = None
     late_after: DurationText = "5m"
+    never_ran: Annotated[
+        bool, Meta(description="Tell when nothing started between two due instants.")
+    ] = False
+    slow_factor: (
+        Annotated[
+            float,
+            Meta(ge=1, le=1000, description="Tell of runs beyond this many times the usual p95."),
+        ]
+        | None
+    ) = None
     on_recovery: bool = True
 
 

@@ -3,7 +3,7 @@
 Total over every outcome and status. A failed delivery is a value here, never an exception.
 """
 
-from datetime import datetime
+from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from functools import lru_cache
 from typing import Literal
@@ -21,9 +21,9 @@ class Succeeded(Struct, frozen=True):
 
 
 class Failed(Struct, frozen=True):
-    """No further attempt; `gone` also pauses the job."""
+    """No further attempt; `gone` also pauses the job, the last two say that the time is over."""
 
-    reason: Literal["status", "gone", "blocked", "no_retry"]
+    reason: Literal["status", "gone", "blocked", "no_retry", "deadline", "next_occurrence"]
 
 
 class Retryable(Struct, frozen=True):
@@ -96,6 +96,8 @@ def retry_after_ms(value: str | None, now: datetime) -> int | None:
         return min(int(text[:12]), 10**10) * 1000
     try:
         at = parsedate_to_datetime(text)
+        if at.tzinfo is None:
+            at = at.replace(tzinfo=UTC)  # the asctime form of RFC 9110, 5.6.7, which is in GMT
         return max(0, int((at - now).total_seconds() * 1000))
     except (ValueError, TypeError, OverflowError, IndexError):
         return None

@@ -50,12 +50,19 @@ def next_attempt(
     if retry_after_ms is not None:
         wait = max(wait, min(retry_after_ms, milliseconds(retry.max_delay)))
     at = now_ms + wait
+    reason = is_over(retry, first_ms=first_ms, at_ms=at, next_occurrence_ms=next_occurrence_ms)
+    return TryAgain(at) if reason is None else GiveUp(reason)
+
+
+def is_over(
+    retry: Retry, *, first_ms: int, at_ms: int, next_occurrence_ms: int | None
+) -> Literal["deadline", "next_occurrence"] | None:
+    """Tell what forbids an attempt at an instant: a deadline takes the next occurrence's place."""
     if retry.deadline is not None:
-        if at > first_ms + milliseconds(retry.deadline):
-            return GiveUp("deadline")
-    elif next_occurrence_ms is not None and at >= next_occurrence_ms:
-        return GiveUp("next_occurrence")
-    return TryAgain(at)
+        return "deadline" if at_ms > first_ms + milliseconds(retry.deadline) else None
+    if next_occurrence_ms is not None and at_ms >= next_occurrence_ms:
+        return "next_occurrence"
+    return None
 
 
 def delay_ms(retry: Retry, made: int, rand: float) -> int:

@@ -2,6 +2,7 @@
 
     due -> running     claim: a replica takes the lease, the attempt number is raised
     running -> due     retry, rescue, give back
+    running            also without a replica: its target took it and has yet to report its end
     running, due -> succeeded, failed, skipped, cancelled: final, nothing leaves them
 
 The database repeats the rule that final states are final: every write names the state it expects.
@@ -13,8 +14,11 @@ from uuid import UUID
 
 from msgspec import Struct
 
+from scheduler_svc.domain.deferral import Deferral
+
 RunStatus = Literal["due", "running", "succeeded", "failed", "skipped", "cancelled"]
-Trigger = Literal["schedule", "manual", "backfill", "catch_up", "replay"]
+Trigger = Literal["schedule", "manual", "backfill", "catch_up", "replay", "alert"]
+CompletionStatus = Literal["succeeded", "failed"]
 AttemptOutcome = Literal[
     "ok",
     "http_error",
@@ -83,12 +87,26 @@ class Attempt(Struct, frozen=True, kw_only=True):
     replica: UUID | None = None
 
 
+class AlertCall(Struct, frozen=True, kw_only=True):
+    """All that an alert needs to be sent: nothing of it is its job's to change."""
+
+    url: str
+    namespace: str
+    job_name: str | None
+    event: str
+    """A CloudEvent in structured mode, as JSON text."""
+
+
 class Overrides(Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """What a trigger changes for its run alone: headers merge, the body replaces."""
+    """What a trigger changes for its run alone: headers merge, the body replaces.
+
+    A run with the trigger `alert` has its whole call here.
+    """
 
     headers: dict[str, str] | None = None
     body: str | None = None
     """The replacing body as JSON text; null keeps the job's."""
+    alert: AlertCall | None = None
 
 
 class Run(Struct, frozen=True, kw_only=True):
@@ -115,3 +133,13 @@ class Run(Struct, frozen=True, kw_only=True):
     next_attempt_at: datetime | None
     replica: UUID | None
     attempts: list[Attempt]
+    deferral: Deferral | None = None
+    replay_id: UUID | None = None
+    completion_until: datetime | None = None
+    completion_status: CompletionStatus | None = None
+    completion_detail: str | None = None
+
+    @property
+    def awaits(self) -> bool:
+        """Tell whether its target took it and has yet to report its end."""
+        return self.status == "running" and self.completion_until is not None

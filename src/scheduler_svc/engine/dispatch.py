@@ -11,11 +11,13 @@ from uuid import UUID
 from scheduler_svc.delivery.exchange import Exchange
 from scheduler_svc.delivery.record import record
 from scheduler_svc.delivery.request import Sending
+from scheduler_svc.domain.completion import report_to
 from scheduler_svc.domain.events import EventName
 from scheduler_svc.domain.ids import instant_at
 from scheduler_svc.domain.outcome import Retryable, Succeeded, classify
+from scheduler_svc.domain.pressure import weigh
 from scheduler_svc.domain.runs import AttemptOutcome
-from scheduler_svc.engine import outgoing
+from scheduler_svc.engine import bounds, outgoing
 from scheduler_svc.engine.hand import HeldRun
 from scheduler_svc.engine.parts import Parts
 from scheduler_svc.engine.settle import Ended, Outbox
@@ -47,6 +49,10 @@ async def attempt(parts: Parts, outbox: Outbox, held: HeldRun) -> None:
         return
     started_ms = parts.clock.now_ms()
     claim = held.claim
+    if (verdict := bounds.over(held.job.plan, claim, now_ms=started_ms)) is not None:
+        _unsent(parts, held)
+        outbox.put(Ended(held=held, verdict=verdict, started_ms=started_ms, ended_ms=started_ms))
+        return
     parts.on_event(
         EventName.RUN_STARTED,
         run_id=claim.id,
@@ -61,18 +67,37 @@ async def attempt(parts: Parts, outbox: Outbox, held: HeldRun) -> None:
         if not held.cancelled:
             raise
         exchange = Exchange("connect_error", error="cancelled on request")
+        _note(parts, held, None, started_ms)
     except outgoing.Unread:
+        _unsent(parts, held)
         outbox.unsendable(held)
         return
     except Exception as error:  # noqa: BLE001 - the one broad catch around a dispatch
         parts.on_event(EventName.TICK_FAILED, run_id=claim.id, error=repr(error))
         exchange = Exchange("protocol_error", error="an internal fault of the scheduler")
+        _note(parts, held, None, started_ms)
+    else:
+        _note(parts, held, exchange, started_ms)
     outbox.put(_ended(parts, held, exchange, started_ms))
+
+
+def _note(parts: Parts, held: HeldRun, exchange: Exchange | None, started_ms: int) -> None:
+    """Tell the memory of keys how a call went; None is one that says nothing of its target."""
+    good = None if exchange is None else weigh(exchange.outcome, exchange.status_code)
+    if parts.pressure.note(held, good=good, started_ms=started_ms, now_ms=parts.clock.now_ms()):
+        parts.to_claim.ring()
+
+
+def _unsent(parts: Parts, held: HeldRun) -> None:
+    """Tell the memory of keys that no call was made: a probe among them is made by another run."""
+    if parts.pressure.unsent(held):
+        parts.to_claim.ring()
 
 
 def _unstarted(parts: Parts, outbox: Outbox, held: HeldRun, task: asyncio.Task[None]) -> None:
     """Settle a run that was cancelled before its task took its first step."""
     if task.cancelled() and held.cancelled:
+        _unsent(parts, held)
         now_ms = parts.clock.now_ms()
         outbox.put(Ended(held=held, verdict=Retryable(), started_ms=now_ms, ended_ms=now_ms))
 
@@ -87,12 +112,18 @@ def cancel(parts: Parts, outbox: Outbox, run_id: UUID) -> None:
         held.task.cancel()
     elif not held.sending:
         parts.hand.withdraw([held])
+        _unsent(parts, held)
         now_ms = parts.clock.now_ms()
         outbox.put(Ended(held=held, verdict=Retryable(), started_ms=now_ms, ended_ms=now_ms))
 
 
 async def _send(parts: Parts, held: HeldRun, started_ms: int) -> Exchange:
     claim, job = held.claim, held.job
+    report = None
+    if job.plan.definition.target.completion == "callback":
+        report = report_to(parts.callbacks, claim.id, claim.attempt)
+        if report is None:
+            return Exchange("blocked", error=f"a callback {parts.callbacks.fault}")
     sending = Sending(
         run_id=claim.id,
         job_id=claim.job_id,
@@ -102,6 +133,7 @@ async def _send(parts: Parts, held: HeldRun, started_ms: int) -> Exchange:
         trigger=claim.trigger,
         now_ms=started_ms,
         trace=parts.random_bytes(TRACE_BYTES),
+        report=report,
     )
     return await outgoing.exchange(parts, held, sending)
 

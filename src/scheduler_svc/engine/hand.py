@@ -7,10 +7,13 @@ away.
 
 import asyncio
 import heapq
+from collections import Counter
+from collections.abc import Iterator
 from uuid import UUID
 
 import msgspec
 
+from scheduler_svc.domain.pressure import Key
 from scheduler_svc.domain.runs import BACKGROUND
 from scheduler_svc.engine.jobs import KnownJob
 from scheduler_svc.store.claims import ClaimedRun
@@ -49,10 +52,14 @@ class Hand:
         self.taken = 0
         """How many runs were ever claimed: what a pass added to it is the size of its claim."""
         self._runs: dict[UUID, HeldRun] = {}
+        self._of_key: Counter[Key] = Counter()
         self._heap: list[tuple[int, int, UUID]] = []
 
     def __len__(self) -> int:
         return len(self._runs)
+
+    def __iter__(self) -> Iterator[HeldRun]:
+        return iter(list(self._runs.values()))
 
     def __contains__(self, run_id: UUID) -> bool:
         return run_id in self._runs
@@ -82,7 +89,10 @@ class Hand:
 
     def add(self, claim: ClaimedRun, job: KnownJob) -> None:
         """Hold a claimed run until its instant; of one instant the higher priority goes first."""
-        self._background += (claim.trigger in BACKGROUND) - self._is_background(claim.id)
+        self._background += _is_background(claim) - self._holds_background(claim.id)
+        if (before := self._runs.get(claim.id)) is not None:
+            self._uncount(before)
+        self._of_key[job.key] += 1
         self._runs[claim.id] = HeldRun(claim, job)
         self.taken += 1
         heapq.heappush(self._heap, (claim.fire_ms, -job.plan.definition.priority, claim.id))
@@ -112,7 +122,8 @@ class Hand:
         anew: that one stays.
         """
         if self._runs.get(held.claim.id) is held:
-            self._background -= self._is_background(held.claim.id)
+            self._background -= self._holds_background(held.claim.id)
+            self._uncount(held)
             del self._runs[held.claim.id]
 
     def unsent(self, job_id: UUID | None = None) -> list[HeldRun]:
@@ -132,6 +143,19 @@ class Hand:
         """Return the runs that have left, or are about to."""
         return [held for held in self._runs.values() if held.task is not None]
 
-    def _is_background(self, run_id: UUID) -> bool:
+    def of_key(self, key: Key) -> int:
+        """Return how many runs of a key are held."""
+        return self._of_key[key]
+
+    def _uncount(self, held: HeldRun) -> None:
+        self._of_key[held.job.key] -= 1
+        if not self._of_key[held.job.key]:
+            del self._of_key[held.job.key]
+
+    def _holds_background(self, run_id: UUID) -> bool:
         held = self._runs.get(run_id)
-        return held is not None and held.claim.trigger in BACKGROUND
+        return held is not None and _is_background(held.claim)
+
+
+def _is_background(claim: ClaimedRun) -> bool:
+    return claim.background or claim.trigger in BACKGROUND

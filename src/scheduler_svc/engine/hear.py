@@ -33,12 +33,22 @@ def hearer(
                 if unsent:
                     parts.hand.withdraw(unsent)
                     tasks.create_task(_give_up(parts, outbox, unsent, forget=word == "forget"))
-            case "namespace":
-                parts.namespaces.changed.ring()
             case _:
-                pass  # a word of a newer version
+                _read_again(parts, word)
 
     return hear
+
+
+def _read_again(parts: Parts, word: str) -> None:
+    """Note that something this replica knows by heart has changed."""
+    match word:
+        case "keys":
+            parts.pressure.stale = True
+            parts.to_claim.ring()
+        case "namespace":
+            parts.namespaces.changed.ring()
+        case _:
+            pass  # a word of a newer version
 
 
 async def _give_up(parts: Parts, outbox: Outbox, runs: list[HeldRun], *, forget: bool) -> None:

@@ -12,6 +12,7 @@ import msgspec
 from scheduler_svc.delivery.prepare import Prepared, prepare
 from scheduler_svc.domain.decide import PlannedJob, plan_job
 from scheduler_svc.domain.jobs import Definition
+from scheduler_svc.domain.pressure import Key, key_of
 from scheduler_svc.domain.secrecy import change_target, masked_target, place_of_target
 from scheduler_svc.store.timers import DEFINITION, StoredJob
 from scheduler_svc.store.vault import KeyRing, Unopenable, open_text
@@ -24,6 +25,7 @@ class KnownJob(msgspec.Struct, frozen=True):
 
     plan: PlannedJob
     prepared: Prepared
+    key: Key
 
 
 class KnownJobs:
@@ -51,12 +53,24 @@ class KnownJobs:
         self._jobs.move_to_end(job_id)
         return known
 
+    def foreign(self, plan: PlannedJob) -> KnownJob:
+        """Prepare what is not stored as a job, and keep nothing of it."""
+        prepared = prepare(
+            plan.definition,
+            namespace=plan.namespace,
+            version=self._version,
+            job_id=plan.id,
+            public_url=self._public_url,
+        )
+        return KnownJob(plan, prepared, key_of(plan.definition.target, plan.namespace))
+
     def learn(self, stored: StoredJob) -> KnownJob:
         """Decode, compile and keep a job; raise where its definition can not be understood."""
         definition = DEFINITION.decode(stored.definition)
         known = KnownJob(
             plan_job(stored.id, stored.namespace, stored.revision, definition, stored.created_at),
             self._prepared(stored, definition),
+            key_of(definition.target, stored.namespace),
         )
         self._jobs[stored.id] = known
         if len(self._jobs) > self._size_max:

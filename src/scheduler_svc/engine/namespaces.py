@@ -9,6 +9,7 @@ import asyncio
 
 import msgspec
 
+from scheduler_svc.domain.jobs import Alerts
 from scheduler_svc.domain.namespaces import NamespaceEgress, NamespaceSettings, egress_of
 from scheduler_svc.engine.alarm import Alarm
 from scheduler_svc.store import namespaces
@@ -45,6 +46,11 @@ class KnownNamespaces:
         """Return a namespace's settings; None without any."""
         known = self._known.get(name)
         return None if known is None else known.settings
+
+    def alerts(self, name: str) -> Alerts | None:
+        """Return whom a namespace tells about its jobs; None where nobody."""
+        known = self._known.get(name)
+        return None if known is None or known.settings is None else known.settings.alerts
 
     async def load(self, pool: Pool) -> None:
         """Read what changed since the last look; the rules of an unchanged revision stay the same

@@ -7,7 +7,7 @@ wakes it earlier. The wake flag is cleared before looking, not after, so that no
 import msgspec
 
 from scheduler_svc.domain.events import EventName
-from scheduler_svc.engine import tick, waiting
+from scheduler_svc.engine import keys, pressed, tick, waiting
 from scheduler_svc.engine.parts import Parts
 from scheduler_svc.store.claims import NextInstants, next_instants
 from scheduler_svc.store.pool import connection, is_database_away
@@ -93,12 +93,16 @@ async def one_pass(parts: Parts, pace: Pace) -> float:
     if not parts.lease.held:
         return min(BACKOFF_SECONDS_MAX, parts.limits.poll_ms / 1000)
     started_ms = parts.clock.now_ms()
+    await keys.keep(parts)
     # By chance, so that the share also holds where slots come free one at a time.
     reserved = int(parts.hand.free / RESERVED_SHARE + parts.rand())
     deferred_ms, seen_all = await _claim_timers(parts, pace, started_ms, reserved=reserved)
+    again_ms = await _claim_pressed(parts, pace)
     while await waiting.claim_waiting(parts):
         pass
     await _claim_background(parts, pace)
+    if again_ms is None:  # what came by the other sources may wait because of its key
+        again_ms = await _claim_pressed(parts, pace)
     if not seen_all and parts.hand.free:
         deferred_ms, seen_all = await _claim_timers(parts, pace, started_ms, reserved=0)
     if parts.hand.free == 0:
@@ -106,23 +110,40 @@ async def one_pass(parts: Parts, pace: Pace) -> float:
     horizon_ms = started_ms + parts.limits.lookahead_ms
     async with connection(parts.pool, seconds=parts.limits.database_seconds) as conn:
         following = await next_instants(conn, after_ms=horizon_ms)
+    wake_ms = [at for at in (deferred_ms, again_ms) if at is not None]
     if pace.background_ms > started_ms:
         # There may be more of it, due already: only the pace held it back.
-        again_ms = started_ms + _gather_ms(parts)
-        deferred_ms = min(deferred_ms or again_ms, again_ms)
-    return _sleep(parts, started_ms, following, deferred_ms)
+        wake_ms.append(started_ms + _gather_ms(parts))
+    if parts.pressure.opened or (again_ms is None and (following.pressed or parts.pressure.waits)):
+        parts.pressure.waits = True
+        wake_ms.append(started_ms + GATHER_MS_MIN)
+    return _sleep(parts, started_ms, following, min(wake_ms, default=None))
 
 
 async def _claim_background(parts: Parts, pace: Pace) -> None:
     """Take as much of the past as is sent until shortly after the next pass, at an even pace."""
-    now_ms = parts.clock.now_ms()
-    from_ms = max(now_ms, pace.background_ms)
-    until_ms = now_ms + 2 * _gather_ms(parts)
-    room = (until_ms - from_ms) // BACKGROUND_STEP_MS
+    from_ms, room = _background_room(parts, pace)
     taken = await waiting.claim_background(
         parts, room=room, from_ms=from_ms, step_ms=BACKGROUND_STEP_MS
     )
     pace.background_ms = from_ms + taken * BACKGROUND_STEP_MS
+
+
+async def _claim_pressed(parts: Parts, pace: Pace) -> int | None:
+    """Take what keys may have; what is of the past among it uses up the pace of the past."""
+    from_ms, room = _background_room(parts, pace)
+    claimed = await pressed.claim_pressed(parts, background=room)
+    if claimed.past:
+        pace.background_ms = from_ms + claimed.past * BACKGROUND_STEP_MS
+    return claimed.again_ms
+
+
+def _background_room(parts: Parts, pace: Pace) -> tuple[int, int]:
+    """Return from when the pace of the past is free, and how many runs it has room for."""
+    now_ms = parts.clock.now_ms()
+    from_ms = max(now_ms, pace.background_ms)
+    until_ms = now_ms + 2 * _gather_ms(parts)
+    return from_ms, (until_ms - from_ms) // BACKGROUND_STEP_MS
 
 
 async def _claim_timers(

@@ -6,13 +6,17 @@ from uuid import UUID
 import msgspec
 
 from scheduler_svc.delivery.sender import Sender
+from scheduler_svc.domain.completion import Callbacks
 from scheduler_svc.domain.events import OnEvent
+from scheduler_svc.domain.incidents import no_rules
+from scheduler_svc.domain.jobs import Alerts
 from scheduler_svc.engine.alarm import Alarm
 from scheduler_svc.engine.clock import Clock
 from scheduler_svc.engine.hand import Hand
 from scheduler_svc.engine.jobs import KnownJobs
 from scheduler_svc.engine.lease import Lease
 from scheduler_svc.engine.namespaces import KnownNamespaces
+from scheduler_svc.engine.pressure import Pressure
 from scheduler_svc.engine.secrets import KnownSecrets
 from scheduler_svc.store.pool import Pool
 
@@ -28,13 +32,17 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Parts(msgspec.Struct, frozen=True, kw_only=True):
-    """The engine's tools; `rand` gives numbers in [0, 1), `random_bytes` so many bytes."""
+    """The engine's tools; `rand` gives numbers in [0, 1), `random_bytes` so many bytes.
+
+    `namespace_alerts` is whom a namespace tells about jobs that name nobody themselves.
+    """
 
     replica: UUID
     pool: Pool
     clock: Clock
     lease: Lease
     hand: Hand
+    pressure: Pressure
     jobs: KnownJobs
     secrets: KnownSecrets
     sender: Sender
@@ -42,6 +50,8 @@ class Parts(msgspec.Struct, frozen=True, kw_only=True):
     on_event: OnEvent
     rand: Callable[[], float]
     random_bytes: Callable[[int], bytes]
+    callbacks: Callbacks = Callbacks()
+    namespace_alerts: Callable[[str], Alerts | None] = no_rules
     to_claim: Alarm
     to_send: Alarm
     to_settle: Alarm

@@ -12,9 +12,10 @@ from msgspec import Struct, field, structs
 from scheduler_svc.domain.arming import recorded_from, resume
 from scheduler_svc.domain.decide import Decision, Timer, plan_job
 from scheduler_svc.domain.ids import epoch_ms, instant_at
+from scheduler_svc.domain.incidents import rules_for
 from scheduler_svc.domain.jobs import Job
 from scheduler_svc.engine.parts import Parts
-from scheduler_svc.store import jobs, timers
+from scheduler_svc.store import incidents, jobs, timers
 from scheduler_svc.store.pool import Connection
 from scheduler_svc.store.run_lists import last_occurrence
 
@@ -39,7 +40,7 @@ async def end_pauses(parts: Parts, conn: Connection, locked: list[Timer]) -> End
         if timer.fire_ms > now_ms:
             deferred.append(timer.fire_ms)
         elif (job := await _job(conn, timer.job_id)) is not None:
-            decisions.append(await _resume(conn, job, timer, now_ms))
+            decisions.append(await _resume(parts, conn, job, timer))
     return Ending(frozenset(paused), decisions, deferred)
 
 
@@ -48,8 +49,9 @@ async def _job(conn: Connection, job_id: UUID) -> Job | None:
     return await jobs.get_job(conn, stored[0].namespace, job_id) if stored else None
 
 
-async def _resume(conn: Connection, job: Job, timer: Timer, now_ms: int) -> Decision:
+async def _resume(parts: Parts, conn: Connection, job: Job, timer: Timer) -> Decision:
     """Write the job as active, or completed; the caller writes where its timer goes."""
+    now_ms = parts.clock.now_ms()
     plan = plan_job(job.id, job.namespace, job.revision + 1, job.definition, job.created_at)
     # Up to the instant of the resumption, without it: an occurrence at it is sent.
     until_ms = timer.fire_ms - 1
@@ -71,6 +73,8 @@ async def _resume(conn: Connection, job: Job, timer: Timer, now_ms: int) -> Deci
         updated_at=instant_at(max(now_ms, epoch_ms(job.updated_at))),
     )
     await jobs.update_job(conn, after, None)
+    rule = rules_for(job.definition.alerts, parts.namespace_alerts(job.namespace))
+    await incidents.watch(conn, plan, rule, now_ms=now_ms)
     return Decision(
         plan,
         None if following is None else following.scheduled_ms,

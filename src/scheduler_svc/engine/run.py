@@ -15,11 +15,14 @@ from scheduler_svc.engine import (
     dispatch,
     drift,
     hear,
+    keys,
     namespaces,
     pace,
     prune,
+    replay,
     settle,
     upkeep,
+    watch,
 )
 from scheduler_svc.engine.clock import DatabaseClock
 from scheduler_svc.engine.pace import Pace
@@ -61,6 +64,9 @@ async def run(engine: Engine, stop: asyncio.Event) -> None:
         loops = {"heartbeats": tasks.create_task(beats, name="heartbeats")}
         if engine.claims:
             loops |= _working(engine, outbox, tasks)
+        else:
+            known = namespaces.refreshes(parts.namespaces, parts.pool)
+            loops["namespaces"] = tasks.create_task(known, name="namespaces")
         parts.on_event(EventName.REPLICA_STARTED, replica=parts.replica)
         await stop.wait()
         parts.on_event(EventName.REPLICA_DRAINING, held=len(parts.hand))
@@ -88,6 +94,8 @@ def _working(
     work["namespaces"] = namespaces.refreshes(parts.namespaces, parts.pool)
     work["prunes"] = prune.prunes(parts)
     work["backfills"] = backfill.backfilling(parts, retention_days=engine.retention_days)
+    work["watches"] = watch.watches(parts)
+    work["replays"] = replay.replaying(parts, retention_days=engine.retention_days)
     if engine.listener is not None:
         work["listen"] = _listen(engine.listener, heard)
     return {name: tasks.create_task(loop, name=name) for name, loop in work.items()}
@@ -116,6 +124,8 @@ async def _drain(engine: Engine, outbox: Outbox, loops: dict[str, asyncio.Task[N
         task.cancel()
     while outbox.ended and now() < last_settle:  # noqa: ASYNC110 - the settle loop empties it
         await asyncio.sleep(FLUSH_PAUSE_SECONDS)
+    if parts.pressure.news:  # a probe that came back meanwhile has something to say
+        await _best_effort(keys.keep(parts), seconds=LEAVE_SECONDS)
     # No beat may renew the lease that is now given back.
     loops["heartbeats"].cancel()
     await asyncio.wait([loops["heartbeats"]])

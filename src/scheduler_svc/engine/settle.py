@@ -5,20 +5,23 @@ While the database is away outcomes wait here, bounded by the slots they keep (G
 """
 
 import asyncio
-from typing import assert_never
+from typing import TypeAlias, assert_never
 from uuid import UUID
 
 import msgspec
 
+from scheduler_svc.domain.completion import timeout_ms
 from scheduler_svc.domain.events import EventName
 from scheduler_svc.domain.ids import epoch_ms, instant_at
-from scheduler_svc.domain.occurrences import fire_at, next_after
 from scheduler_svc.domain.outcome import Failed, Retryable, Succeeded, Verdict
 from scheduler_svc.domain.retry import GiveUp, TryAgain, next_attempt
-from scheduler_svc.domain.runs import Attempt, RunStatus
+from scheduler_svc.domain.runs import UNFINISHED, Attempt, RunStatus
+from scheduler_svc.engine import aftermath
+from scheduler_svc.engine.bounds import next_occurrence_ms
 from scheduler_svc.engine.hand import HeldRun
 from scheduler_svc.engine.parts import Parts
-from scheduler_svc.store import backfills, settlements
+from scheduler_svc.store import backfills, completion, settlements
+from scheduler_svc.store.incidents import Noted
 from scheduler_svc.store.pool import Connection, is_database_away, run_once_more
 from scheduler_svc.store.settlements import Settlement
 
@@ -31,7 +34,13 @@ EVENTS: dict[RunStatus, EventName] = {
     "failed": EventName.RUN_FAILED,
     "cancelled": EventName.RUN_CANCELLED,
     "due": EventName.RUN_RETRYING,
+    "running": EventName.RUN_AWAITING,
 }
+ALERT_EVENTS = EVENTS | {"succeeded": EventName.ALERT_SENT, "failed": EventName.ALERT_FAILED}
+
+
+Settled: TypeAlias = tuple[RunStatus, str | None]
+"""What the database made of an end: status and reason."""
 
 
 class Ended(msgspec.Struct, frozen=True, kw_only=True):
@@ -87,9 +96,9 @@ async def flush(parts: Parts, outbox: Outbox) -> None:
     if not batch:
         return
     written = [(ended, _settlement(parts, ended)) for ended in batch]
-    settled = await run_once_more(
+    settled, noted = await run_once_more(
         parts.pool,
-        lambda conn: _write(conn, written, parts.clock.now_ms()),
+        lambda conn: _write(parts, conn, written, parts.clock.now_ms()),
         seconds=parts.limits.database_seconds,
     )
     del outbox.ended[: len(batch)]
@@ -97,34 +106,64 @@ async def flush(parts: Parts, outbox: Outbox) -> None:
     retry_ms = []
     for ended, settlement in written:
         parts.hand.drop(ended.held)
-        _tell(parts, ended, settlement, status=settled.get(settlement.id))
+        _tell(parts, ended, settlement, settled=settled.get(settlement.id))
         if settlement.status == "due":
             retry_ms.append(settlement.next_attempt_at)
-    if was_full or retry_ms:
+            parts.pressure.waits |= ended.held.claim.keyed
+    aftermath.tell(parts, noted)
+    if was_full or retry_ms or parts.pressure.waits or parts.pressure.choked:
         parts.to_claim.ring()
     if outbox.ended:
         parts.to_settle.ring()
 
 
 async def _write(
-    conn: Connection, written: list[tuple[Ended, Settlement]], now_ms: int
-) -> dict[UUID, RunStatus]:
+    parts: Parts, conn: Connection, written: list[tuple[Ended, Settlement]], now_ms: int
+) -> tuple[dict[UUID, Settled], Noted]:
     in_line = {ended.held.claim.job_id for ended, _ in written if _may_free_another(ended)}
-    gone = {ended.held.claim.job_id for ended, settlement in written if settlement.reason == "gone"}
+    gone = {
+        ended.held.claim.job_id
+        for ended, settlement in written
+        if settlement.reason == "gone" and ended.held.claim.trigger != "alert"
+    }
+    pausing = {e.held.claim.job_id for e, s in written if aftermath.may_pause(e.held, s)}
     # Timers are locked before jobs and runs, everywhere, and in one order.
-    if in_line | gone:
-        await settlements.lock_queues(conn, sorted(in_line | gone))
+    if in_line | gone | pausing:
+        await settlements.lock_queues(conn, sorted(in_line | gone | pausing))
+    paused: list[UUID] = []
     if gone:
-        await settlements.pause_jobs(conn, sorted(gone), reason=GONE, now_ms=now_ms)
+        paused = await settlements.pause_jobs(conn, sorted(gone), reason=GONE, now_ms=now_ms)
         await backfills.cancel_backfills_of(conn, sorted(gone), reason="gone", now_ms=now_ms)
-    settled = await settlements.settle(conn, [settlement for _, settlement in written])
+    settled = await _settle(conn, [settlement for _, settlement in written], now_ms)
     open_still = {
         ended.held.claim.job_id
         for ended, settlement in written
-        if settled.get(settlement.id) == "due"
+        if settlement.id in settled and settled[settlement.id][0] in UNFINISHED
     }
     if freed := in_line - open_still:
         await settlements.release_queued(conn, sorted(freed), now_ms=now_ms)
+    cases = [
+        aftermath.case_of(parts, ended.held, settlement, settled[settlement.id])
+        for ended, settlement in written
+        if settlement.id in settled and aftermath.is_heeded(parts, ended.held)
+    ]
+    noted = await aftermath.note(
+        parts, conn, cases, now_ms=now_ms, paused=dict.fromkeys(paused, GONE)
+    )
+    return settled, noted
+
+
+async def _settle(conn: Connection, batch: list[Settlement], now_ms: int) -> dict[UUID, Settled]:
+    """Write ends; those whose targets report the end themselves have a statement of their own."""
+    plain = [one for one in batch if one.timeout_ms is None]
+    found = await settlements.settle(conn, plain) if plain else {}
+    settled: dict[UUID, Settled] = {
+        one.id: (found[one.id], one.reason if found[one.id] == one.status else "cancelled")
+        for one in plain
+        if one.id in found
+    }
+    if callbacks := [one for one in batch if one.timeout_ms is not None]:
+        settled |= await completion.settle_callbacks(conn, callbacks, now_ms=now_ms)
     return settled
 
 
@@ -143,7 +182,9 @@ def _settlement(parts: Parts, ended: Ended) -> Settlement:
     """Decide what an end makes of its run: final, or due again."""
     match ended.verdict:
         case Succeeded():
-            return _final(ended, "succeeded", None)
+            # Where the target reports the end itself, its answer only says that it took the run.
+            taken = _timeout_ms(ended) is not None
+            return _final(ended, "running" if taken else "succeeded", None)
         case Failed(reason):
             return _final(ended, "failed", reason)
         case Retryable() if ended.held.cancelled:
@@ -185,25 +226,24 @@ def _final(ended: Ended, status: RunStatus, reason: str | None) -> Settlement:
             ended.started_ms - claim.scheduled_ms if sent and claim.started_at is None else None
         ),
         duration_ms=ended.ended_ms - _first_ms(ended),
+        timeout_ms=_timeout_ms(ended),
     )
 
 
+def _timeout_ms(ended: Ended) -> int | None:
+    target = ended.held.job.plan.definition.target
+    return timeout_ms(target) if target.completion == "callback" else None
+
+
 def _follows(parts: Parts, ended: Ended, retry_after_ms: int | None) -> TryAgain | GiveUp:
-    plan = ended.held.job.plan
     claim = ended.held.claim
-    bound: int | None = None
-    if claim.trigger in {"schedule", "catch_up"}:
-        after_ms = claim.scheduled_ms
-        if claim.trigger == "catch_up":
-            after_ms = max(after_ms, _first_ms(ended))
-        bound = next_after(plan.timetable, after_ms)
-        bound = None if bound is None else fire_at(plan.timetable, bound)
+    plan = ended.held.job.plan
     return next_attempt(
         plan.definition.retry,
         made=claim.attempt - claim.lost,
         first_ms=_first_ms(ended),
         now_ms=ended.ended_ms,
-        next_occurrence_ms=bound,
+        next_occurrence_ms=next_occurrence_ms(plan, claim, _first_ms(ended)),
         retry_after_ms=retry_after_ms,
         rand=parts.rand(),
     )
@@ -215,9 +255,10 @@ def _first_ms(ended: Ended) -> int:
     return ended.started_ms if started_at is None else epoch_ms(started_at)
 
 
-def _tell(parts: Parts, ended: Ended, settlement: Settlement, *, status: RunStatus | None) -> None:
+def _tell(parts: Parts, ended: Ended, settlement: Settlement, *, settled: Settled | None) -> None:
     """Say what the database made of an end; None: another replica has taken the run over."""
-    name = EventName.SETTLE_SUPERSEDED if status is None else EVENTS[status]
+    events = ALERT_EVENTS if ended.held.claim.trigger == "alert" else EVENTS
+    name = EventName.SETTLE_SUPERSEDED if settled is None else events[settled[0]]
     sent = ended.record
     parts.on_event(
         name,
@@ -226,7 +267,7 @@ def _tell(parts: Parts, ended: Ended, settlement: Settlement, *, status: RunStat
         attempt=settlement.attempt,
         outcome=None if sent is None else sent.outcome,
         status_code=None if sent is None else sent.status_code,
-        reason=settlement.reason,
+        reason=settlement.reason if settled is None else settled[1],
         duration_ms=None if sent is None else sent.duration_ms,
         lateness_ms=settlement.lateness_ms,
         trigger=ended.held.claim.trigger,

@@ -15,6 +15,7 @@ from scheduler_svc.domain.overlap import OpenRun
 from scheduler_svc.engine import resume
 from scheduler_svc.engine.jobs import KnownJob
 from scheduler_svc.engine.parts import Parts
+from scheduler_svc.engine.placing import Placing
 from scheduler_svc.store import notices, settlements, timers
 from scheduler_svc.store.claims import ClaimedRun
 from scheduler_svc.store.pool import Connection, run_once_more
@@ -25,6 +26,12 @@ BEHIND_MS = 2000
 RUNS_MAX = 100
 """How many runs of an outage one transaction writes, or little more: they come in portions, and
 what is on time goes between them. What is on time comes in whole batches, at half the cost."""
+
+
+LEFT_MS = 50
+"""A timer that is left for its key's calls to come back is looked at again after so long, if none
+of them rings before."""
+CHOKED_BATCH = 50
 
 
 class Scan(msgspec.Struct, frozen=True):
@@ -41,7 +48,7 @@ class Scan(msgspec.Struct, frozen=True):
 
 async def claim_timers(parts: Parts, after: Mark, *, room: int) -> Scan:
     """Take the next batch of timers that are due within the lookahead, in one transaction."""
-    batch = min(parts.limits.batch, room)
+    batch = _batch(parts, room)
     scan = await run_once_more(
         parts.pool,
         lambda conn: _claim(parts, conn, after, batch),
@@ -52,6 +59,16 @@ async def claim_timers(parts: Parts, after: Mark, *, room: int) -> Scan:
     for decision in scan.decisions:
         _take(parts, decision, scan.written)
     return scan
+
+
+def _batch(parts: Parts, room: int) -> int:
+    """Lock no more timers than will be taken, where a quick key has all it may have."""
+    batch = min(parts.limits.batch, room)
+    choked, parts.pressure.choked = parts.pressure.choked, None
+    if choked is None:
+        return batch
+    left = parts.pressure.room(choked, held=parts.hand.of_key(choked), free=parts.hand.free)
+    return min(batch, max(left, CHOKED_BATCH))
 
 
 async def _claim(parts: Parts, conn: Connection, after: Mark, batch: int) -> Scan:
@@ -66,10 +83,14 @@ async def _claim(parts: Parts, conn: Connection, after: Mark, batch: int) -> Sca
     decisions = list(ending.decisions)
     again = list(ending.deferred)
     runs = 0
+    placing = Placing(parts, now_ms=now_ms)
     last = locked[-1]
     for timer in locked:
         job = known.get(timer.job_id)
         if job is None or timer.job_id in ending.jobs:
+            continue
+        if placing.leaves(job, timer):
+            again.append(max(timer.fire_ms, now_ms + LEFT_MS))
             continue
         verdict = await _decide(
             parts, conn, job, timer, standing=standing.get(timer.job_id, []), now_ms=now_ms
@@ -77,12 +98,11 @@ async def _claim(parts: Parts, conn: Connection, after: Mark, batch: int) -> Sca
         if isinstance(verdict, Deferred):
             again.append(verdict.fire_ms)
         elif verdict is not None:
-            decisions.append(verdict)
+            decisions.append(placing.place(job, verdict))
             runs += len(verdict.runs) if timer.fire_ms < now_ms - BEHIND_MS else 0
         if runs >= RUNS_MAX:
             last = timer
             break
-    decisions = _within_slots(decisions, parts.hand.free)
     written = await _write(parts, conn, decisions, now_ms) if decisions else set()
     # What is due still, or again, lies behind the mark.
     again += [d.fire_ms for d in decisions if d.fire_ms is not None and d.fire_ms <= now_ms]
@@ -91,7 +111,7 @@ async def _claim(parts: Parts, conn: Connection, after: Mark, batch: int) -> Sca
         frozenset(written),
         min(again, default=None),
         Mark(last.fire_ms, last.job_id),
-        full=len(locked) == batch or last is not locked[-1],
+        full=(len(locked) == batch or last is not locked[-1]) and not placing.choked,
         resumed=tuple(d.job.id for d in ending.decisions),
     )
 
@@ -172,22 +192,6 @@ async def _write(
         for run_id in running:
             await notices.cancel(conn, run_id)
     return written
-
-
-def _within_slots(decisions: list[Decision], free: int) -> list[Decision]:
-    """Turn what is more than the free slots into waiting runs: overflow, taken by whoever can."""
-    kept = []
-    for decision in decisions:
-        runs = list(decision.runs)
-        for index, run in enumerate(runs):
-            if run.status != "running":
-                continue
-            if free > 0:
-                free -= 1
-            else:
-                runs[index] = msgspec.structs.replace(run, status="due")
-        kept.append(msgspec.structs.replace(decision, runs=runs))
-    return kept
 
 
 def _take(parts: Parts, decision: Decision, written: frozenset[UUID]) -> None:

@@ -12,12 +12,12 @@ import msgspec
 
 from scheduler_svc.domain.events import EventName
 from scheduler_svc.domain.ids import instant_at
-from scheduler_svc.engine import dispatch
+from scheduler_svc.engine import aftermath, dispatch
 from scheduler_svc.engine.clock import DatabaseClock
 from scheduler_svc.engine.hand import HeldRun
 from scheduler_svc.engine.parts import Parts
 from scheduler_svc.engine.settle import Outbox
-from scheduler_svc.store import partitions, replicas, settlements, spent
+from scheduler_svc.store import partitions, pressure, replicas, settlements, spent
 from scheduler_svc.store.pool import Connection, connection, is_database_away, run_once_more
 from scheduler_svc.store.replicas import Beat, Identity, Rescued
 
@@ -28,7 +28,9 @@ STRAY_SECONDS = 10.0
 STRAY_AGE_MS = 5000
 DAYS_SECONDS = 300.0
 REPLICA_KEPT_MS = 3_600_000
+KEY_KEPT_MS = 60_000
 STEP_SECONDS = 1.0
+ENDED_BY_RESCUE = frozenset({"failed", "succeeded"})
 
 
 class Heart(msgspec.Struct, kw_only=True):
@@ -143,6 +145,9 @@ async def rescue(parts: Parts) -> int:
         count += len(found)
         if found:
             parts.to_claim.ring()
+        await aftermath.note_unheld(
+            parts, [run.id for run in found if run.status in ENDED_BY_RESCUE]
+        )
         if len(found) < RESCUE_BATCH:
             return count
 
@@ -186,17 +191,19 @@ async def give_up(parts: Parts, runs: list[HeldRun], *, forget: bool) -> None:
 
     await run_once_more(parts.pool, write, seconds=parts.limits.database_seconds)
     for held in runs:
+        parts.pressure.unsent(held)
         parts.hand.drop(held)
     parts.to_claim.ring()
 
 
 async def free_stranded(parts: Parts) -> None:
-    """Let go runs that wait behind nothing, and forget replicas long dead."""
+    """Let go runs that wait behind nothing; forget replicas long dead and keys that are quiet."""
     now_ms = parts.clock.now_ms()
     async with connection(parts.pool, seconds=parts.limits.database_seconds) as conn:
         if await settlements.release_stranded(conn, now_ms=now_ms):
             parts.to_claim.ring()
         await replicas.prune_replicas(conn, before_ms=now_ms - REPLICA_KEPT_MS)
+        await pressure.prune_keys(conn, before_ms=now_ms - KEY_KEPT_MS)
 
 
 async def give_back_strays(parts: Parts) -> int:

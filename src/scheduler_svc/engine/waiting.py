@@ -4,15 +4,13 @@ Retries, triggers and overflow first. What is caught up or backfilled is asked f
 fewer slots and at a bounded rate, so that the past never delays what is on time.
 """
 
-from uuid import UUID
-
 import msgspec
 
-from scheduler_svc.domain.ids import instant_at
 from scheduler_svc.engine.jobs import KnownJob
 from scheduler_svc.engine.parts import Parts
-from scheduler_svc.engine.tick import park
-from scheduler_svc.store import claims, settlements, timers
+from scheduler_svc.engine.pressed import set_aside
+from scheduler_svc.engine.taken import with_jobs
+from scheduler_svc.store import claims
 from scheduler_svc.store.claims import ClaimedRun
 from scheduler_svc.store.pool import Connection, run_once_more
 
@@ -73,45 +71,5 @@ async def _claim_waiting(
     )
     if not claimed:
         return 0, []
-    jobs = await _jobs_of(parts, conn, [claim.job_id for claim in claimed])
-    found, lost = [], []
-    for claim in claimed:
-        job = jobs.get(claim.job_id)
-        if job is None:
-            lost.append(_lost(claim, now_ms, deleted=claim.job_id not in jobs))
-        else:
-            found.append((claim, job))
-    if lost:
-        await settlements.settle(conn, lost)
-    return len(claimed), found
-
-
-async def _jobs_of(
-    parts: Parts, conn: Connection, job_ids: list[UUID]
-) -> dict[UUID, KnownJob | None]:
-    """Read the jobs of waiting runs as they are now: a retry goes where its job points now.
-
-    None is one that can not be understood, and is parked.
-    """
-    known: dict[UUID, KnownJob | None] = {}
-    for stored in await timers.load_definitions(conn, list(set(job_ids))):
-        job = parts.jobs.get(stored.id, stored.revision)
-        try:
-            known[stored.id] = parts.jobs.learn(stored) if job is None else job
-        except Exception as error:  # noqa: BLE001 - the poison guard
-            known[stored.id] = None
-            await park(parts, conn, stored.id, error)
-    return known
-
-
-def _lost(claim: ClaimedRun, now_ms: int, *, deleted: bool) -> settlements.Settlement:
-    """End a waiting run whose job was deleted, or is parked."""
-    return settlements.Settlement(
-        id=claim.id,
-        job_id=claim.job_id,
-        scheduled_ms=claim.scheduled_ms,
-        attempt=claim.attempt,
-        status="cancelled" if deleted else "failed",
-        reason="job_deleted" if deleted else "no_retry",
-        finished_at=instant_at(now_ms),
-    )
+    found = await with_jobs(parts, conn, claimed, now_ms=now_ms)
+    return len(claimed), await set_aside(parts, conn, found, now_ms=now_ms)

@@ -27,42 +27,33 @@ from scheduler_svc.engine.clock import DatabaseClock
 from scheduler_svc.engine.hand import Hand
 from scheduler_svc.engine.jobs import KnownJobs
 from scheduler_svc.engine.lease import Lease
+from scheduler_svc.engine.namespaces import KnownNamespaces
 from scheduler_svc.engine.pace import Pace
 from scheduler_svc.engine.parts import Limits, Parts
+from scheduler_svc.engine.pressure import Pressure
 from scheduler_svc.engine.run import Engine
 from scheduler_svc.engine.secrets import KnownSecrets, Source
 from scheduler_svc.engine.settle import Outbox
 from scheduler_svc.engine.upkeep import Heart, beat, keep_days
-from scheduler_svc.service import admission, issuer
+from scheduler_svc.service import admission, completion, issuer
+from scheduler_svc.service.connect import CanNotStart, await_database, read_clock
 from scheduler_svc.service.key_ring import KeyFileRefused, key_ring
+from scheduler_svc.service.pressure import pressure_rules
 from scheduler_svc.service.readiness import readiness
 from scheduler_svc.settings import Settings
-from scheduler_svc.store import migrate
 from scheduler_svc.store.pool import (
-    BY_KEY,
     Pool,
     close_pool,
-    connection,
-    is_database_away,
-    open_pool,
 )
-from scheduler_svc.store.replicas import Identity, database_now
+from scheduler_svc.store.replicas import Identity
 from scheduler_svc.store.vault import KeyRing
-from scheduler_svc.store.watch import OnStatement
 from scheduler_svc.telemetry.scrape import Scrape
 from scheduler_svc.telemetry.tally import Tally
 
-ENGINE_POOL = 6
-READINGS = 5
-WAIT_SECONDS_MAX = 5.0
 DAY_SECONDS = 86_400
 SECRETS_SECONDS, SECRETS_SECONDS_DEAF = 60.0, 3.0
 """How long secrets that were read count: a notice ends it earlier, where there are notices."""
 NAME = "scheduler-svc"
-
-
-class CanNotStart(Exception):
-    """The service can not start with what it was given; the text says why."""
 
 
 class Built(msgspec.Struct, frozen=True):
@@ -87,7 +78,7 @@ async def assembled(
     """Build a replica; None where it was told to stop before the database answered."""
     ring = _ring(settings)
     async with AsyncExitStack() as stack:
-        pools = await _await_database(settings, dsn, on_event, stop, tally)
+        pools = await await_database(settings, dsn, on_event, stop, tally)
         if pools is None:
             yield None
             return
@@ -95,7 +86,7 @@ async def assembled(
             stack.push_async_callback(close_pool, pool)
         api_pool, engine_pool = pools
         clock = DatabaseClock()
-        await _read_clock(engine_pool, clock)
+        await read_clock(engine_pool, clock)
         rules = EgressRules.parse(allow=settings.egress_allow, deny=settings.egress_deny, own=[own])
         sender = Sender(
             egress=rules,
@@ -108,6 +99,7 @@ async def assembled(
             pool=engine_pool,
             clock=clock,
             sender=sender,
+            own=own,
             on_event=on_event,
             rand=rand,
             ring=ring,
@@ -155,78 +147,27 @@ async def _gate(settings: Settings, pool: Pool, clock: DatabaseClock, sender: Se
     return admission.gate_of(settings, pool, clock, issuer.tokens_of(settings, sender, clock))
 
 
-async def _await_database(
-    settings: Settings, dsn: str, on_event: OnEvent, stop: asyncio.Event, tally: Tally
-) -> tuple[Pool, Pool] | None:
-    """Wait until the database answers and has our schema; refuse what waiting can not mend."""
-    failures = 0
-    while not stop.is_set():
-        try:
-            if settings.migrate_on_start:
-                await migrate.migrate(dsn)
-            return await _open(settings, dsn, tally.statement)
-        except migrate.MigrationRefused as refused:
-            raise CanNotStart(str(refused)) from refused
-        except Exception as error:
-            if not is_database_away(error):
-                raise CanNotStart(f"the database refuses us: {error}") from error
-            if not failures:
-                on_event(EventName.DATABASE_AWAY, error=repr(error))
-            failures += 1
-            await Alarm().wait(min(WAIT_SECONDS_MAX, 0.1 * 2 ** min(failures, 10)))
-    return None
-
-
-async def _open(settings: Settings, dsn: str, told: OnStatement) -> tuple[Pool, Pool]:
-    api_pool = await open_pool(
-        dsn,
-        application_name=f"{NAME} api",
-        size_max=settings.pool_size,
-        statement_cache_size=settings.statement_cache,
-        on_statement=told,
-    )
-    engine_pool = await open_pool(
-        dsn,
-        application_name=f"{NAME} engine",
-        size_max=ENGINE_POOL,
-        statement_cache_size=settings.statement_cache,
-        planner=BY_KEY,
-        on_statement=told,
-    )
-    async with connection(engine_pool) as conn:
-        fault = (await migrate.standing(conn)).fault
-    if fault is not None:
-        await close_pool(api_pool)
-        await close_pool(engine_pool)
-        raise CanNotStart(f"the database is {fault}")
-    return api_pool, engine_pool
-
-
-async def _read_clock(pool: Pool, clock: DatabaseClock) -> None:
-    """Read the database's clock some times: the quickest answer gives the closest bound."""
-    async with connection(pool) as conn:
-        for _ in range(READINGS):
-            sent = clock.monotonic()
-            now = await database_now(conn)
-            clock.observe(sent=sent, received=clock.monotonic(), now=now)
-
-
 def _parts(
     settings: Settings,
     *,
     pool: Pool,
     clock: DatabaseClock,
     sender: Sender,
+    own: tuple[str, int],
     on_event: OnEvent,
     rand: Callable[[], float],
     ring: KeyRing | None,
 ) -> Parts:
+    namespaces = KnownNamespaces()
     return Parts(
         replica=uuid4(),
         pool=pool,
         clock=clock,
         lease=Lease(clock, seconds=settings.lease),
         hand=Hand(settings.slots),
+        pressure=Pressure(pressure_rules(settings)),
+        namespaces=namespaces,
+        namespace_alerts=namespaces.alerts,
         jobs=KnownJobs(version=version(NAME), ring=ring, public_url=settings.public_url),
         secrets=KnownSecrets(
             Source(
@@ -248,6 +189,7 @@ def _parts(
         on_event=on_event,
         rand=rand,
         random_bytes=os.urandom,
+        callbacks=completion.callbacks(settings, own),
         to_claim=Alarm(),
         to_send=Alarm(),
         to_settle=Alarm(),
@@ -307,6 +249,8 @@ def _deps(
         lookahead_ms=int(settings.lookahead * 1000),
         loopback_only=settings.profile == "development",
         public_url=settings.public_url,
+        callbacks=engine.parts.callbacks,
+        namespace_alerts=engine.parts.namespace_alerts,
         on_event=on_event,
         on_request=on_request,
         on_failure=on_failure,

@@ -23,13 +23,19 @@ class KeyFileRefused(Exception):
 
 def key_ring(settings: Settings) -> KeyRing | None:
     """Return the ring; None where there is none. Raise KeyFileRefused."""
+    keys = keys_of(settings)
+    return KeyRing(keys, os.urandom) if keys else None
+
+
+def keys_of(settings: Settings) -> tuple[bytes, ...]:
+    """Return the keys of the ring, newest first, or none. Raise KeyFileRefused."""
     if settings.secret_keys:
-        return KeyRing([read_key(text) for text in settings.secret_keys], os.urandom)
+        return tuple(read_key(text) for text in settings.secret_keys)
     if settings.profile != "development":
-        return None
+        return ()
     path = Path(settings.data_dir) / FILE
     try:
-        return KeyRing([_key_of(path)], os.urandom)
+        return (_key_of(path),)
     except (OSError, ValueError) as error:
         raise KeyFileRefused(f"the key file {path} can not be used: {error}") from error
 

@@ -23,6 +23,7 @@ from scheduler_svc.api.app import build_app
 from scheduler_svc.domain.events import EventName
 from scheduler_svc.engine import run as engine_run
 from scheduler_svc.service import assembly
+from scheduler_svc.service.connect import CanNotStart
 from scheduler_svc.service.database import database
 from scheduler_svc.service.lifeline import Lifeline
 from scheduler_svc.service.linger import Farewell
@@ -49,7 +50,7 @@ def serve(
     try:
         with _listening(settings) as listening, database(settings) as dsn:
             return uvloop.run(_run(settings, dsn, listening, lifeline, siblings))
-    except (embedded.EmbeddedRefused, assembly.CanNotStart) as refused:
+    except (embedded.EmbeddedRefused, CanNotStart) as refused:
         print(f"scheduler-svc: {refused}", file=sys.stderr)  # noqa: T201 - before there is a log
         return REFUSED
 
@@ -213,8 +214,8 @@ def _open(listening: socket.socket) -> None:
         raise _refused(f"{host}:{port}", error) from error
 
 
-def _refused(where: str, error: OSError) -> assembly.CanNotStart:
-    return assembly.CanNotStart(f"can not listen on {where}: {error.strerror}")
+def _refused(where: str, error: OSError) -> CanNotStart:
+    return CanNotStart(f"can not listen on {where}: {error.strerror}")
 
 
 def say(line: str) -> None:

@@ -93,6 +93,28 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     connections_per_target: Annotated[
         int, _number("open connections to one target's origin", 1, 10_000)
     ] = 64
+    key_parallel_max: Annotated[
+        int, _number("calls at once of a key without limits of its own; 0: no limit", 0, 1_000_000)
+    ] = 0
+    key_per_second_max: Annotated[
+        float, _number("calls a second of such a key; 0: no limit", 0, 100_000)
+    ] = 0.0
+    key_share: Annotated[
+        float, _number("part of the slots for a key whose calls do not come back", 0.01, 1)
+    ] = 0.25
+    breaker_failures: Annotated[
+        int, _number("failures in a row that open a key's breaker; 0: never", 0, 10_000)
+    ] = 10
+    breaker_ratio: Annotated[
+        float, _number("failures among the calls of the window that open it", 0.01, 1)
+    ] = 0.8
+    breaker_window: Annotated[
+        float, _seconds("window of that ratio, with 20 calls in it", "1s", "1h")
+    ] = 30.0
+    breaker_wait: Annotated[float, _seconds("time to the first probe", "100ms", "1h")] = 10.0
+    breaker_wait_max: Annotated[
+        float, _seconds("longest time between two probes, to which it doubles", "100ms", "1d")
+    ] = 300.0
     egress_allow: Annotated[
         tuple[str, ...], _text("denied targets that may be called: networks, hosts, ports")
     ] = ()
@@ -212,7 +234,8 @@ def bounds(field: str) -> tuple[str, str] | None:
 def wanted(field: str) -> str | None:
     """Say what a field takes, where its type says it: a range, a choice, yes or no."""
     if limits := bounds(field):
-        noun = "a duration like 15s" if is_duration(field) else "a whole number"
+        noun = "a whole number" if get_args(HINTS[field])[0] is int else "a number"
+        noun = "a duration like 15s" if is_duration(field) else noun
         return f"{noun} from {limits[0]} to {limits[1]}"
     if choices := get_args(get_args(HINTS[field])[0]):
         named = [choice for choice in choices if isinstance(choice, str)]

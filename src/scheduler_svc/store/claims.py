@@ -4,9 +4,10 @@ from datetime import datetime
 from uuid import UUID
 
 import msgspec
+from asyncpg import Record
 
 from scheduler_svc.domain.ids import epoch_ms, instant_at
-from scheduler_svc.domain.runs import BACKGROUND_BELOW, Overrides
+from scheduler_svc.domain.runs import BACKGROUND_BELOW, Overrides, Trigger
 from scheduler_svc.store.pool import Connection
 from scheduler_svc.store.queries import statement
 
@@ -21,11 +22,17 @@ class ClaimedRun(msgspec.Struct, frozen=True):
     job_id: UUID
     scheduled_ms: int
     fire_ms: int
-    trigger: str
+    trigger: Trigger
     attempt: int
     lost: int = 0
     started_at: datetime | None = None
     overrides: Overrides | None = None
+    keyed: bool = False
+    """It was granted under its key, and counts against the key's limits."""
+    probe: bool = False
+    """It is the one call that an open breaker lets through."""
+    background: bool = False
+    """Taken in the share of the past."""
 
 
 class NextInstants(msgspec.Struct, frozen=True):
@@ -33,6 +40,8 @@ class NextInstants(msgspec.Struct, frozen=True):
 
     timer_ms: int | None
     run_ms: int | None
+    pressed: bool = False
+    """Some runs wait because of their key."""
 
 
 async def claim_due_runs(
@@ -57,26 +66,30 @@ async def claim_due_runs(
         instant_at(now_ms),
         *ranks,
     )
-    return [
-        ClaimedRun(
-            id=row["id"],
-            job_id=row["job_id"],
-            scheduled_ms=epoch_ms(row["scheduled_for"]),
-            fire_ms=epoch_ms(row["next_attempt_at"]),
-            trigger=row["trigger"],
-            attempt=row["attempt_count"],
-            lost=row["lost_count"],
-            started_at=row["started_at"],
-            overrides=None if row["overrides"] is None else OVERRIDES.decode(row["overrides"]),
-        )
-        for row in rows
-    ]
+    return [claimed(row, background=background) for row in rows]
+
+
+def claimed(row: Record, *, keyed: bool = False, background: bool = False) -> ClaimedRun:
+    """Make a claim of the row that a claiming statement returned."""
+    return ClaimedRun(
+        id=row["id"],
+        job_id=row["job_id"],
+        scheduled_ms=epoch_ms(row["scheduled_for"]),
+        fire_ms=epoch_ms(row["next_attempt_at"]),
+        trigger=row["trigger"],
+        attempt=row["attempt_count"],
+        lost=row["lost_count"],
+        started_at=row["started_at"],
+        overrides=None if row["overrides"] is None else OVERRIDES.decode(row["overrides"]),
+        keyed=keyed,
+        background=background,
+    )
 
 
 async def next_instants(conn: Connection, *, after_ms: int) -> NextInstants:
     """Tell when the next timer and the next waiting run come due after an instant."""
     row = await conn.fetchrow(statement("next_instants"), instant_at(after_ms))
-    timer, run = row if row is not None else (None, None)
+    timer, run, pressed = row if row is not None else (None, None, False)
     return NextInstants(
-        None if timer is None else epoch_ms(timer), None if run is None else epoch_ms(run)
+        None if timer is None else epoch_ms(timer), None if run is None else epoch_ms(run), pressed
     )

@@ -10,6 +10,7 @@ from scheduler_svc.domain.ids import epoch_ms, instant_at, run_id
 from scheduler_svc.store.partitions import PREFIX, names
 from scheduler_svc.store.pool import Connection
 from scheduler_svc.store.queries import statement
+from scheduler_svc.store.runs import deferral_of
 
 
 async def entry_at(conn: Connection, job_id: UUID, at_ms: int) -> Entry | None:
@@ -36,4 +37,4 @@ async def history_begins(conn: Connection) -> int:
 
 
 def _entry(row: Record) -> Entry:
-    return Entry(**dict(row))
+    return Entry(**(dict(row) | {"deferral": deferral_of(row)}))

@@ -9,6 +9,7 @@ With it cut everything still holds, a poll later. A payload is a word and its ar
     secrets NAME    read the secrets of this namespace anew
     namespace NAME  its settings changed: read them
     key ID          this API key was revoked or will end: ask for it again before it opens anything
+    keys -          limits or breakers of keys are not what you know: read them again
 """
 
 import asyncio
@@ -47,6 +48,11 @@ async def secrets_changed(conn: Connection, namespace: str) -> None:
 async def namespace_changed(conn: Connection, name: str) -> None:
     """Tell every replica, at commit, that a namespace has other settings."""
     await conn.execute(statement("notify"), f"namespace {name}")
+
+
+async def keys(conn: Connection) -> None:
+    """Tell every replica, at commit, that limits or breakers of keys have changed."""
+    await conn.execute(statement("notify"), "keys -")
 
 
 async def edited(conn: Connection, job_id: UUID, *, timer_moved: bool) -> None:

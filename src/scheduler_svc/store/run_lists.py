@@ -14,12 +14,16 @@ from scheduler_svc.store.runs import run_of
 
 
 class RunFilter(msgspec.Struct, frozen=True, kw_only=True):
-    """Which runs: `since` inclusive, `until` exclusive, both on `scheduled_for`."""
+    """Which runs: `since` inclusive, `until` exclusive, both on `scheduled_for`.
+
+    Alerts only where `trigger` asks for them.
+    """
 
     namespace: str
     job_id: UUID | None = None
     status: RunStatus | None = None
     trigger: Trigger | None = None
+    replay_of: UUID | None = None
     since: datetime = EPOCH
     until: datetime = LAST
 
@@ -37,7 +41,8 @@ async def list_runs(
     """Return a page of runs with their attempts; runs in a transaction of the caller's."""
     await conn.execute(statement("plan_afresh"))
     place = (LAST, ID_LAST) if after is None else (instant_at(after.scheduled_ms), after.id)
-    rest = (*place, at_most, wanted.since, wanted.until, wanted.status, wanted.trigger)
+    bounds = (*place, at_most, wanted.since, wanted.until)
+    rest = (*bounds, wanted.status, wanted.trigger, wanted.replay_of)
     if wanted.job_id is None:
         rows = await conn.fetch(statement("list_runs"), wanted.namespace, *rest)
     else:

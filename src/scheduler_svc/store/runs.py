@@ -5,12 +5,14 @@ from uuid import UUID
 import msgspec
 from asyncpg import Record
 
+from scheduler_svc.domain.deferral import Deferral
 from scheduler_svc.domain.ids import instant_at, scheduled_ms_of
 from scheduler_svc.domain.runs import Attempt, Overrides, Run, Trigger
 from scheduler_svc.store.pool import Connection
 from scheduler_svc.store.queries import statement
 
 ATTEMPT = msgspec.json.Decoder(Attempt)
+DEFERRAL = msgspec.json.Decoder(Deferral)
 
 
 class ExtraRun(msgspec.Struct, frozen=True, kw_only=True):
@@ -87,9 +89,20 @@ async def ask_cancel(conn: Connection, run_id: UUID) -> bool:
     return bool(rows)
 
 
+def deferral_of(row: Record) -> Deferral | None:
+    """Read why a run waits or waited because of its key; who was called off waited until then."""
+    if row["deferral"] is None:
+        return None
+    found = DEFERRAL.decode(row["deferral"])
+    if found.until is None and row["finished_at"] is not None:
+        found = msgspec.structs.replace(found, until=row["finished_at"])
+    return found
+
+
 def run_of(row: Record) -> Run:
     """Make a run of a row, its attempts decoded."""
     values = dict(row)
     values.pop("overrides", None)
+    values["deferral"] = deferral_of(row)
     values["attempts"] = [ATTEMPT.decode(text) for text in row["attempts"]]
     return Run(**values)

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from datetime import datetime
+from typing import Any
 from uuid import UUID
 
 import msgspec
@@ -30,6 +31,8 @@ class Settlement(msgspec.Struct, frozen=True, kw_only=True):
     next_attempt_at: datetime | None = None
     lateness_ms: int | None = None
     duration_ms: int | None = None
+    timeout_ms: int | None = None
+    """Of a job whose target reports its end: how long it has, once it took the run."""
 
 
 class Held(msgspec.Struct, frozen=True):
@@ -46,11 +49,14 @@ async def settle(conn: Connection, batch: Sequence[Settlement]) -> dict[UUID, Ru
     The ids missing from the answer had lost their lease. A run that was to be tried again and that
     someone asked to cancel is `cancelled`.
     """
-    days = [instant_at(s.scheduled_ms) for s in batch]
-    rows = await conn.fetch(
-        statement("settle_runs"),
+    return dict(await conn.fetch(statement("settle_runs"), *settled_columns(batch)))
+
+
+def settled_columns(batch: Sequence[Settlement]) -> tuple[list[Any], ...]:
+    """Turn settlements into one array a column."""
+    return (
         [s.id for s in batch],
-        days,
+        [instant_at(s.scheduled_ms) for s in batch],
         [s.attempt for s in batch],
         [s.status for s in batch],
         [s.reason for s in batch],
@@ -61,7 +67,6 @@ async def settle(conn: Connection, batch: Sequence[Settlement]) -> dict[UUID, Ru
         [s.lateness_ms for s in batch],
         [s.duration_ms for s in batch],
     )
-    return dict(rows)
 
 
 async def lock_queues(conn: Connection, job_ids: Sequence[UUID]) -> None:
@@ -131,8 +136,14 @@ async def cancel_runs(
     ids = [run for run, _ in runs]
     days = [instant_at(ms) for _, ms in runs]
     await conn.fetch(statement("cancel_runs"), ids, days, reason, instant_at(now_ms))
-    rows = await conn.fetch(statement("ask_cancel"), ids, days)
-    return [row[0] for row in rows]
+    asked = [row[0] for row in await conn.fetch(statement("ask_cancel"), ids, days)]
+    if asked:
+        # One that came to await its target's report between the two: nobody holds it to end it.
+        again = [instant_at(ms) for run, ms in runs if run in asked]
+        held = [run for run, _ in runs if run in asked]
+        rows = await conn.fetch(statement("cancel_runs"), held, again, reason, instant_at(now_ms))
+        asked = [run for run in asked if run not in {row[0] for row in rows}]
+    return asked
 
 
 def _keys(held: Sequence[Held]) -> tuple[list[UUID], list[datetime], list[int]]:

@@ -97,12 +97,14 @@ async def write_decisions(
         (d.job.id, _instant(d.scheduled_ms), _instant(d.fire_ms), d.runs_made) for d in decisions
     ]
     runs = [_run_row(d.job, run) for d in decisions for run in d.runs]
+    columns = _columns(runs, 15)
     rows = await conn.fetch(
         statement("write_decisions"),
         *_columns(moves, 4),
-        *_columns(runs, 13),
+        *columns[:13],
         replica,
         instant_at(now_ms),
+        *columns[13:],
     )
     return {row[0] for row in rows}
 
@@ -134,6 +136,8 @@ def _run_row(job: PlannedJob, run: NewRun) -> tuple[Any, ...]:
         rank(job.definition.priority, run.trigger),
         None if ended else instant_at(run.fire_ms),
         run.queued,
+        None if run.deferral is None else run.deferral.key,
+        None if run.deferral is None else msgspec.json.encode(run.deferral).decode(),
     )
 
 

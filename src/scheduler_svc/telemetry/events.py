@@ -70,6 +70,19 @@ EVENTS: Mapping[EventName, Description] = MappingProxyType(
         _NAME.RUN_RESCUED: Description(
             _W, ("run_id", "job_id", "status"), "taken over from a replica that died"
         ),
+        _NAME.RUN_AWAITING: Description(_I, _ENDED, "its target took it and is to report its end"),
+        _NAME.ALERT_RAISED: Description(
+            _W, ("run_id", "job_id", "condition"), "an incident of the job, on its way by this run"
+        ),
+        _NAME.ALERT_SENT: Description(_I, _ENDED, "its receiver has it"),
+        _NAME.ALERT_FAILED: Description(_E, _ENDED, "its receiver never took it; it says no more"),
+        _NAME.REPLAY_CREATED: Description(
+            _I, ("replay_id", "total"), "ended runs are being sent again, at its rate"
+        ),
+        _NAME.REPLAY_COMPLETED: Description(
+            _I, ("replay_id", "created"), "all its runs have ended"
+        ),
+        _NAME.REPLAY_CANCELLED: Description(_W, ("replay_id", "reason"), "it makes no more runs"),
         _NAME.BACKFILL_CREATED: Description(
             _I, ("backfill_id", "job_id", "total"), "a range is being sent, at its rate"
         ),
@@ -96,6 +109,14 @@ EVENTS: Mapping[EventName, Description] = MappingProxyType(
         ),
         _NAME.KEY_CREATED: Description(_I, ("key_id", "by"), "an API key was made"),
         _NAME.KEY_REVOKED: Description(_I, ("key_id", "by"), "an API key opens nothing any more"),
+        _NAME.BREAKER_OPENED: Description(
+            _W,
+            ("namespace", "key", "failures", "retry_at"),
+            "calls to this key fail: its runs wait, and one is tried at `retry_at`",
+        ),
+        _NAME.BREAKER_CLOSED: Description(
+            _I, ("namespace", "key"), "a probe came through, and what waited may go"
+        ),
         _NAME.REPLICA_STARTED: Description(_I, ("replica",), "it takes work"),
         _NAME.REPLICA_DRAINING: Description(
             _I, ("held",), "it claims no more and lets running attempts end"

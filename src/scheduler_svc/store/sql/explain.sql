@@ -4,9 +4,10 @@
 -- Every run of a job that bears an instant; through runs_job, in the instant's own day.
 SELECT
     id, trigger, scheduled_for, status, reason, occurrences, scheduled_until AS until,
-    attempt_count, queued, started_at, finished_at, lateness_ms, next_attempt_at
+    attempt_count, queued, started_at, finished_at, lateness_ms, next_attempt_at, completion_until,
+    deferral
 FROM runs
-WHERE job_id = $1 AND scheduled_for = $2
+WHERE job_id = $1 AND scheduled_for = $2 AND trigger <> 'alert'
 ORDER BY id
 LIMIT 100;
 
@@ -16,7 +17,8 @@ LIMIT 100;
 SELECT * FROM (
     SELECT
         id, trigger, scheduled_for, status, reason, occurrences, scheduled_until AS until,
-        attempt_count, queued, started_at, finished_at, lateness_ms, next_attempt_at
+        attempt_count, queued, started_at, finished_at, lateness_ms, next_attempt_at,
+        completion_until, deferral
     FROM runs
     WHERE job_id = $1 AND scheduled_for < $2 AND scheduled_until IS NOT NULL
     ORDER BY scheduled_for DESC

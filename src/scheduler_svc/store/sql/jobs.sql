@@ -34,7 +34,7 @@ SELECT j.job_id, r.id, r.status, r.scheduled_for, r.finished_at
 FROM unnest($1::uuid[]) AS j (job_id)
 CROSS JOIN LATERAL (
     SELECT id, status, scheduled_for, finished_at FROM runs
-    WHERE runs.job_id = j.job_id
+    WHERE runs.job_id = j.job_id AND runs.trigger <> 'alert'
     ORDER BY scheduled_for DESC, id DESC LIMIT 1
 ) AS r;
 
@@ -58,10 +58,10 @@ UPDATE job_timers SET revision = $2 WHERE job_id = $1;
 DELETE FROM jobs WHERE id = $1;
 
 -- cancel_due_runs(job_id, reason, now)
--- What was waiting of a deleted job ends.
+-- What was waiting of a deleted job ends; alerts of it are still sent.
 UPDATE runs
 SET status = 'cancelled', reason = $2, finished_at = $3, next_attempt_at = NULL
-WHERE job_id = $1 AND status = 'due'
+WHERE job_id = $1 AND status = 'due' AND trigger <> 'alert'
 RETURNING id;
 
 -- forget_unsent(job_id, now)

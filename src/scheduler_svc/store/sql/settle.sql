@@ -46,7 +46,7 @@ WITH freed AS MATERIALIZED (
         AND NOT EXISTS (
             SELECT 1 FROM runs AS o
             WHERE o.job_id = q.job_id AND o.status IN ('due', 'running') AND NOT o.queued
-                AND o.trigger <> 'backfill'
+                AND o.trigger NOT IN ('backfill', 'alert') AND o.replay_id IS NULL
         )
     ORDER BY q.job_id, q.trigger = 'catch_up', q.scheduled_for
 )

@@ -18,10 +18,12 @@ WHERE id = ANY ($1::uuid[]);
 
 -- open_runs(job_ids)
 -- Overlap is decided by the unfinished runs as they are now, under the timer's lock. Those of a
--- backfill do not count: it has a rule of its own, and never holds back the cadence.
+-- backfill or of a replay by filter do not count: these have rules of their own, and never hold
+-- back the cadence. Nor do alerts.
 SELECT id, job_id, queued, queued AND trigger = 'catch_up' AS behind
 FROM runs
-WHERE job_id = ANY ($1::uuid[]) AND status IN ('due', 'running') AND trigger <> 'backfill';
+WHERE job_id = ANY ($1::uuid[]) AND status IN ('due', 'running')
+    AND trigger NOT IN ('backfill', 'alert') AND replay_id IS NULL;
 
 -- open_occurrences(ids, scheduled_fors)
 -- Which of these very runs are there already and unfinished: of jobs that allow overlap, whose
@@ -32,7 +34,7 @@ JOIN runs AS r ON r.scheduled_for = o.scheduled_for AND r.id = o.id
 WHERE o.id::text || '' = o.id::text AND o.scheduled_for::text || '' = o.scheduled_for::text -- one_row
     AND r.status || '' IN ('due', 'running');
 
--- write_decisions(job_ids, scheduled_fors, fire_ats, runs_made, run_ids, run_scheduled_fors, run_job_ids, job_names, namespaces, triggers, statuses, reasons, occurrences, untils, priorities, next_attempt_ats, queued, replica, now)
+-- write_decisions(job_ids, scheduled_fors, fire_ats, runs_made, run_ids, run_scheduled_fors, run_job_ids, job_names, namespaces, triggers, statuses, reasons, occurrences, untils, priorities, next_attempt_ats, queued, replica, now, keys, deferrals)
 -- Timers move and runs appear in one statement, so that a crash leaves both or neither. The key
 -- of a run is a function of its occurrence: a second row for it is impossible, and no error.
 WITH moved AS (
@@ -46,7 +48,7 @@ WITH moved AS (
 INSERT INTO runs (
     id, scheduled_for, job_id, job_name, namespace, trigger, status, reason, occurrences,
     scheduled_until, priority, next_attempt_at, queued, attempt_count, replica, claimed_at,
-    finished_at
+    finished_at, concurrency_key, deferral
 )
 SELECT
     n.id, n.scheduled_for, n.job_id, n.job_name, n.namespace, n.trigger, n.status, n.reason,
@@ -54,14 +56,15 @@ SELECT
     CASE n.status WHEN 'running' THEN 1 ELSE 0 END,
     CASE n.status WHEN 'running' THEN $18::uuid END,
     CASE n.status WHEN 'running' THEN $19::timestamptz END,
-    CASE n.status WHEN 'skipped' THEN $19::timestamptz END
+    CASE n.status WHEN 'skipped' THEN $19::timestamptz END,
+    n.concurrency_key, n.deferral::jsonb
 FROM unnest(
     $5::uuid[], $6::timestamptz[], $7::uuid[], $8::text[], $9::text[], $10::text[], $11::text[],
     $12::text[], $13::integer[], $14::timestamptz[], $15::smallint[], $16::timestamptz[],
-    $17::boolean[]
+    $17::boolean[], $20::text[], $21::text[]
 ) AS n (
     id, scheduled_for, job_id, job_name, namespace, trigger, status, reason, occurrences,
-    scheduled_until, priority, next_attempt_at, queued
+    scheduled_until, priority, next_attempt_at, queued, concurrency_key, deferral
 )
 ON CONFLICT DO NOTHING
 RETURNING id;
@@ -84,18 +87,21 @@ SELECT id FROM jobs WHERE id = ANY ($1::uuid[]) AND state = 'paused';
 -- claim_due_runs(horizon, batch, replica, now, rank_min, rank_max)
 -- The second source: retries, triggers, backfill, overflow; higher priority first, then the older.
 -- Background runs rank below all others, and are asked for by themselves: they have fewer slots.
+-- What waits because of its key is not among them: claim_pressed_runs takes it.
 -- The levels are found by skipping through the index, so that waiting rows of a high priority do
 -- not hide due ones of a lower. MATERIALIZED: an IN (SELECT ... LIMIT) may be run again by a
 -- nested loop and then claims more than its limit.
 WITH RECURSIVE levels AS (
     (
-        SELECT priority FROM runs WHERE status = 'due' AND NOT queued AND priority <= $6
+        SELECT priority FROM runs
+        WHERE status = 'due' AND NOT queued AND concurrency_key IS NULL AND priority <= $6
         ORDER BY priority DESC LIMIT 1
     )
     UNION ALL
     SELECT (
         SELECT r.priority FROM runs AS r
-        WHERE r.status = 'due' AND NOT r.queued AND r.priority < levels.priority
+        WHERE r.status = 'due' AND NOT r.queued AND r.concurrency_key IS NULL
+            AND r.priority < levels.priority
         ORDER BY r.priority DESC LIMIT 1
     )
     FROM levels WHERE levels.priority >= $5
@@ -105,8 +111,8 @@ due AS MATERIALIZED (
     FROM levels
     CROSS JOIN LATERAL (
         SELECT r.id, r.scheduled_for FROM runs AS r
-        WHERE r.status = 'due' AND NOT r.queued AND r.priority = levels.priority
-            AND r.next_attempt_at <= $1
+        WHERE r.status = 'due' AND NOT r.queued AND r.concurrency_key IS NULL
+            AND r.priority = levels.priority AND r.next_attempt_at <= $1
         ORDER BY r.next_attempt_at LIMIT $2
         FOR UPDATE SKIP LOCKED
     ) AS d
@@ -124,13 +130,19 @@ RETURNING
     r.started_at, r.overrides;
 
 -- next_instants(after)
--- When the loop must look again: the earliest timer and the earliest waiting run beyond an instant.
+-- When the loop must look again: the earliest timer and the earliest waiting run beyond an instant,
+-- and whether any run waits because of its key.
 WITH RECURSIVE levels AS (
-    (SELECT priority FROM runs WHERE status = 'due' AND NOT queued ORDER BY priority DESC LIMIT 1)
+    (
+        SELECT priority FROM runs
+        WHERE status = 'due' AND NOT queued AND concurrency_key IS NULL
+        ORDER BY priority DESC LIMIT 1
+    )
     UNION ALL
     SELECT (
         SELECT r.priority FROM runs AS r
-        WHERE r.status = 'due' AND NOT r.queued AND r.priority < levels.priority
+        WHERE r.status = 'due' AND NOT r.queued AND r.concurrency_key IS NULL
+            AND r.priority < levels.priority
         ORDER BY r.priority DESC LIMIT 1
     )
     FROM levels WHERE levels.priority IS NOT NULL
@@ -142,8 +154,12 @@ SELECT
         FROM levels
         CROSS JOIN LATERAL (
             SELECT r.next_attempt_at FROM runs AS r
-            WHERE r.status = 'due' AND NOT r.queued AND r.priority = levels.priority
-                AND r.next_attempt_at > $1
+            WHERE r.status = 'due' AND NOT r.queued AND r.concurrency_key IS NULL
+                AND r.priority = levels.priority AND r.next_attempt_at > $1
             ORDER BY r.next_attempt_at LIMIT 1
         ) AS d
-    ) AS run;
+    ) AS run,
+    EXISTS (
+        SELECT FROM runs
+        WHERE status = 'due' AND NOT queued AND concurrency_key IS NOT NULL
+    ) AS pressed;

@@ -18,7 +18,8 @@ SET heartbeat_at = excluded.heartbeat_at,
 
 -- rescue_runs(now, batch)
 -- Runs of replicas whose lease has run out go back to due, in bounded batches; the attempt is kept
--- as lost. A run that has lost too many replicas ends, or it would bring down the next one too.
+-- as lost. A run that has lost too many replicas ends, or it would bring down the next one too. So
+-- does one whose target reported its end meanwhile. A run that awaits its report has no replica.
 WITH lost AS MATERIALIZED (
     SELECT r.id, r.scheduled_for
     FROM replicas AS p
@@ -29,14 +30,21 @@ WITH lost AS MATERIALIZED (
 )
 UPDATE runs AS r
 SET status = CASE
+        WHEN r.completion_status IS NOT NULL THEN r.completion_status
         WHEN r.cancel_requested THEN 'cancelled' WHEN r.lost_count >= 3 THEN 'failed' ELSE 'due'
     END,
     reason = CASE
+        WHEN r.completion_status = 'failed' THEN 'completion'
+        WHEN r.completion_status IS NOT NULL THEN NULL
         WHEN r.cancel_requested THEN 'cancelled' WHEN r.lost_count >= 3 THEN 'attempts'
     END,
-    finished_at = CASE WHEN r.cancel_requested OR r.lost_count >= 3 THEN $1::timestamptz END,
+    finished_at = CASE
+        WHEN r.completion_status IS NOT NULL OR r.cancel_requested OR r.lost_count >= 3
+            THEN $1::timestamptz
+    END,
     next_attempt_at = CASE
-        WHEN r.cancel_requested OR r.lost_count >= 3 THEN NULL ELSE greatest(r.next_attempt_at, $1)
+        WHEN r.completion_status IS NOT NULL OR r.cancel_requested OR r.lost_count >= 3 THEN NULL
+        ELSE greatest(r.next_attempt_at, $1)
     END,
     lost_count = r.lost_count + 1,
     attempts = r.attempts || json_build_object(
@@ -102,7 +110,7 @@ WHERE r.status = 'due' AND r.queued
     AND NOT EXISTS (
         SELECT 1 FROM runs AS o
         WHERE o.job_id = r.job_id AND o.status IN ('due', 'running') AND NOT o.queued
-            AND o.trigger <> 'backfill'
+            AND o.trigger NOT IN ('backfill', 'alert') AND o.replay_id IS NULL
     )
 LIMIT 500;
 
@@ -113,7 +121,8 @@ FROM jobs AS j
 JOIN job_timers AS t ON t.job_id = j.id
 WHERE j.state = 'completed' AND j.definition ->> 'delete_after_completion' = 'true'
     AND NOT EXISTS (
-        SELECT 1 FROM runs AS r WHERE r.job_id = j.id AND r.status IN ('due', 'running')
+        SELECT 1 FROM runs AS r
+        WHERE r.job_id = j.id AND r.status IN ('due', 'running') AND r.trigger <> 'alert'
     )
     AND NOT EXISTS (SELECT 1 FROM backfills AS b WHERE b.job_id = j.id AND b.status = 'running')
 LIMIT $1
@@ -126,7 +135,8 @@ DELETE FROM jobs AS j
 WHERE j.id = ANY ($1::uuid[]) AND j.state = 'completed'
     AND j.definition ->> 'delete_after_completion' = 'true'
     AND NOT EXISTS (
-        SELECT 1 FROM runs AS r WHERE r.job_id = j.id AND r.status IN ('due', 'running')
+        SELECT 1 FROM runs AS r
+        WHERE r.job_id = j.id AND r.status IN ('due', 'running') AND r.trigger <> 'alert'
     )
     AND NOT EXISTS (SELECT 1 FROM backfills AS b WHERE b.job_id = j.id AND b.status = 'running')
 RETURNING j.id;

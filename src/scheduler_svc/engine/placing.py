@@ -1,0 +1,76 @@
+"""Where a claimed occurrence goes: into the hand, among those that wait, or nowhere yet.
+
+One look's verdicts, each counted as it is given. A key over its share of the slots is treated by
+what is known of it, so that a dead host is out of the way at once and a burst of a quick one keeps
+its speed: see `Placing.leaves`.
+"""
+
+from collections.abc import Iterable
+
+import msgspec
+
+from scheduler_svc.domain.decide import Decision, NewRun, Timer
+from scheduler_svc.domain.deferral import Deferral
+from scheduler_svc.domain.ids import instant_at
+from scheduler_svc.engine.jobs import KnownJob
+from scheduler_svc.engine.parts import Parts
+from scheduler_svc.engine.pressure import Turn
+
+LEFT_MS_MAX = 3000
+"""A quick key that has not caught up after so long is written down like any other, and what is due
+behind it is in its way no more."""
+
+
+class Placing:
+    """The places of one look at the timers."""
+
+    def __init__(self, parts: Parts, *, now_ms: int) -> None:
+        self._parts = parts
+        self._turn = Turn(parts.pressure, parts.hand)
+        self._now_ms = now_ms
+        self.choked = False
+        """A key whose calls come back has all that it may have: what follows waits for them."""
+
+    def leaves(self, job: KnownJob, timer: Timer) -> bool:
+        """Tell whether a timer is left where it is, for its key is over its share.
+
+        If its calls come back quickly, they will soon have made room. If nobody knows yet and its
+        instant is still to come, the first of them will tell. Else its run is written and waits.
+        """
+        if timer.scheduled_ms is None or not self._turn.is_over_share(job.key):
+            return False
+        quick = self._parts.pressure.is_quick(job.key, now_ms=self._now_ms)
+        if quick and timer.fire_ms > self._now_ms - LEFT_MS_MAX:
+            self._parts.pressure.choked = job.key
+            self.choked = True
+            return True
+        return timer.fire_ms > self._now_ms
+
+    def place(self, job: KnownJob, decision: Decision) -> Decision:
+        """Turn what may not be held now into waiting runs.
+
+        What is more than the free slots is overflow, taken by whoever can. What its key holds back
+        waits under the key, in nobody's way.
+        """
+        if all(run.status != "running" for run in decision.runs):
+            return decision
+        return msgspec.structs.replace(decision, runs=list(self._placed(job, decision.runs)))
+
+    def _placed(self, job: KnownJob, runs: list[NewRun]) -> Iterable[NewRun]:
+        for run in runs:
+            if run.status != "running":
+                yield run
+            elif (reason := self._turn.reason(job.key)) is not None:
+                self._parts.pressure.waits = True
+                note = Deferral(
+                    reason=reason,
+                    key=job.key.name,
+                    # One that only stands in line for a grant has not been deferred yet.
+                    count=int(reason in {"breaker", "host_share"}),
+                    since=instant_at(run.fire_ms),
+                )
+                yield msgspec.structs.replace(run, status="due", deferral=note)
+            elif self._turn.take(job.key):
+                yield run
+            else:
+                yield msgspec.structs.replace(run, status="due")

@@ -1,0 +1,182 @@
+"""What this replica knows of keys: which may not simply be sent to, and how their calls go.
+
+Limits and breakers are the database's; here is what was last read of them, so that a claim asks
+nobody. The share of the slots is this replica's own affair, and so is counting failures: what
+comes of them is written by `keys`.
+"""
+
+from collections import Counter, OrderedDict
+from uuid import UUID
+
+import msgspec
+
+from scheduler_svc.domain.deferral import Reason
+from scheduler_svc.domain.pressure import (
+    BreakerRules,
+    Ceiling,
+    Key,
+    KeyState,
+    Tally,
+)
+from scheduler_svc.engine.hand import Hand, HeldRun
+
+QUICK_MS = 1000
+"""A call that ends within this time is quick, and for as long after it its key is known to be.
+After that the key is trusted still, until a call of it is slow."""
+KEYS_MAX = 10_000
+"""Keys remembered; those not heard of for longest go first."""
+
+
+class PressureRules(msgspec.Struct, frozen=True, kw_only=True):
+    """The settings: limits that hold by default, the share of one key, and when breakers open."""
+
+    default: Ceiling = Ceiling()
+    share: float = 0.25
+    """Of the slots that other keys leave free, the part that one key may have before its calls are
+    known to come back quickly; then it may have all but this part."""
+    breaker: BreakerRules = BreakerRules()
+
+
+class Opening(msgspec.Struct, frozen=True):
+    """So many failures: the breaker is to open."""
+
+    key: Key
+    failures: int
+
+
+class Probed(msgspec.Struct, frozen=True):
+    """A probe came back; None is a call that says nothing of its target."""
+
+    key: Key
+    run_id: UUID
+    good: bool | None
+
+
+class Pressure:
+    """One replica's memory of keys, bounded."""
+
+    def __init__(self, rules: PressureRules) -> None:
+        self.rules = rules
+        self.known: dict[Key, KeyState] = {}
+        self.news: dict[Key, Opening | Probed] = {}
+        """What is to be written of breakers, in the next pass."""
+        self.stale = True
+        """Limits or breakers were changed by somebody: read them again."""
+        self.waits = False
+        """Some runs may wait because of their key: the third source is to be asked."""
+        self.choked: Key | None = None
+        """A quick key that has all it may have: its timers are claimed as its calls end."""
+        self.after = Key("", "")
+        """Up to where the third source came when there were too many keys for one look."""
+        self.opened: set[Key] = set()
+        """Breakers that this replica opened, whose waiting runs do not say so yet."""
+        self.returning: list[HeldRun] = []
+        """Held runs taken out of sending because of their key, until the database knows."""
+        self.read_at = float("-inf")
+        self._tallies: OrderedDict[Key, Tally] = OrderedDict()
+        self._quick: OrderedDict[Key, int] = OrderedDict()
+
+    def reason(self, key: Key) -> Reason | None:
+        """Return why a run of this key is the third source's to claim, where it is."""
+        state = self.known.get(key)
+        if state is None:
+            return self.rules.default.reason
+        if state.breaker.state != "closed":
+            return "breaker"
+        return state.under(self.rules.default).reason
+
+    def room(self, key: Key, *, held: int, free: int) -> int:
+        """Return how many more runs of a key may be held beside those that are.
+
+        Of what other keys leave free, so that several slow ones together leave something too.
+        """
+        share = self.rules.share
+        if key in self._quick:
+            share = max(share, 1.0 - share)
+        return min(free, max(1, int((free + held) * share)) - held)
+
+    def is_quick(self, key: Key, *, now_ms: int) -> bool:
+        """Tell whether calls of a key come back quickly at this time."""
+        return self._quick.get(key, -QUICK_MS) + QUICK_MS > now_ms
+
+    def learn(self, states: list[KeyState]) -> None:
+        """Take what the database says of all keys that have limits or an open breaker."""
+        self.known = {state.key: state for state in states}
+        for state in states:
+            if state.breaker.state != "closed":
+                self._tallies.pop(state.key, None)
+
+    def note(self, held: HeldRun, *, good: bool | None, started_ms: int, now_ms: int) -> bool:
+        """Take the end of a call; tell whether something is to be written of its key's breaker.
+
+        `good` tells whether it speaks for its target; None is neither for it nor against it.
+        """
+        key = held.job.key
+        self._time(key, started_ms, now_ms)
+        if held.claim.probe:
+            self.news[key] = Probed(key, held.claim.id, good)
+            return True
+        if good is None or (good and key not in self._tallies):
+            return False
+        state = self.known.get(key)
+        if key in self.news or (state is not None and state.breaker.state != "closed"):
+            return False
+        return self._count(key, good=good, now_ms=now_ms)
+
+    def unsent(self, held: HeldRun) -> bool:
+        """Take a run that leaves the hand uncalled; tell whether something is to be written."""
+        if held.claim.probe:
+            self.news[held.job.key] = Probed(held.job.key, held.claim.id, None)
+        return held.claim.probe
+
+    def _time(self, key: Key, started_ms: int, now_ms: int) -> None:
+        if now_ms - started_ms >= QUICK_MS:
+            self._quick.pop(key, None)
+            return
+        self._quick[key] = now_ms
+        if len(self._quick) > KEYS_MAX:
+            self._quick.popitem(last=False)
+
+    def _count(self, key: Key, *, good: bool, now_ms: int) -> bool:
+        tally = self._tallies.setdefault(key, Tally())
+        self._tallies.move_to_end(key)
+        tripped = tally.add(self.rules.breaker, good=good, now_ms=now_ms)
+        if tripped:
+            self.news[key] = Opening(key, max(tally.row, tally.failed))
+        if tripped or tally.idle:
+            del self._tallies[key]
+        elif len(self._tallies) > KEYS_MAX:
+            self._tallies.popitem(last=False)
+        return tripped
+
+
+class Turn:
+    """One look's verdicts: what it takes itself counts before it is in the hand."""
+
+    def __init__(self, pressure: Pressure, hand: Hand) -> None:
+        self._pressure = pressure
+        self._hand = hand
+        self._taken: Counter[Key] = Counter()
+        self._total = 0
+
+    def reason(self, key: Key) -> Reason | None:
+        """Return why a run of a key may not be held now."""
+        found = self._pressure.reason(key)
+        if found is None and self.is_over_share(key):
+            found = "host_share"
+        return found
+
+    def is_over_share(self, key: Key) -> bool:
+        """Tell whether a key has its share; without a free slot it is not that which is missing."""
+        free = self._hand.free - self._total
+        held = self._hand.of_key(key) + self._taken[key]
+        room = self._pressure.room(key, held=held, free=free)
+        return free > 0 and room <= 0
+
+    def take(self, key: Key) -> bool:
+        """Count a run that goes into the hand; False where no slot is free."""
+        if self._hand.free <= self._total:
+            return False
+        self._taken[key] += 1
+        self._total += 1
+        return True
