@@ -1,6 +1,7 @@
 """What callbacks are given by the settings: an address to report to, and a ring of keys."""
 
 from base64 import b64encode
+from pathlib import Path
 
 import pytest
 
@@ -12,9 +13,8 @@ RING = (b64encode(NEW).decode(), b64encode(OLD).decode())
 OWN = ("127.0.0.1", 8080)
 
 
-def test_the_ring_is_read_newest_first_and_what_is_no_key_is_left_out() -> None:
-    ring = (*RING, "short", b64encode(b"x" * 31).decode(), "not base64 at all")
-    assert callbacks(Settings(secret_keys=ring), OWN).keys == (NEW, OLD)
+def test_the_ring_is_that_of_the_secrets_newest_first() -> None:
+    assert callbacks(Settings(secret_keys=RING), OWN).keys == (NEW, OLD)
 
 
 def test_production_needs_to_be_told_its_address() -> None:
@@ -38,7 +38,14 @@ def test_in_development_a_replica_is_reported_to_where_it_listens(
     assert callbacks(Settings(profile="development", secret_keys=RING), own).url == url
 
 
-def test_without_a_key_callbacks_say_what_to_set() -> None:
-    fault = callbacks(Settings(profile="development"), OWN).fault
+def test_without_a_key_production_says_what_to_set() -> None:
+    fault = callbacks(Settings(public_url="https://s.example"), OWN).fault
     assert fault is not None
     assert "SCHEDULER_SECRET_KEYS" in fault
+
+
+def test_development_makes_tokens_under_the_key_of_its_data_folder(tmp_path: Path) -> None:
+    settings = Settings(profile="development", data_dir=str(tmp_path))
+    told = callbacks(settings, OWN)
+    assert told.fault is None
+    assert callbacks(settings, OWN).keys == told.keys

@@ -106,10 +106,7 @@ async def assembled(
         )
         gate = await _gate(settings, api_pool, clock, sender)
         engine = _engine(settings, dsn, parts, clock, gate)
-        await _guard(parts, settings)
-        await keep_days(parts, ahead=engine.partitions_ahead, retention_days=engine.retention_days)
-        await parts.namespaces.load(engine_pool)
-        await beat(parts, engine.heart, clock, Outbox(parts))
+        await _ready(engine, settings, clock)
         both = {"api": api_pool, "engine": engine_pool}
         scrape = Scrape(tally, engine, both, replicas_wanted=settings.replicas_wanted)
         deps = _deps(
@@ -132,12 +129,16 @@ def _ring(settings: Settings) -> KeyRing | None:
         raise CanNotStart(str(refused)) from refused
 
 
-async def _guard(parts: Parts, settings: Settings) -> None:
-    """Judge, before anything is claimed, what other versions expected of the jobs."""
+async def _ready(engine: Engine, settings: Settings, clock: DatabaseClock) -> None:
+    """Do what comes before anything is claimed: see that no job has moved, make days, beat once."""
+    parts = engine.parts
     try:
         await drift.guard(parts, most=settings.drift_max, accept=settings.accept_drift)
     except DriftRefused as refused:
         raise CanNotStart(str(refused)) from refused
+    await keep_days(parts, ahead=engine.partitions_ahead, retention_days=engine.retention_days)
+    await parts.namespaces.load(parts.pool)
+    await beat(parts, engine.heart, clock, Outbox(parts))
 
 
 async def _gate(settings: Settings, pool: Pool, clock: DatabaseClock, sender: Sender) -> Gate:
