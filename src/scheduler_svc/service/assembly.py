@@ -88,11 +88,7 @@ async def assembled(
         clock = DatabaseClock()
         await read_clock(engine_pool, clock)
         rules = EgressRules.parse(allow=settings.egress_allow, deny=settings.egress_deny, own=[own])
-        sender = Sender(
-            egress=rules,
-            connections_per_origin=settings.connections_per_target,
-            ca_file=settings.ca_file,
-        )
+        sender = _sender(settings, rules)
         stack.push_async_callback(sender.close)
         parts = _parts(
             settings,
@@ -120,6 +116,14 @@ async def assembled(
         )
         deps = msgspec.structs.replace(deps, ring=ring, metrics=scrape.text)
         yield Built(engine, deps, scrape)
+
+
+def _sender(settings: Settings, rules: EgressRules) -> Sender:
+    return Sender(
+        egress=rules,
+        connections_per_origin=settings.connections_per_target,
+        ca_file=settings.ca_file,
+    )
 
 
 def _ring(settings: Settings) -> KeyRing | None:
