@@ -1,14 +1,16 @@
 """One host that never answers beside healthy ones: their lateness, with it and without.
 
-    python bench/dead_target.py [--dead N] [--healthy N] [--replicas N] [--burst N]
+    python bench/dead_target.py [--dead N] [--healthy N] [--over SECONDS] [--replicas N] [--burst N]
 
-All is due at one instant, on a database of its own, with the shipped command and no configuration.
-The dead host takes connections and never says a word. With `--burst` it measures instead how long
-so many jobs of one healthy host take, all due at once. The figures are the ledger's.
+The dead are due at one instant, the healthy from that instant on, on a database of their own, with
+the shipped command and no configuration. The dead host takes connections and never says a word.
+With `--burst` it measures instead how long so many jobs of one healthy host take, all due at once.
+The figures are the ledger's.
 """
 
 import argparse
 import asyncio
+import json
 import os
 import secrets
 import socket
@@ -20,12 +22,28 @@ from urllib.parse import urlsplit, urlunsplit
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 
-from fleet import database, replica, schedule
+from fleet import database, replica
 from scheduler_svc.store import embedded, migrate
 from scheduler_svc.store.pool import Connection
 from sink import Sinking, sinking
 
-BEGIN_SECONDS = 6.0
+BEGIN_SECONDS = 6
+DUE = """
+    WITH planned AS (
+        SELECT gen_random_uuid() AS id, date_trunc('milliseconds',
+            $2::timestamptz + $3::float8 * n / $1::integer * interval '1 second') AS at
+        FROM generate_series(0, $1::integer - 1) AS n
+    ),
+    made AS (
+        INSERT INTO jobs
+        SELECT id, 'default', NULL, '', '{}', ($4::jsonb || jsonb_build_object('schedule',
+            jsonb_build_object('at', to_char(at AT TIME ZONE 'UTC',
+                'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"'))))::json,
+            'active', NULL, 1, now(), now()
+        FROM planned
+    )
+    INSERT INTO job_timers SELECT id, at, at, 1 FROM planned
+"""
 FIGURES = """
     SELECT count(*) AS runs,
         percentile_disc(0.5) WITHIN GROUP (ORDER BY lateness_ms) AS p50,
@@ -68,7 +86,7 @@ async def measure(server: str, asked: argparse.Namespace, *, dead: int, healthy:
         ledger = await stack.enter_async_context(database(dsn))
         for _ in range(asked.replicas):
             await stack.enter_async_context(replica(dsn))
-        await _store(ledger, sink, stack, dead=dead, healthy=healthy)
+        await _store(ledger, sink, stack, asked, dead=dead, healthy=healthy)
         async with asyncio.timeout(BEGIN_SECONDS + 120):
             # Rows that other processes write: there is no event to wait for.
             while await ledger.fetchval(SUCCEEDED) < healthy:  # noqa: ASYNC110
@@ -85,15 +103,25 @@ async def measure(server: str, asked: argparse.Namespace, *, dead: int, healthy:
 
 
 async def _store(
-    ledger: Connection, sink: Sinking, stack: AsyncExitStack, *, dead: int, healthy: int
+    ledger: Connection,
+    sink: Sinking,
+    stack: AsyncExitStack,
+    asked: argparse.Namespace,
+    *,
+    dead: int,
+    healthy: int,
 ) -> None:
-    begin = BEGIN_SECONDS
-    began = asyncio.get_running_loop().time()
+    begin = await ledger.fetchval(
+        "SELECT date_trunc('second', clock_timestamp()) + $1::integer * interval '1 s'",
+        BEGIN_SECONDS,
+    )
+    over = 0.0 if asked.burst else asked.over
     if dead:
-        url = stack.enter_context(dead_host())
-        await schedule(ledger, url, jobs=dead, begin_seconds=begin, over_seconds=0)
-        begin -= asyncio.get_running_loop().time() - began
-    await schedule(ledger, sink.url("/"), jobs=healthy, begin_seconds=begin, over_seconds=0)
+        target = {"target": {"url": stack.enter_context(dead_host())}}
+        await ledger.execute(DUE, dead, begin, 0.0, json.dumps(target))
+    target = {"target": {"url": sink.url("/")}}
+    await ledger.execute(DUE, healthy, begin, over, json.dumps(target))
+    await ledger.execute("SELECT pg_notify('scheduler', 'wake 0')")
 
 
 SUCCEEDED = "SELECT count(*) FROM runs WHERE status = 'succeeded'"
@@ -104,6 +132,7 @@ def main() -> None:
     given = argparse.ArgumentParser(description="lateness of healthy jobs beside a dead host")
     given.add_argument("--dead", type=int, default=10_000)
     given.add_argument("--healthy", type=int, default=500)
+    given.add_argument("--over", type=float, default=5.0)
     given.add_argument("--replicas", type=int, default=1)
     given.add_argument("--burst", type=int, default=0)
     asked = given.parse_args()

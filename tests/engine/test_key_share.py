@@ -8,7 +8,8 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from factories import waiting_run
+from clock import HandClock
+from factories import MORNING_MS, waiting_run
 from pressing import deferrals
 from receiver import OK, Receiver, held, raw, receiving, silence
 from rig import HOUR, SECOND, Rig, rigged
@@ -73,6 +74,35 @@ async def test_healthy_jobs_are_claimed_ahead_beside_many_of_a_dead_host_and_sen
     waiting = [one for one in await deferrals(rig) if one]
     assert len(waiting) >= 100 - SLOTS // 4
     assert {(one["reason"], one["key"]) for one in waiting} == {("host_share", "127.0.0.2")}
+
+
+class _Passing(HandClock):
+    """Time goes on with each look at it."""
+
+    def now_ms(self) -> int:
+        self.ms += 20
+        return self.ms
+
+
+async def test_who_is_due_shortly_after_a_crowd_of_a_dead_host_is_claimed_before_it_is_late(
+    engine_pool: Pool, receiver: Receiver, dead: Receiver
+) -> None:
+    clock = _Passing(MORNING_MS)
+    async with rigged(
+        engine_pool, receiver, clock=clock, slots=SLOTS, batch=5, pressure=QUARTER
+    ) as rig:
+        await _jobs(rig, 200, dead.url())
+        due_ms = clock.ms + 2 * HOUR
+        await engine_pool.execute(
+            "UPDATE job_timers SET scheduled_for = $1, fire_at = $1", instant_at(due_ms)
+        )
+        job = await rig.job(schedule={"every": "1h"}, at_ms=due_ms + 700)
+        await rig.pass_time(due_ms - clock.ms)
+        await rig.tick()
+        assert clock.ms > due_ms + 1000
+        run = await rig.run(job)
+        assert run["status"] == "running"
+        assert run["claimed_at"] < run["scheduled_for"]
 
 
 async def test_what_is_over_the_share_is_not_touched_until_there_is_room_and_hides_nobody(

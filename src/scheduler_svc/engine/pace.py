@@ -158,6 +158,7 @@ async def _claim_timers(
         pace.low, pace.full_scan_at = Mark(), monotonic + FULL_SCAN_SECONDS
     after = pace.low
     deferred_ms: int | None = None
+    ahead_ms = started_ms + _gather_ms(parts)
     while (room := parts.hand.free - reserved) > 0:
         scan = await tick.claim_timers(parts, after, room=room)
         after = scan.mark
@@ -166,17 +167,22 @@ async def _claim_timers(
         if not scan.full:
             _raise_mark(pace, started_ms, deferred_ms)
             return deferred_ms, True
+        now_ms = parts.clock.now_ms()
         if after.fire_ms < started_ms - tick.BEHIND_MS:
-            await _claim_on_time(parts, reserved=reserved)
+            await _claim_on_time(parts, now_ms - tick.BEHIND_MS, reserved=reserved)
+        elif now_ms >= ahead_ms:
+            # A crowd at one instant, such as all jobs of a dead host: who comes after is not late.
+            await _claim_on_time(parts, now_ms, reserved=reserved)
+            ahead_ms = parts.clock.now_ms() + _gather_ms(parts)
     return deferred_ms, False
 
 
-async def _claim_on_time(parts: Parts, *, reserved: int) -> None:
-    """Between two portions of what an outage left behind, take what is due now.
+async def _claim_on_time(parts: Parts, after_ms: int, *, reserved: int) -> None:
+    """Between two portions of what an outage or a crowd left behind, take what is due from then.
 
     What is deferred here the scan from the mark meets again.
     """
-    after = Mark(parts.clock.now_ms() - tick.BEHIND_MS)
+    after = Mark(after_ms)
     while (room := parts.hand.free - reserved) > 0:
         scan = await tick.claim_timers(parts, after, room=room)
         after = scan.mark
