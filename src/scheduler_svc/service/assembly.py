@@ -82,9 +82,9 @@ async def assembled(
         if pools is None:
             yield None
             return
-        for pool in pools:
-            stack.push_async_callback(close_pool, pool)
         api_pool, engine_pool = pools
+        stack.push_async_callback(close_pool, engine_pool)
+        stack.push_async_callback(close_pool, api_pool)
         clock = DatabaseClock()
         await read_clock(engine_pool, clock)
         rules = EgressRules.parse(allow=settings.egress_allow, deny=settings.egress_deny, own=[own])
@@ -103,8 +103,7 @@ async def assembled(
         gate = await _gate(settings, api_pool, clock, sender)
         engine = _engine(settings, dsn, parts, clock, gate)
         await _ready(engine, settings, clock)
-        both = {"api": api_pool, "engine": engine_pool}
-        scrape = Scrape(tally, engine, both, replicas_wanted=settings.replicas_wanted)
+        scrape = _scrape(settings, tally, engine, api_pool)
         deps = _deps(
             settings,
             pool=api_pool,
@@ -124,6 +123,11 @@ def _sender(settings: Settings, rules: EgressRules) -> Sender:
         connections_per_origin=settings.connections_per_target,
         ca_file=settings.ca_file,
     )
+
+
+def _scrape(settings: Settings, tally: Tally, engine: Engine, api_pool: Pool) -> Scrape:
+    both = {"api": api_pool, "engine": engine.parts.pool}
+    return Scrape(tally, engine, both, replicas_wanted=settings.replicas_wanted)
 
 
 def _ring(settings: Settings) -> KeyRing | None:
