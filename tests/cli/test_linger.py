@@ -1,0 +1,40 @@
+"""Leaving politely towards a load balancer: not ready at once, each answer the last, then refused."""
+
+import asyncio
+import signal
+
+import httpx2
+import pytest
+
+from commands import COMMAND, development, free_port, program
+
+
+async def test_a_replica_that_leaves_answers_on_and_closes_each_connection(dsn: str) -> None:
+    port = free_port()
+    env = development(dsn, port, linger="3s")
+    async with (
+        program(*COMMAND, "serve", env=env) as running,
+        httpx2.AsyncClient(base_url=f"http://127.0.0.1:{port}") as http,
+    ):
+        await running.line("API ")
+        before = await http.get("/healthz")
+        assert "connection" not in before.headers
+        running.tell(signal.SIGTERM)
+        async with asyncio.timeout(3):
+            # It is told from outside: the order has no answer of its own.
+            while (await http.get("/readyz")).status_code != 503:  # noqa: ASYNC110
+                await asyncio.sleep(0.05)
+        lingering = await http.get("/jobs")
+        assert (lingering.status_code, lingering.headers["connection"]) == (200, "close")
+        assert await running.end() == 0
+        with pytest.raises(httpx2.ConnectError):
+            await http.get("/healthz")
+
+
+async def test_without_a_linger_time_it_leaves_at_once(dsn: str) -> None:
+    port = free_port()
+    async with program(*COMMAND, "serve", env=development(dsn, port)) as running:
+        await running.line("API ")
+        running.tell(signal.SIGTERM)
+        async with asyncio.timeout(4):
+            assert await running.end() == 0
