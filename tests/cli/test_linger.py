@@ -2,6 +2,7 @@
 
 import asyncio
 import signal
+from time import monotonic
 
 import httpx2
 import pytest
@@ -17,15 +18,21 @@ async def test_a_replica_that_leaves_answers_on_and_closes_each_connection(dsn: 
         httpx2.AsyncClient(base_url=f"http://127.0.0.1:{port}") as http,
     ):
         await running.line("API ")
-        before = await http.get("/healthz")
+        async with asyncio.timeout(20):
+            # The first pass has no event by default.
+            while (before := await http.get("/readyz")).status_code != 200:  # noqa: ASYNC110
+                await asyncio.sleep(0.05)
         assert "connection" not in before.headers
+        told = monotonic()
         running.tell(signal.SIGTERM)
         async with asyncio.timeout(5):
             # It is told from outside: the order has no answer of its own.
-            while (await http.get("/readyz")).status_code != 503:  # noqa: ASYNC110
+            while (ready := await http.get("/readyz")).status_code != 503:  # noqa: ASYNC110
                 await asyncio.sleep(0.05)
+        assert ready.json()["checks"]["engine"]["status"] == "failed"
         lingering = await http.get("/jobs")
         assert (lingering.status_code, lingering.headers["connection"]) == (200, "close")
         assert await running.end() == 0
+        assert monotonic() - told >= 5
         with pytest.raises(httpx2.ConnectError):
             await http.get("/healthz")
