@@ -5,6 +5,7 @@ BALANCED_RATE give the long form.
 """
 
 import asyncio
+import json
 import os
 import shutil
 import signal
@@ -17,7 +18,7 @@ from pathlib import Path
 import httpx2
 import pytest
 
-from commands import COMMAND, Program, free_port, program
+from commands import COMMAND, Program, development, free_port, program
 from fleet import all_ended, database, judged, schedule
 from sink import sinking
 
@@ -117,7 +118,7 @@ async def listens(port: int, seconds: float = 10) -> None:
                 return
 
 
-@pytest.mark.parametrize(
+balancers = pytest.mark.parametrize(
     "balancer",
     [
         pytest.param(nginx, marks=pytest.mark.skipif(NGINX is None, reason="no nginx here")),
@@ -125,6 +126,9 @@ async def listens(port: int, seconds: float = 10) -> None:
     ],
     ids=["nginx", "haproxy"],
 )
+
+
+@balancers
 async def test_no_request_and_no_fire_is_lost_while_each_replica_is_restarted(
     balancer: Callable[[Path, int, list[int]], tuple[str, ...]], dsn: str, tmp_path: Path
 ) -> None:
@@ -167,3 +171,27 @@ async def test_no_request_and_no_fire_is_lost_while_each_replica_is_restarted(
         verdict = await judged(ledger, await sink.taken())
         print(verdict)
         assert (verdict.lost, verdict.doubled, verdict.failed, verdict.early) == (0, 0, 0, 0)
+
+
+@balancers
+async def test_the_service_learns_who_asks_and_not_who_the_caller_says_he_is(
+    balancer: Callable[[Path, int, list[int]], tuple[str, ...]], dsn: str, tmp_path: Path
+) -> None:
+    tmp_path.chmod(0o755)
+    port, behind = free_port(), free_port()
+    caller = httpx2.AsyncHTTPTransport(local_address="127.0.0.2")
+    async with (
+        program(*COMMAND, "serve", env=development(dsn, behind, log_format="json")) as running,
+        program(*balancer(tmp_path, port, [behind] * REPLICAS)),
+        httpx2.AsyncClient(transport=caller, base_url=f"http://127.0.0.1:{port}") as http,
+    ):
+        await running.line("API ")
+        await listens(port)
+        said = {"X-Forwarded-For": "192.0.2.9", "X-Request-ID": "who-asks"}
+        async with asyncio.timeout(20):
+            # HAProxy answers 503 until it has asked for readiness, and tells nobody when.
+            while (await http.get("/jobs", headers=said)).status_code != 200:  # noqa: ASYNC110
+                await asyncio.sleep(0.1)
+        line = json.loads(await running.line('"request_id":"who-asks"'))
+        assert (line["peer"], line["status"]) == ("127.0.0.2", 200)
+        assert (await http.get("/metrics")).status_code == 404

@@ -66,6 +66,7 @@ class EventName(StrEnum):
     DRIFT_SETTLED = "drift.settled"
     SERVICE_STARTED = "service.started"
     SERVICE_STOPPED = "service.stopped"
+    LOG_SAMPLED = "log.sampled"
     LIBRARY_LOG = "library.log"
 
 

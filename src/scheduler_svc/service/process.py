@@ -12,6 +12,7 @@ import random
 import signal
 import socket
 import sys
+import time
 from collections.abc import Iterator
 from importlib.metadata import version
 from pathlib import Path
@@ -33,6 +34,7 @@ from scheduler_svc.settings import Settings
 from scheduler_svc.store import embedded
 from scheduler_svc.telemetry import logs
 from scheduler_svc.telemetry.events import emit, fan_out
+from scheduler_svc.telemetry.sampling import Sampled
 from scheduler_svc.telemetry.tally import Tally
 
 OK, FAILED, REFUSED = 0, 1, 2
@@ -68,7 +70,8 @@ async def _run(
         lifeline.on_end(stop)
     host, port = listening.getsockname()[:2]
     tally = Tally(jobs_max=settings.metrics_jobs_max)
-    tell = fan_out(emit, tally)
+    log = Sampled(emit, most=settings.log_successes_max, monotonic=time.monotonic)
+    tell = fan_out(log, tally)
     async with assembly.assembled(
         settings, dsn, own=(host, port), on_event=tell, rand=random.random, stop=stop, tally=tally
     ) as built:

@@ -60,6 +60,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     log_level: Annotated[
         Literal["debug", "info", "warning", "error"], _text("the quietest level that is shown")
     ] = "info"
+    log_successes_max: Annotated[
+        int, _number("successes logged a second, runs and requests; 0 for all", 0, 1_000_000)
+    ] = 0
     role: Annotated[
         Literal["all", "api", "engine"], _text("what this process does: serve, call, or both")
     ] = "all"

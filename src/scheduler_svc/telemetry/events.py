@@ -152,6 +152,9 @@ EVENTS: Mapping[EventName, Description] = MappingProxyType(
         ),
         _NAME.SERVICE_STARTED: Description(_I, ("host", "port", "role"), "the process is up"),
         _NAME.SERVICE_STOPPED: Description(_I, ("code", "error"), "the process is leaving"),
+        _NAME.LOG_SAMPLED: Description(
+            _I, ("left_out",), "so many successes of a second had no line of their own"
+        ),
         _NAME.LIBRARY_LOG: Description(
             _I, ("logger", "message"), "a library had something to say, at its own level"
         ),
