@@ -96,6 +96,26 @@ async def conn(request: pytest.FixtureRequest, known: str) -> AsyncIterator[Conn
         yield opened
 
 
+@pytest.fixture(params=["force_custom_plan", "force_generic_plan"])
+async def apart(
+    request: pytest.FixtureRequest, known: str, server_dsn: str
+) -> AsyncIterator[Connection]:
+    """The same on a copy, for what leaves so much behind that others would plan otherwise."""
+    parts = urlsplit(known)
+    name = f"{parts.path.removeprefix('/')}_apart"
+    await _on(server_dsn, f'CREATE DATABASE "{name}" TEMPLATE "{parts.path.removeprefix("/")}"')
+    settings = session_settings(
+        application_name="plans",
+        statement_timeout_ms=0,
+        lock_timeout_ms=0,
+        idle_in_transaction_ms=0,
+    )
+    copy = urlunsplit(parts._replace(path=f"/{name}"))
+    async with _connected(copy, **settings, **BY_KEY, plan_cache_mode=request.param) as opened:
+        yield opened
+    await _on(server_dsn, f'DROP DATABASE "{name}" WITH (FORCE)')
+
+
 async def _cost(conn: Connection, name: str, *args: Any) -> Told:
     """Run a statement twice, the first time to warm the caches; print the second's figures."""
     await explained(conn, statement(name), args)
@@ -366,7 +386,8 @@ async def test_cancelling_and_reading_a_backfill_go_by_key(conn: Connection) -> 
     await work.rollback()
 
 
-async def test_what_waits_because_of_its_key_is_found_and_claimed_by_key(conn: Connection) -> None:
+async def test_what_waits_because_of_its_key_is_found_and_claimed_by_key(apart: Connection) -> None:
+    conn = apart
     work = conn.transaction()
     await work.start()
     await _pressed(conn, keys=KEYS)
@@ -390,8 +411,9 @@ async def test_what_waits_because_of_its_key_is_found_and_claimed_by_key(conn: C
 
 
 async def test_many_runs_that_wait_because_of_one_key_cost_the_other_sources_nothing(
-    conn: Connection,
+    apart: Connection,
 ) -> None:
+    conn = apart
     alone = {}
     for name, args in (
         ("claim_due_runs", (soon(1000), BATCH, REPLICA, NOON, -100, 32767)),
