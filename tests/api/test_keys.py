@@ -122,7 +122,10 @@ def test_what_is_new_and_not_thought_of_is_for_admin() -> None:
             ("create_job", "create_jobs", "act_on_jobs", "pause_job", "resume_job"), "jobs:write"
         ),
         **dict.fromkeys(("trigger_job", "create_backfill", "cancel_backfill"), "jobs:write"),
-        **dict.fromkeys(("cancel_run", "replay_run"), "runs:write"),
+        **dict.fromkeys(
+            ("cancel_run", "replay_run", "create_replay", "cancel_replay"), "runs:write"
+        ),
+        **dict.fromkeys(("complete_run", "heartbeat_run"), "open"),
         "preview_schedule": "jobs:read",
         **dict.fromkeys(("create_api_key", "rotate_api_key", "create_signing_secret"), "admin"),
     }

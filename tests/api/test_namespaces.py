@@ -38,7 +38,16 @@ async def test_a_namespace_gets_settings_by_its_name_and_shows_them(
     assert made == {
         "name": "team-a",
         **ONLY_LOOPBACK,
-        "alerts": {"url": None, "failures_in_row": 5, "late_after": "1h30m", "on_recovery": True},
+        "alerts": {
+            "url": None,
+            "every_failure": False,
+            "failures_in_row": 5,
+            "failures_of": None,
+            "late_after": "1h30m",
+            "never_ran": False,
+            "slow_factor": None,
+            "on_recovery": True,
+        },
         "revision": 1,
         "created_at": "2026-01-05T08:00:00Z",
         "updated_at": "2026-01-05T08:00:00Z",
@@ -105,7 +114,8 @@ async def test_the_list_goes_by_name_page_by_page(http: httpx2.AsyncClient) -> N
             {"/egress/allow/0", "/egress/allow/2", "/egress/deny/0", "/egress/deny/1"},
         ),
         ({"egress": {"deny": ["x"] * 201}}, {"/egress/deny"}),
-        ({"alerts": {"url": "https://example.com/"}}, {"/alerts/url"}),
+        ({"alerts": {"url": "https://10.0.0.1/"}}, {"/alerts/url"}),
+        ({"alerts": {"url": "https://example.com/{{x"}}, {"/alerts/url"}),
         (
             {"alerts": {"late_after": "999999d"}, "egress": {"deny": ["fd00::/8:443"]}, "x": 1},
             {"/alerts/late_after", "/egress/deny/0", "/x"},

@@ -163,18 +163,17 @@ def test_a_request_is_counted_by_its_route_and_never_by_its_path() -> None:
 def test_limits_and_breakers_are_counted_by_the_names_of_their_events() -> None:
     tally = Tally()
     said: list[tuple[Any, dict[str, str]]] = [
-        ("breaker.opened", {"target": "a"}),
-        ("breaker.opened", {"target": "b"}),
-        ("breaker.closed", {"target": "a"}),
-        ("rate.limited", {"limit": "target"}),
+        ("breaker.opened", {"key": "a"}),
+        ("breaker.opened", {"key": "b"}),
+        ("breaker.closed", {"key": "a"}),
+        ("rate.limited", {"limit": "writes"}),
     ]
     for name, fields in said:
         tally(name, **fields)
     found = read(tally)
-    assert found["scheduler_breakers_open 0"] == 1
     assert found["scheduler_breaker_changes_total open 0"] == 2
     assert found["scheduler_breaker_changes_total closed 0"] == 1
-    assert found["scheduler_rate_limited_total target 0"] == 1
+    assert found["scheduler_rate_limited_total writes 0"] == 1
 
 
 def test_statements_are_timed_by_name_and_their_errors_counted() -> None:

@@ -13,7 +13,7 @@ from starlette.requests import ClientDisconnect
 from starlette.types import Receive, Scope, Send
 
 from scheduler_svc.api import idempotency, query
-from scheduler_svc.api.context import Call, Deps, Gatekeeper
+from scheduler_svc.api.context import Call, Deps, Gatekeeper, Meter
 from scheduler_svc.api.limits import address_of
 from scheduler_svc.api.middleware import REQUEST_ID, ROUTE, TOLD
 from scheduler_svc.api.problems import TooLarge, UnsupportedMediaType
@@ -26,8 +26,11 @@ from scheduler_svc.domain.errors import (
     Invalid,
     Malformed,
     NotFound,
+    RateLimited,
     Unauthenticated,
 )
+from scheduler_svc.domain.events import EventName
+from scheduler_svc.domain.limits import Budget
 
 BODY_SECONDS = 30.0
 NAMESPACE = "Scheduler-Namespace"
@@ -83,18 +86,31 @@ async def _admitted(route: Route, deps: Deps, headers: Headers, scope: Scope) ->
     caller = ANYONE if deps.gate is None else await _known(deps, deps.gate, headers, address)
     if deps.meter is not None:
         client = caller.id or address_of(address)
-        scope[TOLD].update(await deps.meter.admit(client, route.budget))
+        scope[TOLD].update(await _metered(deps, deps.meter, client, route.budget))
     if not caller.may(route.needs):
         has = _listed(sorted(caller.scopes))
         raise Forbidden(f"This needs the scope {route.needs}; the credentials have {has}.")
     return caller
 
 
+async def _metered(deps: Deps, meter: Meter, client: str, budget: Budget) -> dict[str, str]:
+    """Let a request pass, or tell that it did not; raise RateLimited."""
+    try:
+        return await meter.admit(client, budget)
+    except RateLimited as refused:
+        deps.on_event(EventName.RATE_LIMITED, limit=refused.limit)
+        raise
+
+
 async def _known(deps: Deps, gate: Gatekeeper, headers: Headers, address: str | None) -> Caller:
     """Return the caller; an address whose credentials fail too often is told to wait."""
     client = address_of(address)
     if deps.meter is not None and not gate.remembers(headers):
-        await deps.meter.check(client, "logins")
+        try:
+            await deps.meter.check(client, "logins")
+        except RateLimited as refused:
+            deps.on_event(EventName.RATE_LIMITED, limit=refused.limit)
+            raise
     try:
         return await gate.caller(headers, address)
     except Unauthenticated as refused:

@@ -45,6 +45,7 @@ class Limiter:
         if not passed:
             raise RateLimited(
                 f"More than {policy.per_minute} requests a minute ({budget}); wait a moment.",
+                limit=budget,
                 wait_seconds=bucket.seconds_to_one(policy),
                 told=told,
             )
@@ -59,6 +60,7 @@ class Limiter:
         if bucket.tokens < 1:
             raise RateLimited(
                 "Too many credentials from this address were not accepted; wait a moment.",
+                limit=budget,
                 wait_seconds=bucket.seconds_to_one(policy),
                 told={},
             )

@@ -94,7 +94,9 @@ def _judged(call: Call) -> tuple[UUID, int]:
     keys = call.deps.callbacks.keys
     attempt = None if run_id is None else attempt_of(keys, run_id, given[len(BEARER) :].strip())
     if run_id is None or attempt is None:
-        raise Unauthenticated("The token is not one that this service gave out for this run.")
+        raise Unauthenticated(
+            "The token is not one that this service gave out for this run.", given=True
+        )
     return run_id, attempt
 
 

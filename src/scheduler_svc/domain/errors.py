@@ -107,8 +107,11 @@ class RateLimited(Refused):
 
     code = "rate_limited"
 
-    def __init__(self, detail: str, *, wait_seconds: float, told: dict[str, str]) -> None:
+    def __init__(
+        self, detail: str, *, limit: str, wait_seconds: float, told: dict[str, str]
+    ) -> None:
         super().__init__(detail)
+        self.limit = limit
         self.wait_seconds = wait_seconds
         self.told = told
 

@@ -45,6 +45,7 @@ class EventName(StrEnum):
     NAMESPACE_UPDATED = "namespace.updated"
     KEY_CREATED = "key.created"
     KEY_REVOKED = "key.revoked"
+    RATE_LIMITED = "rate.limited"
     BREAKER_OPENED = "breaker.opened"
     BREAKER_CLOSED = "breaker.closed"
     REPLICA_STARTED = "replica.started"

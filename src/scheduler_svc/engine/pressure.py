@@ -85,6 +85,11 @@ class Pressure:
             return "breaker"
         return state.under(self.rules.default).reason
 
+    @property
+    def open_breakers(self) -> int:
+        """Return how many keys are spared, as far as this replica has read."""
+        return sum(state.breaker.state != "closed" for state in self.known.values())
+
     def room(self, key: Key, *, held: int, free: int) -> int:
         """Return how many more runs of a key may be held beside those that are.
 

@@ -109,6 +109,9 @@ EVENTS: Mapping[EventName, Description] = MappingProxyType(
         ),
         _NAME.KEY_CREATED: Description(_I, ("key_id", "by"), "an API key was made"),
         _NAME.KEY_REVOKED: Description(_I, ("key_id", "by"), "an API key opens nothing any more"),
+        _NAME.RATE_LIMITED: Description(
+            _D, ("limit",), "a caller was told to wait: its budget is spent"
+        ),
         _NAME.BREAKER_OPENED: Description(
             _W,
             ("namespace", "key", "failures", "retry_at"),

@@ -38,6 +38,7 @@ def standing(engine: Engine, pools: Mapping[str, Pool]) -> Snapshot:
         "slots_used": len(parts.hand),
         "runs_held": len(parts.hand.unsent()),
         "lease_held": float(parts.lease.held),
+        "breakers_open": parts.pressure.open_breakers,
         "clock_offset_seconds": engine.clock.wall_offset_ms() / 1000,
         "process_cpu_seconds": time.process_time(),
         "process_start_time_seconds": _STARTED,

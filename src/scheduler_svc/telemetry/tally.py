@@ -13,7 +13,7 @@ import msgspec
 from scheduler_svc.domain.events import EventName
 from scheduler_svc.telemetry.families import BY_NAME
 
-TRIGGERS = ("schedule", "manual", "backfill", "catch_up", "replay")
+TRIGGERS = ("schedule", "manual", "backfill", "catch_up", "replay", "alert")
 ENDS = {
     EventName.RUN_SUCCEEDED: "succeeded",
     EventName.RUN_FAILED: "failed",
@@ -60,7 +60,6 @@ class Tally:
         self._jobs_max = jobs_max
         self._jobs: dict[Labels, int] = {}
         self._seen: set[str] = set()
-        self._open_breakers: set[str] = set()
         self._counts: dict[str, dict[Labels, int]] = {
             name.removeprefix("scheduler_"): {}
             for name, family in BY_NAME.items()
@@ -88,10 +87,9 @@ class Tally:
             EventName.RUN_RESCUED: self._rescued,
             EventName.TICK_ENDED: self._ticked,
             EventName.API_REQUEST: self._answered,
-            # Said by what limits and spares targets, where there is such a thing.
-            "rate.limited": self._limited,
-            "breaker.opened": self._breaker,
-            "breaker.closed": self._breaker,
+            EventName.RATE_LIMITED: self._limited,
+            EventName.BREAKER_OPENED: self._breaker,
+            EventName.BREAKER_CLOSED: self._breaker,
         }
 
     def __call__(self, name: EventName, /, **fields: object) -> None:
@@ -113,7 +111,6 @@ class Tally:
         }
         found["scheduler_events"] = [Sample((str(k),), n) for k, n in self._events.items()]
         found["scheduler_job_runs"] = [Sample(key, n) for key, n in self._jobs.items()]
-        found["scheduler_breakers_open"] = [Sample((), len(self._open_breakers))]
         for (family, label), spread in self._spreads.items():
             name = f"scheduler_{family}"
             labels = (label,) if BY_NAME[name].labels else ()
@@ -217,8 +214,5 @@ class Tally:
     def _limited(self, _name: str, fields: dict[str, Any]) -> None:
         self._add("rate_limited", str(fields.get("limit", OTHER)))
 
-    def _breaker(self, name: str, fields: dict[str, Any]) -> None:
-        to = name.rpartition(".")[2].replace("opened", "open")
-        self._add("breaker_changes", to)
-        change = self._open_breakers.add if to == "open" else self._open_breakers.discard
-        change(str(fields.get("target", "")))
+    def _breaker(self, name: str, _fields: dict[str, Any]) -> None:
+        self._add("breaker_changes", "open" if name == EventName.BREAKER_OPENED else "closed")
