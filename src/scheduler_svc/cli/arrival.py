@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-SHOWN = ("scheduler-", "webhook-")
+SHOWN = ("scheduler-", "webhook-", "ce-")
 SHOWN_NAMES = frozenset(
     {"content-type", "idempotency-key", "traceparent", "user-agent", "authorization"}
 )
