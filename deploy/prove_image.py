@@ -11,10 +11,12 @@ SIGTERM, being process 1.
 """
 
 import argparse
+import base64
 import contextlib
 import json
 import os
 import re
+import secrets
 import shlex
 import shutil
 import signal
@@ -38,6 +40,7 @@ from scheduler_svc.store import embedded  # noqa: E402
 SUITE, PYTHON = "bookworm", "3.11"
 PACKAGES = "python3,python3-venv,ca-certificates"
 HOME = "/opt/scheduler"
+KEY = secrets.token_urlsafe(32)
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 JOB = {
     "schedule": {"every": "1s"},
@@ -176,7 +179,8 @@ def serving(stage: Stage) -> Iterator[subprocess.Popen[bytes]]:
 
 def ask(url: str, body: dict[str, object] | None = None) -> dict[str, object]:
     data = None if body is None else json.dumps(body).encode()
-    request = urllib.request.Request(url, data, {"Content-Type": "application/json"})
+    headers = {"Content-Type": "application/json", "Authorization": f"Bearer {KEY}"}
+    request = urllib.request.Request(url, data, headers)
     with urllib.request.urlopen(request, timeout=5) as answer:
         found: dict[str, object] = json.load(answer)
         return found
@@ -213,6 +217,8 @@ def prove(stage: Stage) -> None:
             "DATABASE_URL": f"postgresql://postgres@127.0.0.1:{port}/postgres",
             "SCHEDULER_PORT": str(free_port()),
             "SCHEDULER_HOST": "127.0.0.1",
+            "SCHEDULER_BOOTSTRAP_KEY": KEY,
+            "SCHEDULER_SECRET_KEYS": base64.b64encode(secrets.token_bytes(32)).decode(),
         }
         command, stage.command = stage.command, ["migrate"]
         with serving(stage) as process:

@@ -14,6 +14,7 @@ from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
+from uuid import UUID
 
 import httpx2
 import pytest
@@ -27,6 +28,7 @@ SECONDS = float(os.environ.get("BALANCED_SECONDS", "9"))
 RATE = int(os.environ.get("BALANCED_RATE", "150"))
 CONNECTIONS = int(os.environ.get("BALANCED_CONNECTIONS", "16"))
 REPLICAS = 3
+KEY = "a-bootstrap-key-of-this-test"
 PATHS = "/usr/sbin:/usr/local/sbin:/usr/bin:/usr/local/bin"
 NGINX = shutil.which("nginx", path=PATHS)
 HAPROXY = shutil.which("haproxy", path=PATHS)
@@ -41,6 +43,7 @@ async def one(dsn: str, port: int) -> AsyncIterator[Program]:
         "DATABASE_URL": dsn,
         "SCHEDULER_PORT": str(port),
         "SCHEDULER_PROFILE": "production",
+        "SCHEDULER_BOOTSTRAP_KEY": KEY,
         "SCHEDULER_LOG_LEVEL": "warning",
         "SCHEDULER_EGRESS_ALLOW": "127.0.0.0/8",
         "SCHEDULER_LINGER": "3s",
@@ -87,7 +90,8 @@ class Answers:
 
 async def call(base: str, answers: Answers, stop: asyncio.Event) -> None:
     """Ask, and create a job now and then, on one connection, at an even pace."""
-    async with httpx2.AsyncClient(base_url=base, timeout=10) as http:
+    key = {"Authorization": f"Bearer {KEY}"}
+    async with httpx2.AsyncClient(base_url=base, headers=key, timeout=10) as http:
         number = 0
         while not stop.is_set():
             number += 1
@@ -195,3 +199,6 @@ async def test_the_service_learns_who_asks_and_not_who_the_caller_says_he_is(
         line = json.loads(await running.line('"request_id":"who-asks"'))
         assert (line["peer"], line["status"]) == ("127.0.0.2", 200)
         assert (await http.get("/metrics")).status_code == 404
+        # Targets report by the same way.
+        reported = await http.post(f"/runs/{UUID(int=1)}/complete", json={"status": "succeeded"})
+        assert reported.json()["code"] == "unauthenticated", reported.text

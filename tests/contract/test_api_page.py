@@ -11,9 +11,21 @@ import pytest
 
 from scheduler_svc.api import listing
 from scheduler_svc.api.app import build_app
+from scheduler_svc.api.routes import ROUTES
+from scheduler_svc.domain.access import SCOPES
 from scheduler_svc.store.pool import Pool
 from serving import Clock, Records, lend
 
+NAMED = {
+    "backfills": "backfill",
+    "replays": "replay",
+    "concurrency keys": "concurrency keys",
+    "namespaces": "namespaces",
+    "secrets": "secrets",
+    "api-keys": "API keys",
+    "replicas": "replicas",
+}
+"""How the table of scopes names what the operations of a tag are about."""
 PAGE = (Path(__file__).parents[2] / "docs" / "api.md").read_text()
 
 
@@ -37,6 +49,18 @@ def test_the_page_shows_the_tables_as_the_code_has_them(mark: str, made: Callabl
     shown = re.search(rf"<!-- {mark} -->\n(.*?)\n<!-- /{mark} -->", PAGE, re.DOTALL)
     assert shown is not None
     assert shown[1].strip() == made()
+
+
+def test_the_page_says_what_each_scope_is_for_and_what_asks_for_none() -> None:
+    rows = dict(re.findall(r"^\| `([a-z]+(?::[a-z]+)?)` \| (.*) \|$", PAGE, re.MULTILINE))
+    assert [name for name in rows if name in SCOPES] == list(SCOPES)
+    assert {name for name in rows if ":" in name} < set(SCOPES)
+    for route in ROUTES:
+        if route.needs != "open" and route.tag in NAMED:
+            assert NAMED[route.tag] in rows[route.needs], route.path
+    assert {route.path for route in ROUTES if route.needs == "events:read"} == {"/metrics"}
+    opens = {route.path.split("/")[1] for route in ROUTES if route.needs == "open"}
+    assert opens == {"", "docs", "openapi.json", "healthz", "readyz", ".well-known", "runs"}
 
 
 async def test_each_job_on_the_page_can_be_created(http: httpx2.AsyncClient) -> None:

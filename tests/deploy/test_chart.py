@@ -3,6 +3,7 @@
 Skipped where the package helm-python-sdk is not installed: it is 240 MB and not in the lock.
 """
 
+import base64
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import kubernetes_validate
 import pytest
 import yaml
 
+from scheduler_svc.settings import load
 from scheduler_svc.settings.fields import DEFAULTS, variable
 
 helm = pytest.importorskip("helm_python", reason="helm-python-sdk is not installed")
@@ -18,9 +20,11 @@ DEPLOY = Path(__file__).parents[2] / "deploy"
 CHART = DEPLOY / "kubernetes" / "chart"
 VERSIONS = ("1.33", "1.35", "1.37")
 OPERATORS = {"ServiceMonitor", "PrometheusRule"}
+KEY = base64.b64encode(bytes(range(32))).decode()
 PLAIN = {"database": {"existingSecret": "scheduler-database"}}
 ALL = {
     "database": {"url": "postgresql://u:p@db/scheduler"},
+    "keys": {"secrets": KEY, "bootstrap": "a-bootstrap-key-of-the-chart"},
     "image": {"repository": "registry.example.com/scheduler-svc", "tag": "1.2.3"},
     "imagePullSecrets": [{"name": "registry"}],
     "settings": {"SCHEDULER_SLOTS": "500", "SCHEDULER_LOG_LEVEL": "warning"},
@@ -73,6 +77,24 @@ def test_the_defaults_and_everything_make_these_kinds() -> None:
 def test_without_a_database_it_says_what_is_missing() -> None:
     with pytest.raises(helm.HelmError, match=r"set database\.existingSecret"):
         rendered({})
+
+
+def test_keys_beside_a_secret_of_ones_own_are_refused_for_nobody_would_read_them() -> None:
+    with pytest.raises(helm.HelmError, match="into the Secret of"):
+        rendered(PLAIN | {"keys": {"bootstrap": "a-bootstrap-key-of-the-chart"}})
+
+
+def test_what_it_sets_is_enough_to_start_in_production_and_the_monitor_has_a_key() -> None:
+    made = rendered(ALL)
+    settings = load(made["ConfigMap"]["data"] | made["Secret"]["stringData"])
+    assert (settings.profile, settings.secret_keys) == ("production", (KEY,))
+    assert settings.bootstrap_key == "a-bootstrap-key-of-the-chart"
+    assert set(rendered(ALL | {"keys": {}})["Secret"]["stringData"]) == {"DATABASE_URL"}
+    (endpoint,) = made["ServiceMonitor"]["spec"]["endpoints"]
+    assert endpoint["authorization"] == {
+        "type": "Bearer",
+        "credentials": {"name": "scheduler-svc-metrics", "key": "key"},
+    }
 
 
 def test_the_pod_has_the_time_to_drain_whatever_is_asked_for() -> None:

@@ -127,6 +127,10 @@ def test_the_autoscaler_and_the_monitor_ask_for_what_there_is() -> None:
         == of(manifests, "ConfigMap")["data"]["SCHEDULER_REPLICAS_WANTED"]
     )
     monitor = of(manifests, "ServiceMonitor")["spec"]
+    for endpoint in monitor["endpoints"]:
+        key = endpoint["authorization"]["credentials"]
+        told = f"kubectl create secret generic {key['name']} --from-literal={key['key']}="
+        assert told in (FOLDER / "README.md").read_text()
     labels = of(manifests, "Service")["metadata"]["labels"]
     assert monitor["selector"]["matchLabels"].items() <= labels.items()
     ports = {port["name"] for port in of(manifests, "Service")["spec"]["ports"]}

@@ -13,7 +13,9 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version }}
 {{- if eq .Release.Name "scheduler" }}scheduler-svc{{ else }}{{ .Release.Name | trunc 53 | trimSuffix "-" }}{{ end -}}
 {{- end -}}
 {{- define "scheduler.secret" -}}
-{{- if .Values.database.existingSecret }}{{ .Values.database.existingSecret }}
+{{- if and .Values.database.existingSecret (or .Values.keys.secrets .Values.keys.bootstrap) }}
+{{- fail "put SCHEDULER_SECRET_KEYS and SCHEDULER_BOOTSTRAP_KEY into the Secret of database.existingSecret, and leave keys empty" }}
+{{- else if .Values.database.existingSecret }}{{ .Values.database.existingSecret }}
 {{- else if .Values.database.url }}{{ include "scheduler.name" . }}
 {{- else }}{{ fail "set database.existingSecret, a Secret with the key DATABASE_URL, or database.url" }}
 {{- end }}
