@@ -17,7 +17,7 @@ from scheduler_svc.store.pool import Pool, transaction
 
 Json = dict[str, Any]
 CLOSED = {"state": "closed", "failures": 0, "opened_at": None, "retry_at": None}
-LIMITS = {"max_parallel": 4, "max_per_second": 10.5}
+LIMITS = {"max_parallel": 4, "max_per_second": 10.0}
 
 
 @pytest.fixture(autouse=True)
@@ -93,6 +93,7 @@ async def test_a_path_that_can_hold_no_key_is_not_found(
         ({"max_parallel": 0}, "/max_parallel"),
         ({"max_parallel": 1.5}, "/max_parallel"),
         ({"max_per_second": 0}, "/max_per_second"),
+        ({"max_per_second": 1.5}, "/max_per_second"),
         ({"max_per_second": "3"}, "/max_per_second"),
         ({"max_paralel": 1}, "/max_paralel"),
         ({"waiting": 1}, "/waiting"),

@@ -25,6 +25,12 @@ async def put_limits(call: Call) -> Reply:
         raise Invalid([Fault("", fault, parameter="key")])
     key = Key(call.namespace, name)
     asked = decode(call.body, KeyLimits, read_only=READ_ONLY)
+    rate = asked.max_per_second
+    if rate is not None and rate > 1 and not rate.is_integer():
+        detail = (
+            f"must be a whole number above 1, for a second holds whole calls; write {int(rate)}"
+        )
+        raise Invalid([Fault("/max_per_second", detail)])
     async with transaction(call.deps.pool) as conn:
         before = (await read_keys(conn, [key])).get(key)
         known = before is not None and before.configured

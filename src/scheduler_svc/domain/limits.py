@@ -14,6 +14,10 @@ SHARE: Final = 0.1
 WINDOW_SECONDS: Final = 60
 
 
+LOGINS_AT_ONCE: Final = 10.0
+"""Credentials that may fail at once: an address has many callers, and some mistype."""
+
+
 class Policy(Struct, frozen=True):
     """So many requests a minute; a second's worth of them may come at once, and one always."""
 
@@ -26,6 +30,8 @@ class Policy(Struct, frozen=True):
 
     @property
     def burst(self) -> float:
+        if self.name == "logins":
+            return max(self.per_second, min(LOGINS_AT_ONCE, self.per_minute))
         return max(1.0, self.per_second)
 
 

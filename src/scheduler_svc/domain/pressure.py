@@ -157,8 +157,12 @@ def grant(
 
 
 def interval_ms(max_per_second: float) -> float:
-    """Return how far apart the calls of a key are laid."""
-    return (1000.0 + SPARE_MS) / max_per_second
+    """Return how far apart the calls of a key are laid.
+
+    A second holds whole calls: above one, what a rate has beyond them would be a call too many.
+    """
+    whole = math.floor(max_per_second) if max_per_second > 1 else max_per_second
+    return (1000.0 + SPARE_MS) / whole
 
 
 def lay_out(

@@ -100,7 +100,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         int, _number("calls at once of a key without limits of its own; 0: no limit", 0, 1_000_000)
     ] = 0
     key_per_second_max: Annotated[
-        float, _number("calls a second of such a key; 0: no limit", 0, 100_000)
+        float, _number("calls a second of such a key, whole above 1; 0: no limit", 0, 100_000)
     ] = 0.0
     key_share: Annotated[
         float, _number("part of the slots for a key whose calls do not come back", 0.01, 1)
@@ -152,9 +152,6 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     secret_keys: Annotated[
         tuple[str, ...], _text("keys for secrets at rest, newest first: 32 bytes each, in base64")
     ] = ()
-    request_body_max: Annotated[int, _number("bytes of a request body", 1024, 33_554_432)] = (
-        1_048_576
-    )
     rate_reads: Annotated[
         int, _number("requests a minute of one caller that change nothing; 0: any", 0, 10_000_000)
     ] = 60_000
