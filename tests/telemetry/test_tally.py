@@ -79,6 +79,20 @@ def test_the_end_of_a_run_is_counted_by_status_and_reason(
     assert read(tally)[series] == 1
 
 
+@pytest.mark.parametrize(
+    "event", [EventName.RUN_AWAITING, EventName.ALERT_SENT, EventName.ALERT_FAILED]
+)
+def test_an_attempt_counts_though_its_run_goes_on_or_is_an_alert(event: EventName) -> None:
+    tally = Tally()
+    before = read(tally)
+    tally(event, **ended(trigger="alert"))
+    found = read(tally)
+    assert found["scheduler_attempts_total ok 0"] == 1
+    assert found["scheduler_lateness_seconds_count alert 0"] == 1
+    runs = {name: value for name, value in found.items() if "runs_total" in name}
+    assert runs == {name: value for name, value in before.items() if "runs_total" in name}
+
+
 def test_a_run_cancelled_before_it_was_sent_is_no_attempt() -> None:
     tally = Tally()
     tally(

@@ -82,6 +82,9 @@ class Tally:
             EventName.RUN_FAILED: self._ended,
             EventName.RUN_CANCELLED: self._ended,
             EventName.RUN_RETRYING: self._ended,
+            EventName.RUN_AWAITING: self._tried,
+            EventName.ALERT_SENT: self._tried,
+            EventName.ALERT_FAILED: self._tried,
             EventName.SETTLE_SUPERSEDED: self._superseded,
             EventName.RUN_SKIPPED: self._skipped,
             EventName.RUN_RESCUED: self._rescued,
@@ -156,7 +159,7 @@ class Tally:
             key = (fields["trigger"],)
             self._fires[key] = self._fires.get(key, 0) + 1
 
-    def _ended(self, name: str, fields: dict[str, Any]) -> None:
+    def _tried(self, _name: str, fields: dict[str, Any]) -> None:
         outcome = fields["outcome"]
         if outcome is not None:
             one = (outcome,)
@@ -170,6 +173,9 @@ class Tally:
                 if spread is None:
                     spread = self._spread("lateness_seconds", OTHER)
                 spread.add(late / 1000)
+
+    def _ended(self, name: str, fields: dict[str, Any]) -> None:
+        self._tried(name, fields)
         if name == EventName.RUN_RETRYING:
             self._counts["retries"][()] += 1
             return
