@@ -25,6 +25,7 @@ GOOD: list[Json] = [
     body(schedule={"at": "2026-01-05T07:00:00Z", "if_past": "skip"}),
     body(schedule={"cron": "0 9 * * MON", "timezone": "Europe/Berlin", "max_runs": 1}),
     body(target={"body": {"deep": [1, {"b": None}]}, "headers": {"X-A": "b"}}),
+    body(target={"completion": "callback", "completion_timeout": "90m"}),
 ]
 
 

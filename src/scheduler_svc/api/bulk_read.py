@@ -90,6 +90,7 @@ class BulkReader:
             public_url=self._call.deps.public_url,
             secrets=self._secrets,
             narrower=self._narrower,
+            callbacks=self._call.deps.callbacks,
         )
         given = _surely_shaped(raw)
         if given is not None:
