@@ -241,6 +241,8 @@ async def test_a_report_survives_the_death_of_the_replica_that_has_not_settled_y
     await other.beat()
     assert await upkeep.rescue(other.parts) == 1
     assert await rig.said() == [("succeeded", None)]
+    (told,) = other.told(EventName.RUN_RESCUED)
+    assert (told["status"], told["reason"]) == ("succeeded", None)
 
 
 @pytest.mark.parametrize(

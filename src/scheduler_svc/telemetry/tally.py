@@ -22,8 +22,6 @@ ENDS = {
 MISSED = frozenset({"misfire", "too_late", "merged"})
 METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 OTHER = "other"
-RESCUED_TO_END = {"failed": "attempts", "cancelled": "cancelled"}
-"""A run of the dead that had lost too many replicas, or was called off, ends with this reason."""
 
 
 class Sample(msgspec.Struct, frozen=True, array_like=True):
@@ -204,8 +202,8 @@ class Tally:
 
     def _rescued(self, _name: str, fields: dict[str, Any]) -> None:
         self._add("rescued", fields["status"])
-        if (reason := RESCUED_TO_END.get(fields["status"])) is not None:
-            self._add("runs", fields["status"], reason)
+        if fields["status"] != "due":  # it had lost too many, was called off, or was reported
+            self._add("runs", fields["status"], fields["reason"] or "")
 
     def _ticked(self, _name: str, fields: dict[str, Any]) -> None:
         self._tick.add(fields["duration_ms"] / 1000)
