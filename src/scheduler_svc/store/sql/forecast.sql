@@ -18,7 +18,7 @@ ORDER BY j.id;
 
 -- count_timers_between(low, high, at_most, but_not, namespace, looked_at)
 -- How many other jobs of a namespace are next due in [low, high), through job_timers_due: at most
--- so many are looked at, whoever's they are. OFFSET 0 keeps it to one look by key for each.
+-- so many are looked at, whoever's they are. LIMIT 1 keeps it to one look by key for each.
 SELECT count(*) FROM (
     SELECT
     FROM (
@@ -28,7 +28,7 @@ SELECT count(*) FROM (
         LIMIT $6
     ) AS due
     CROSS JOIN LATERAL (
-        SELECT FROM jobs WHERE jobs.id = due.job_id AND jobs.namespace = $5 OFFSET 0
+        SELECT FROM jobs WHERE jobs.id = due.job_id AND jobs.namespace = $5 LIMIT 1
     ) AS own
     LIMIT $3
 ) AS herd;
