@@ -191,8 +191,8 @@ async def _write(
                 past.append(draft)
             if draft.look is not None:
                 looks[job.id] = draft.look
-        await incidents.watch_all(conn, looks)
         await _write_past(conn, past, outcome, reader.now_ms)
+        await incidents.watch_all(conn, looks)
 
 
 async def _write_past(conn: Connection, past: list[Draft], outcome: _Outcome, now_ms: int) -> None:
