@@ -322,7 +322,7 @@ async def test_a_target_reports_without_an_api_key_of_a_run_in_any_namespace_and
     (decision,) = await claim(pool, now_ms=clock.ms)
     run = str(decision.runs[0].id)
     await settle(pool, run, "running", clock.ms)
-    gate = Gate(pool, clock, required=True)
+    gate = Gate(pool, deps.now_ms, required=True)
     meter = Limiter(pool, [Policy("writes", 1), Policy("logins", 1)])
     transport = httpx2.ASGITransport(build_app(replace(deps, gate=gate, meter=meter)))
     async with httpx2.AsyncClient(transport=transport, base_url="http://127.0.0.1") as target:
