@@ -16,7 +16,7 @@ from scheduler_svc.domain.ids import epoch_ms, instant_at
 from scheduler_svc.domain.incidents import Memory, rules_for
 from scheduler_svc.domain.jobs import Alerts, Definition, Job
 from scheduler_svc.domain.occurrences import fire_at
-from scheduler_svc.store import incidents, jobs, notices, timers
+from scheduler_svc.store import incidents, jobs, notices, pressure, timers
 from scheduler_svc.store.jobs import TimerState, Unsent
 from scheduler_svc.store.pool import Connection
 from scheduler_svc.store.timers import NIL
@@ -71,6 +71,8 @@ async def write_change(
     What is held of it then goes out as it is now defined; with a move it is decided anew.
     """
     await jobs.update_job(conn, after, None)
+    if locked.job.definition.target != after.definition.target:
+        await pressure.unkey(conn, after.id)
     if move is None:
         await notices.edited(conn, after.id, timer_moved=False)
     else:
