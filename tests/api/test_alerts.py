@@ -5,9 +5,13 @@ from uuid import UUID
 import httpx2
 import pytest
 from asyncpg import Record
+from msgspec.structs import replace
 
-from factories import MORNING_MS, Clock, create
+from factories import MORNING_MS, Clock, body, create
+from scheduler_svc.api.app import build_app
+from scheduler_svc.api.context import Deps
 from scheduler_svc.domain.ids import instant_at
+from scheduler_svc.domain.jobs import Alerts
 from scheduler_svc.store.pool import Pool
 
 HOUR_MS = 3_600_000
@@ -96,3 +100,21 @@ async def test_pause_delete_and_an_edit_end_the_looks_and_resume_begins_them(
     assert await looks()
     await http.delete("/jobs/a")
     assert await watched(pool, made["id"]) is None
+
+
+async def test_a_job_whose_namespace_tells_of_it_is_looked_at_from_the_beginning_and_on(
+    deps: Deps, pool: Pool
+) -> None:
+    shared = Alerts(url=URL, never_ran=True)
+    told = {"default": shared}
+    app = build_app(replace(deps, namespace_alerts=told.get))
+    transport = httpx2.ASGITransport(app)
+    async with httpx2.AsyncClient(transport=transport, base_url="http://127.0.0.1:8080") as http:
+        one = (await create(http, name="a"))["id"]
+        many = (await http.post("/jobs/bulk", json={"jobs": [body()]})).json()["items"][0]["id"]
+        first = await watched(pool, one)
+        assert first is not None
+        assert first["watch_at"] is not None
+        assert await watched(pool, many) == first
+        await http.patch("/jobs/a", json={"description": "edited"})
+        assert await watched(pool, one) == first

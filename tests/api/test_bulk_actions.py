@@ -9,7 +9,7 @@ import asyncpg
 import httpx2
 import pytest
 
-from factories import MORNING_MS, Clock, Json, body, claim, create, forget
+from factories import MORNING_MS, URL, Clock, Json, body, claim, create, forget, waiting_run
 from scheduler_svc.api import bulk_actions
 from scheduler_svc.domain.ids import instant_at
 from scheduler_svc.store.notices import CHANNEL
@@ -64,15 +64,19 @@ async def of(pool: Pool, job_id: str) -> tuple[Any, ...]:
         " next_attempt_at, finished_at, scheduled_until FROM runs WHERE job_id = $1 ORDER BY 1, 2",
         job_id,
     )
-    return (*(row or ()), *map(tuple, runs))
+    looks = await pool.fetch(
+        "SELECT quiet_from, watch_at FROM job_incidents WHERE job_id = $1", job_id
+    )
+    return (*(row or ()), *map(tuple, looks), *map(tuple, runs))
 
 
 @pytest.mark.parametrize("overlap", ["skip", "queue", "cancel", "allow"])
 async def test_each_action_leaves_a_job_as_the_single_verb_does(
     http: httpx2.AsyncClient, pool: Pool, clock: Clock, overlap: str
 ) -> None:
-    (many,) = await jobs(http, 1, overlap=overlap)
-    alone = await create(http, overlap=overlap)
+    alerts = {"url": URL, "never_ran": True}
+    (many,) = await jobs(http, 1, overlap=overlap, alerts=alerts)
+    alone = await create(http, overlap=overlap, alerts=alerts)
     steps = [("pause", 0), ("trigger", 0), ("resume", 150), ("trigger", 1), ("pause", 30)]
     for action, minutes in steps:
         clock.ms = (clock.ms or 0) + minutes * 60_000
@@ -80,6 +84,8 @@ async def test_each_action_leaves_a_job_as_the_single_verb_does(
         single = await http.post(f"/jobs/{alone['id']}/{action}")
         assert told == {"matched": 1, "done": int(single.status_code < 300)}
         assert await of(pool, many["id"]) == await of(pool, alone["id"]), action
+    for job in (many, alone):  # what is on its way to whom it concerns is not called off
+        await waiting_run(pool, UUID(job["id"]), at_ms=clock.ms or 0, trigger="alert")
     assert (await act(http, "delete", TEAM)).json() == {"matched": 1, "done": 1}
     await http.delete(f"/jobs/{alone['id']}")
     assert await of(pool, many["id"]) == await of(pool, alone["id"])

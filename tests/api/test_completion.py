@@ -10,8 +10,11 @@ from msgspec.structs import replace
 from factories import MORNING_MS, Clock, Json, body, claim, create
 from scheduler_svc.api.app import build_app
 from scheduler_svc.api.context import Deps
+from scheduler_svc.api.gate import Gate
+from scheduler_svc.api.limits import Limiter
 from scheduler_svc.domain.completion import Callbacks, token
 from scheduler_svc.domain.ids import instant_at, scheduled_ms_of
+from scheduler_svc.domain.limits import Policy
 from scheduler_svc.domain.runs import RunStatus
 from scheduler_svc.store import completion
 from scheduler_svc.store.pool import Pool, transaction
@@ -307,3 +310,28 @@ async def test_a_report_that_says_nothing_is_refused(
     )
     assert answer.status_code == 422
     assert [error["pointer"] for error in answer.json()["errors"]] == [pointer]
+
+
+async def test_a_target_reports_without_an_api_key_of_a_run_in_any_namespace_and_is_not_limited(
+    http: httpx2.AsyncClient, deps: Deps, pool: Pool, clock: Clock
+) -> None:
+    theirs = {"Scheduler-Namespace": "other"}
+    sent = body(name="r", target=CALLBACK)
+    assert (await http.post("/jobs", json=sent, headers=theirs)).status_code == 201
+    clock.ms = MORNING_MS + HOUR_MS
+    (decision,) = await claim(pool, now_ms=clock.ms)
+    run = str(decision.runs[0].id)
+    await settle(pool, run, "running", clock.ms)
+    gate = Gate(pool, deps.now_ms, required=True)
+    meter = Limiter(pool, [Policy("writes", 1), Policy("logins", 1)])
+    transport = httpx2.ASGITransport(build_app(replace(deps, gate=gate, meter=meter)))
+    async with httpx2.AsyncClient(transport=transport, base_url="http://127.0.0.1") as target:
+        assert (await target.post("/jobs", json=body())).status_code == 401
+        for _ in range(3):
+            assert (await report(target, run, given="ct_1_forged")).status_code == 401
+        for _ in range(3):
+            assert (await report(target, run, verb="heartbeat")).status_code == 200
+        for _ in range(3):
+            answer = await report(target, run)
+            assert (answer.status_code, answer.json()["status"]) == (200, "succeeded")
+            assert answer.json()["namespace"] == "other"

@@ -230,3 +230,22 @@ async def test_an_edit_of_the_target_lets_a_waiting_run_go_by_the_new_key(
 async def test_a_job_keeps_its_key(http: httpx2.AsyncClient) -> None:
     made = await create(http, target={"concurrency_key": "tenant/7"})
     assert made["target"]["concurrency_key"] == "tenant/7"
+
+
+async def test_an_edit_of_the_target_locks_the_job_before_the_runs_that_wait(
+    http: httpx2.AsyncClient, pool: Pool
+) -> None:
+    job = UUID((await create(http, name="a"))["id"])
+    run = await waiting_run(pool, job, at_ms=MORNING_MS)
+    await pool.execute("UPDATE runs SET concurrency_key = 'k'")
+    blocked = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'"
+    async with transaction(pool) as other:
+        await other.execute("SELECT FROM jobs WHERE id = $1 FOR UPDATE", job)
+        edit = asyncio.create_task(
+            http.patch("/jobs/a", json={"target": {"concurrency_key": "other"}})
+        )
+        while not await pool.fetchval(blocked):  # noqa: ASYNC110 - the database tells
+            await asyncio.sleep(0.01)
+        await other.execute("SELECT FROM runs WHERE id = $1 FOR UPDATE NOWAIT", run)
+    assert (await edit).status_code == 200
+    assert await pool.fetchval("SELECT concurrency_key FROM runs") is None

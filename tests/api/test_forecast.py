@@ -20,15 +20,13 @@ def _morning(clock: Clock) -> None:
     clock.ms = MORNING_MS
 
 
-async def seed(
-    pool: Pool, cron: str, count: int = HERD, url: str = "http://a.example.com/"
-) -> None:
+async def seed(pool: Pool, cron: str, count: int = HERD, *, namespace: str = "default") -> None:
     """Store many jobs of one expression, next due at nine."""
     async with pool.acquire() as conn:
         await conn.execute(
             """
             WITH made AS (
-                INSERT INTO jobs SELECT gen_random_uuid(), 'default', NULL, '', '{}',
+                INSERT INTO jobs SELECT gen_random_uuid(), $6, NULL, '', '{}',
                     json_build_object('schedule', json_build_object('cron', $1::text),
                         'target', json_build_object('url', $2::text)),
                     'active', NULL, 1, $3, $3 FROM generate_series(1, $4::integer)
@@ -41,6 +39,7 @@ async def seed(
             CREATED,
             count,
             instant_at(MORNING_MS + 3_600_000),
+            namespace,
         )
 
 
@@ -140,6 +139,19 @@ async def test_a_job_that_joins_a_herd_is_warned_wherever_it_is_shown_first(
     patched = await http.patch("/jobs/b", json={"schedule": schedule})
     expected[0]["detail"] = "314 jobs already fire in this minute; `H` would spread them."
     assert patched.json()["warnings"] == expected
+
+
+async def test_jobs_of_another_namespace_are_no_herd_and_are_not_counted(
+    http: httpx2.AsyncClient, pool: Pool
+) -> None:
+    await seed(pool, "0 9 * * *", 312, namespace="other")
+    schedule = {"cron": "0 9 * * *"}
+    assert (await create(http, schedule=schedule))["warnings"] == []
+    shown = await http.post("/schedules/preview", json={"schedule": schedule})
+    assert shown.json()["warnings"] == []
+    theirs = {"Scheduler-Namespace": "other"}
+    made = await http.post("/jobs", json=body(schedule=schedule), headers=theirs)
+    assert made.json()["warnings"][0]["detail"].startswith("312 jobs")
 
 
 @pytest.mark.parametrize(

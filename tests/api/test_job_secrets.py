@@ -281,3 +281,22 @@ async def test_a_secret_named_by_a_stored_job_stays_good_though_it_is_gone(
         "/target/url",
         "/target/headers/X-A",
     }
+
+
+async def test_an_answer_that_is_kept_for_repeats_holds_no_secret(
+    http: httpx2.AsyncClient, pool: Pool
+) -> None:
+    sent = body(name="a", target={"headers": HEADERS, "auth": None})
+    override = {"headers": {"X-Api-Key": CANARY}}
+    for number, (path, asked) in enumerate(
+        [
+            ("/jobs", sent),
+            ("/jobs/bulk", {"jobs": [{**sent, "name": "b"}]}),
+            ("/jobs/a/trigger", override),
+        ]
+    ):
+        key = {"Idempotency-Key": f"k{number}"}
+        assert (await http.post(path, json=asked, headers=key)).status_code < 300
+    kept = await pool.fetch("SELECT convert_from(body, 'UTF8') FROM idempotency_keys")
+    assert len(kept) == 3
+    assert not [row for row in kept if CANARY in row[0]]

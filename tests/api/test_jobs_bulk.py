@@ -25,6 +25,9 @@ GOOD: list[Json] = [
     body(schedule={"at": "2026-01-05T07:00:00Z", "if_past": "skip"}),
     body(schedule={"cron": "0 9 * * MON", "timezone": "Europe/Berlin", "max_runs": 1}),
     body(target={"body": {"deep": [1, {"b": None}]}, "headers": {"X-A": "b"}}),
+    body(target={"completion": "callback", "completion_timeout": "90m"}),
+    body(alerts={"url": URL, "never_ran": True, "late_after": "90m"}),
+    body(alerts={"url": URL, "never_ran": True}, schedule={"at": "2026-01-05T08:00:01Z"}),
 ]
 
 
@@ -75,6 +78,9 @@ async def kept_of(pool: Pool, job_id: str, *, drawn: bool) -> list[Any]:
     expected = await pool.fetchrow(
         "SELECT versions, instants, refresh_at FROM job_expectations WHERE job_id = $1", job_id
     )
+    looks = await pool.fetchrow(
+        "SELECT quiet_from, watch_at, incidents FROM job_incidents WHERE job_id = $1", job_id
+    )
     runs = await pool.fetch(
         "SELECT scheduled_for, trigger, status, reason, occurrences, queued, next_attempt_at"
         " FROM runs WHERE job_id = $1 ORDER BY scheduled_for",
@@ -82,9 +88,10 @@ async def kept_of(pool: Pool, job_id: str, *, drawn: bool) -> list[Any]:
     )
     assert timer is not None
     assert expected is not None
+    looked_at = None if looks is None else tuple(looks)
     if drawn:
         return [timer["scheduled_for"] is None, len(expected["instants"])]
-    return [tuple(timer), tuple(expected), [tuple(run) for run in runs]]
+    return [tuple(timer), tuple(expected), looked_at, [tuple(run) for run in runs]]
 
 
 async def test_every_fault_of_every_item_is_told_with_its_pointer_and_nothing_is_created(

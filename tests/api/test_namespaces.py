@@ -117,6 +117,10 @@ async def test_the_list_goes_by_name_page_by_page(http: httpx2.AsyncClient) -> N
         ({"alerts": {"url": "https://10.0.0.1/"}}, {"/alerts/url"}),
         ({"alerts": {"url": "https://example.com/{{x"}}, {"/alerts/url"}),
         (
+            {"alerts": {"url": "https://b.example/"}, "egress": {"allow": ["a.example"]}},
+            {"/alerts/url"},
+        ),
+        (
             {"alerts": {"late_after": "999999d"}, "egress": {"deny": ["fd00::/8:443"]}, "x": 1},
             {"/alerts/late_after", "/egress/deny/0", "/x"},
         ),

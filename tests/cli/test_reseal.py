@@ -5,15 +5,17 @@ import contextlib
 import os
 import signal
 import time
+from uuid import UUID
 
 import httpx2
 import msgspec
 from starlette.applications import Starlette
 
 from commands import COMMAND, call, free_port, program
-from factories import body
+from factories import MORNING_MS, URL, body, waiting_run
 from scheduler_svc.api.app import build_app
 from scheduler_svc.domain.jobs import Definition
+from scheduler_svc.domain.runs import AlertCall, Overrides
 from scheduler_svc.domain.secrecy import place_of_target, secrets_of
 from scheduler_svc.store.pool import Pool
 from scheduler_svc.store.vault import KeyRing
@@ -97,6 +99,17 @@ async def test_it_seals_everything_anew_and_then_has_nothing_to_do(dsn: str, poo
         same = await http.put("/jobs/a", json=(await http.get("/jobs/a?view=spec")).json())
         assert same.json()["changed"] is False
         assert same.headers["ETag"] == tag
+
+
+async def test_an_alert_on_its_way_stays_as_it_is(dsn: str, pool: Pool) -> None:
+    alert = AlertCall(url=URL, namespace="default", job_name=None, event="{}")
+    run = await waiting_run(
+        pool, UUID(int=1), at_ms=MORNING_MS, trigger="alert", overrides=Overrides(alert=alert)
+    )
+    read = "SELECT overrides::text FROM runs WHERE id = $1"
+    before = await pool.fetchval(read, run)
+    code, told = await call("reseal", env=environment(dsn, OTHER_KEY_TEXT))
+    assert (code, await pool.fetchval(read, run)) == (0, before), told
 
 
 async def test_what_an_older_version_stored_in_the_open_is_sealed_too(dsn: str, pool: Pool) -> None:

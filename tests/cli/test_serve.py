@@ -66,7 +66,10 @@ async def test_a_switch_wins_over_its_variable(dsn: str) -> None:
         await running.line("API ")
         async with httpx2.AsyncClient(base_url=f"{LOOPBACK}:{port}") as http:
             (replica,) = (await http.get("/replicas")).json()["items"]
+            metrics = await http.get("/metrics")
     assert replica["role"] == "api"
+    assert metrics.status_code == 200
+    assert 'scheduler_replicas{role="api"} 1' in metrics.text
 
 
 async def test_a_port_in_use_is_told_before_anything_is_started(tmp_path: Path) -> None:

@@ -139,6 +139,7 @@ def test_every_entry_of_the_egress_lists_that_can_not_be_read_is_told_at_once() 
         ({"SCHEDULER_PROFILE": "development", "SCHEDULER_HOST": "0.0.0.0"}, "SCHEDULER_HOST"),
         (DATABASE | {"SCHEDULER_HEARTBEAT": "6s"}, "SCHEDULER_HEARTBEAT"),
         (DATABASE | {"SCHEDULER_PUBLIC_URL": "example.test"}, "SCHEDULER_PUBLIC_URL"),
+        (DATABASE | {"SCHEDULER_BREAKER_WAIT": "6m"}, "SCHEDULER_BREAKER_WAIT"),
         (DATABASE | {"SCHEDULER_BOOTSTRAP_KEY": "short"}, "SCHEDULER_BOOTSTRAP_KEY"),
         (DATABASE | {"SCHEDULER_JWT_ISSUER": "https://id.test/"}, "SCHEDULER_JWT_ISSUER"),
         (ISSUER | {"SCHEDULER_JWT_SECRET": SECRET}, "SCHEDULER_JWT_SECRET"),

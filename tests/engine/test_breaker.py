@@ -13,6 +13,7 @@ from rig import HOUR, MINUTE, SECOND, Rig, rigged
 from scheduler_svc.domain.events import EventName
 from scheduler_svc.domain.pressure import BreakerRules, Key
 from scheduler_svc.engine import dispatch, keys, upkeep
+from scheduler_svc.engine import run as engine_run
 from scheduler_svc.engine.pressure import PressureRules
 from scheduler_svc.store.pool import Pool, transaction
 from scheduler_svc.store.pressure import prune_keys, read_keys
@@ -314,3 +315,19 @@ async def test_a_closed_breaker_is_forgotten_in_time(
     async with transaction(engine_pool) as conn:
         await prune_keys(conn, before_ms=rigs[0].clock.ms - MINUTE)
     assert await _state(engine_pool) == "none"
+
+
+async def test_a_replica_that_leaves_gives_back_what_its_key_had_already_taken_out_of_sending(
+    engine_pool: Pool, receiver: Receiver, rigs: list[Rig]
+) -> None:
+    leaving = rigs[0]
+    await leaving.job(schedule={"every": "1h"}, target=KEYED)
+    await pass_time(rigs, HOUR - 500)
+    await leaving.tick()
+    (waits,) = leaving.held()
+    leaving.parts.hand.withdraw([waits])  # as a breaker does, and the database did not answer
+    leaving.parts.pressure.returning.append(waits)
+    await engine_run.release_unsent(leaving.parts, leaving.outbox)
+    assert leaving.held() == []
+    row = await leaving.run()
+    assert (row["status"], row["attempt_count"], row["concurrency_key"]) == ("due", 0, "k")

@@ -8,12 +8,12 @@ from uuid import UUID
 import pytest
 from asyncpg import Record
 
-from receiver import OK, answer, held, in_turn, raw
+from receiver import OK, answer, held, in_turn, raw, receiving
 from reports import reporting
 from rig import HOUR, MINUTE, SECOND, Rig, rigged
-from scheduler_svc.domain.completion import Callbacks
+from scheduler_svc.domain.completion import Callbacks, report_to
 from scheduler_svc.domain.events import EventName
-from scheduler_svc.domain.ids import epoch_ms, instant_at
+from scheduler_svc.domain.ids import epoch_ms, instant_at, run_id
 from scheduler_svc.engine import upkeep, watch
 from scheduler_svc.store import completion, runs, settlements
 from scheduler_svc.store.pool import Pool, connection, transaction
@@ -241,6 +241,8 @@ async def test_a_report_survives_the_death_of_the_replica_that_has_not_settled_y
     await other.beat()
     assert await upkeep.rescue(other.parts) == 1
     assert await rig.said() == [("succeeded", None)]
+    (told,) = other.told(EventName.RUN_RESCUED)
+    assert (told["status"], told["reason"]) == ("succeeded", None)
 
 
 @pytest.mark.parametrize(
@@ -361,3 +363,28 @@ async def test_a_replica_that_can_not_be_reported_to_sends_nothing(
         (attempt,) = (await keyless.run())["attempts"]
     assert rig.receiver.requests == []
     assert "SCHEDULER_SECRET_KEYS" in json.loads(attempt)["error"]
+
+
+async def test_a_token_that_the_target_gives_back_is_not_kept(rig: Rig) -> None:
+    at = rig.clock.ms + HOUR
+    job = await rig.job(schedule=EVERY, target=CALLBACK)
+    report = report_to(rig.parts.callbacks, run_id(job, at), 1)
+    assert report is not None
+    echoed = json.dumps({"you sent": report.token}).encode()
+    rig.receiver.on("/", answer(202, echoed, {"X-Echo": report.token}))
+    await rig.pass_time(HOUR)
+    await rig.work()
+    (request,) = rig.receiver.requests
+    assert request.headers["scheduler-completion-token"] == report.token
+    (kept,) = (await rig.run())["attempts"]
+    assert report.token not in kept
+    assert json.loads(kept)["response"]["body"] == '{"you sent": "***"}'
+
+
+async def test_where_to_report_is_not_told_to_another_origin(rig: Rig) -> None:
+    async with receiving() as other:
+        rig.receiver.on("/", answer(307, b"", {"Location": other.url("/next")}))
+        await taken(rig, target={"redirects": 1})
+        (followed,) = other.requests
+    assert "scheduler-completion-url" in rig.receiver.requests[0].headers
+    assert not [name for name in followed.headers if "completion" in name]

@@ -240,3 +240,20 @@ async def test_old_replays_are_forgotten(rig: Rig, api: Reporting) -> None:
     await rig.pass_time(31 * 24 * HOUR)
     await replay.prune(rig.parts, retention_days=30)
     assert (await api.http.get(f"/replays/{made['id']}")).status_code == 404
+
+
+async def test_a_secret_that_a_trigger_gave_goes_with_every_replay_of_its_run(
+    rig: Rig, api: Reporting
+) -> None:
+    rig.receiver.on("/", answer(404))
+    job = await rig.job(schedule=EVERY, retry=ONCE)
+    headers = {"X-Api-Key": "canary-of-a-trigger"}
+    made = await api.http.post(f"/jobs/{job}/trigger", json={"headers": headers})
+    await rig.work()
+    await api.http.post(f"/runs/{made.json()['id']}/replay")
+    await rig.work()
+    await work_off(rig, api, await ask(api))
+    sent = [request.headers["x-api-key"] for request in rig.receiver.requests]
+    assert sent == ["canary-of-a-trigger"] * 3
+    stored = await rig.parts.pool.fetch("SELECT overrides::text FROM runs")
+    assert not [row for row in stored if "canary" in str(row[0])]

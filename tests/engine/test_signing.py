@@ -145,6 +145,23 @@ async def test_a_secret_of_one_host_signs_for_that_host_alone(rig: Rig) -> None:
     assert " " not in received.headers["webhook-signature"]
 
 
+async def test_an_alert_is_signed_by_the_secrets_of_the_namespace_it_tells_of(rig: Rig) -> None:
+    _, secret = await keep_signing_secret(rig.parts.pool)
+    alerts = {"url": rig.receiver.url("/alerts"), "every_failure": True}
+    rig.receiver.on("/", answer(404))
+    await rig.job(
+        schedule=EVERY,
+        at_ms=rig.clock.ms,
+        created_ms=rig.clock.ms,
+        alerts=alerts,
+        labels={"a": "{{"},
+    )
+    await rig.work()
+    await rig.work()
+    (told,) = rig.receiver.of("/alerts")
+    Webhook(base64.b64encode(secret).decode()).verify(told.body, dict(told.headers))
+
+
 async def test_sign_false_never_signs_and_true_without_a_secret_goes_unsigned(rig: Rig) -> None:
     assert "webhook-signature" not in (await fire(rig, sign=True)).headers
     await keep_signing_secret(rig.parts.pool)

@@ -104,3 +104,11 @@ def test_only_the_name_of_a_statement_is_kept_of_it() -> None:
     assert name_of("/* settle_runs */ UPDATE runs") == "settle_runs"
     assert name_of("COMMIT;") == "transaction"
     assert name_of("SELECT 'secret'") == "other"
+
+
+async def test_what_waits_because_of_its_key_waits_for_no_slot(pool: Pool) -> None:
+    await run(pool, -60)
+    await run(pool, -60)
+    async with pool.acquire() as conn:
+        await conn.execute("UPDATE runs SET concurrency_key = 'k' WHERE ctid = '(0,1)'")
+    assert (await counted(pool)).runs.due == 1

@@ -79,6 +79,20 @@ def test_the_end_of_a_run_is_counted_by_status_and_reason(
     assert read(tally)[series] == 1
 
 
+@pytest.mark.parametrize(
+    "event", [EventName.RUN_AWAITING, EventName.ALERT_SENT, EventName.ALERT_FAILED]
+)
+def test_an_attempt_counts_though_its_run_goes_on_or_is_an_alert(event: EventName) -> None:
+    tally = Tally()
+    before = read(tally)
+    tally(event, **ended(trigger="alert"))
+    found = read(tally)
+    assert found["scheduler_attempts_total ok 0"] == 1
+    assert found["scheduler_lateness_seconds_count alert 0"] == 1
+    runs = {name: value for name, value in found.items() if "runs_total" in name}
+    assert runs == {name: value for name, value in before.items() if "runs_total" in name}
+
+
 def test_a_run_cancelled_before_it_was_sent_is_no_attempt() -> None:
     tally = Tally()
     tally(
@@ -105,14 +119,21 @@ def test_a_row_of_missed_occurrences_counts_each_by_its_policy() -> None:
 
 def test_what_is_taken_over_and_what_comes_too_late_is_counted() -> None:
     tally = Tally()
-    for status in ("due", "due", "failed"):
-        tally(EventName.RUN_RESCUED, run_id=uuid4(), job_id=JOB, status=status)
+    for status, reason in (
+        ("due", None),
+        ("due", None),
+        ("failed", "attempts"),
+        ("failed", "completion"),
+        ("succeeded", None),
+    ):
+        tally(EventName.RUN_RESCUED, run_id=uuid4(), job_id=JOB, status=status, reason=reason)
     tally(EventName.SETTLE_SUPERSEDED, **ended())
     found = read(tally)
     assert found["scheduler_rescued_total due 0"] == 2
     assert found["scheduler_runs_total attempts failed 0"] == 1
+    assert found["scheduler_runs_total completion failed 0"] == 1
     assert found["scheduler_superseded_total 0"] == 1
-    assert found["scheduler_runs_total  succeeded 0"] == 0
+    assert found["scheduler_runs_total  succeeded 0"] == 1
 
 
 def test_a_value_on_a_bound_belongs_to_the_bucket_of_that_bound() -> None:

@@ -10,7 +10,7 @@ from uuid import UUID
 from msgspec import Struct, structs
 
 from scheduler_svc.api.context import Call
-from scheduler_svc.api.job_change import LockedJob, moved
+from scheduler_svc.api.job_change import LockedJob, look_at, moved
 from scheduler_svc.api.job_open import cancel_open, standing_of
 from scheduler_svc.api.job_pause import paused, resumed
 from scheduler_svc.api.job_view import planned
@@ -19,7 +19,7 @@ from scheduler_svc.domain.arming import recorded_from
 from scheduler_svc.domain.decide import Decision
 from scheduler_svc.domain.ids import RANDOM_BYTES, random_run_id
 from scheduler_svc.domain.jobs import Job
-from scheduler_svc.store import bulk_change, expectations, notices, timers
+from scheduler_svc.store import bulk_change, expectations, incidents, notices, timers
 from scheduler_svc.store.backfills import cancel_backfills_of
 from scheduler_svc.store.bulk_change import ManualRun
 from scheduler_svc.store.jobs import TimerState
@@ -51,6 +51,7 @@ async def lock_jobs(conn: Connection, call: Call, job_ids: Sequence[UUID]) -> li
             ),
             unsent=unsent.get(job.id),
             now_ms=now_ms,
+            shared=call.deps.namespace_alerts(job.namespace),
         )
         for job in found
     ]
@@ -144,6 +145,7 @@ async def _change(conn: Connection, changes: Sequence[tuple[LockedJob, Job, Deci
         return Acted()
     await bulk_change.change_states(conn, [after for _, after, _ in changes], changes[0][0].now)
     held = await _move(conn, [(one, move) for one, _, move in changes])
+    await incidents.watch_all(conn, {after.id: look_at(one, after) for one, after, _ in changes})
     return Acted([after.id for _, after, _ in changes], held)
 
 

@@ -27,6 +27,7 @@ from scheduler_svc.domain.drift import Expectation, expect
 from scheduler_svc.domain.errors import Invalid, Malformed
 from scheduler_svc.domain.ids import RANDOM_BYTES, epoch_ms, instant_at
 from scheduler_svc.domain.ids import job_id as new_job_id
+from scheduler_svc.domain.incidents import Memory
 from scheduler_svc.domain.jobs import NO_BODY, Definition, Job, OidcAuth
 from scheduler_svc.domain.namespaces import NamespaceEgress
 from scheduler_svc.domain.occurrences import depends_on_id
@@ -47,6 +48,8 @@ class Draft(Struct, frozen=True):
     expected: Expectation
     row: Row
     past: list[NewRun]
+    look: Memory | None
+    """From when on it is looked at for its alerts; None where nobody is told."""
 
 
 class _Rhythm(Struct, frozen=True):
@@ -90,6 +93,7 @@ class BulkReader:
             public_url=self._call.deps.public_url,
             secrets=self._secrets,
             narrower=self._narrower,
+            callbacks=self._call.deps.callbacks,
         )
         given = _surely_shaped(raw)
         if given is not None:
@@ -115,14 +119,18 @@ class BulkReader:
     def _alone(self, index: int, job_id: UUID, definition: Definition) -> Draft:
         job, _, past = job_create.armed(self._job(job_id, definition), self.now_ms)
         expected = expect(planned(job), self.now_ms)
-        return Draft(index, job, expected, row_of(job, expected), past)
+        return self._draft(index, job, expected, past)
 
     def _in_rhythm(
         self, index: int, job_id: UUID, definition: Definition, rhythm: _Rhythm
     ) -> Draft:
         job = self._job(job_id, definition, rhythm.following)
         expected = Expectation(job_id, rhythm.expected.instants, rhythm.expected.refresh_ms)
-        return Draft(index, job, expected, row_of(job, expected), [])
+        return self._draft(index, job, expected, [])
+
+    def _draft(self, index: int, job: Job, expected: Expectation, past: list[NewRun]) -> Draft:
+        look = job_create.first_look(self._call, job, self.now_ms)
+        return Draft(index, job, expected, row_of(job, expected), past, look)
 
     def _job(self, job_id: UUID, definition: Definition, following: Armed | None = None) -> Job:
         if isinstance(definition.target.auth, OidcAuth):

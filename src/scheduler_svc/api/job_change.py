@@ -13,9 +13,10 @@ from scheduler_svc.api.job_find import find_id, no_job
 from scheduler_svc.api.job_view import planned
 from scheduler_svc.domain.decide import Decision, NewRun, PlannedJob
 from scheduler_svc.domain.ids import epoch_ms, instant_at
-from scheduler_svc.domain.jobs import Definition, Job
+from scheduler_svc.domain.incidents import Memory, rules_for
+from scheduler_svc.domain.jobs import Alerts, Definition, Job
 from scheduler_svc.domain.occurrences import fire_at
-from scheduler_svc.store import incidents, jobs, notices, timers
+from scheduler_svc.store import incidents, jobs, notices, pressure, timers
 from scheduler_svc.store.jobs import TimerState, Unsent
 from scheduler_svc.store.pool import Connection
 from scheduler_svc.store.timers import NIL
@@ -29,6 +30,8 @@ class LockedJob(Struct, frozen=True, kw_only=True):
     timer: TimerState
     unsent: Unsent | None
     now_ms: int
+    shared: Alerts | None = None
+    """Whom its namespace tells about jobs that name nobody themselves."""
 
     @property
     def now(self) -> datetime:
@@ -50,7 +53,14 @@ async def lock_job(conn: Connection, call: Call, key: str) -> LockedJob:
         raise no_job(key)
     now_ms = call.deps.now_ms()
     unsent = await jobs.unsent_occurrences(conn, job.id, now_ms=now_ms)
-    return LockedJob(job=job, plan=planned(job), timer=timer, unsent=unsent, now_ms=now_ms)
+    return LockedJob(
+        job=job,
+        plan=planned(job),
+        timer=timer,
+        unsent=unsent,
+        now_ms=now_ms,
+        shared=call.deps.namespace_alerts(job.namespace),
+    )
 
 
 async def write_change(
@@ -61,17 +71,23 @@ async def write_change(
     What is held of it then goes out as it is now defined; with a move it is decided anew.
     """
     await jobs.update_job(conn, after, None)
+    if locked.job.definition.target != after.definition.target:
+        await pressure.unkey(conn, after.id)
     if move is None:
         await notices.edited(conn, after.id, timer_moved=False)
     else:
         await move_timer(conn, locked, move)
-    fires = after.state == "active" and after.definition.alerts.url is not None
-    rule = after.definition.alerts if fires else None
-    await incidents.watch(conn, planned(after), rule, now_ms=locked.now_ms)
+    await incidents.watch_all(conn, {after.id: look_at(locked, after)})
     written = await jobs.get_job(conn, after.namespace, after.id)
     if written is None:
         raise RuntimeError("a job vanished under the lock of its timer")
     return written
+
+
+def look_at(locked: LockedJob, after: Job) -> Memory | None:
+    """Return from when on a changed job is looked at for its alerts; None where it is no more."""
+    rule = rules_for(after.definition.alerts, locked.shared) if after.state == "active" else None
+    return incidents.first_look(planned(after), rule, now_ms=locked.now_ms)
 
 
 async def move_timer(conn: Connection, locked: LockedJob, move: Decision) -> None:

@@ -12,6 +12,7 @@ from scheduler_svc.domain.drift import expect, versions
 from scheduler_svc.domain.errors import NameTaken
 from scheduler_svc.domain.ids import RANDOM_BYTES, instant_at
 from scheduler_svc.domain.ids import job_id as new_job_id
+from scheduler_svc.domain.incidents import Memory, rules_for
 from scheduler_svc.domain.jobs import Job
 from scheduler_svc.domain.namespaces import NamespaceEgress
 from scheduler_svc.store import expectations, incidents, jobs, timers
@@ -72,7 +73,7 @@ def armed(job: Job, now_ms: int) -> tuple[Job, Armed | None, list[NewRun]]:
     return ready, following, past
 
 
-async def insert(conn: Connection, new: Job, now_ms: int) -> Job:
+async def insert(conn: Connection, call: Call, new: Job, now_ms: int) -> Job:
     """Write a new job and wake the replicas; raise NameTaken."""
     job, following, past = armed(new, now_ms)
     plan = planned(job)
@@ -82,9 +83,15 @@ async def insert(conn: Connection, new: Job, now_ms: int) -> Job:
     if past:
         await timers.write_decisions(conn, [decision], replica=NIL, now_ms=now_ms)
     await tell(conn, decision, now_ms=now_ms)
-    if job.definition.alerts.url is not None:
-        await incidents.watch(conn, plan, job.definition.alerts, now_ms=now_ms)
+    if (look := first_look(call, job, now_ms)) is not None:
+        await incidents.watch_all(conn, {job.id: look})
     return job
+
+
+def first_look(call: Call, job: Job, now_ms: int) -> Memory | None:
+    """Return from when on a new job is looked at for its alerts; None where nobody is told."""
+    rule = rules_for(job.definition.alerts, call.deps.namespace_alerts(job.namespace))
+    return None if rule is None else incidents.first_look(planned(job), rule, now_ms=now_ms)
 
 
 async def check_name(conn: Connection, namespace: str, name: str | None) -> None:

@@ -27,7 +27,7 @@ from scheduler_svc.domain.ids import epoch_ms
 from scheduler_svc.domain.jobs import Definition, Job, Pause
 from scheduler_svc.domain.namespaces import NamespaceEgress
 from scheduler_svc.domain.overlap import OpenRun
-from scheduler_svc.store import expectations, pressure
+from scheduler_svc.store import expectations
 from scheduler_svc.store.pool import Connection
 from scheduler_svc.store.run_lists import last_occurrence
 
@@ -63,8 +63,6 @@ async def edit(conn: Connection, locked: LockedJob, definition: Definition) -> E
     old = locked.job.definition
     if json.encode(old) == json.encode(definition):
         return Edit(locked.job, changed=False)
-    if old.target != definition.target:
-        await pressure.unkey(conn, locked.job.id)
     if old.schedule == definition.schedule:
         job = await write_change(conn, locked, revised(locked, definition))
     else:

@@ -30,7 +30,7 @@ from scheduler_svc.domain.drift import versions
 from scheduler_svc.domain.errors import Fault, Invalid, NameTaken, Refused
 from scheduler_svc.domain.events import EventName
 from scheduler_svc.domain.ids import epoch_ms
-from scheduler_svc.store import bulk, notices, timers
+from scheduler_svc.store import bulk, incidents, notices, timers
 from scheduler_svc.store.pool import Connection
 from scheduler_svc.store.timers import NIL
 
@@ -177,7 +177,7 @@ async def _write(
             now=batch[0].job.created_at,
             versions=versions(),
         )
-        past = []
+        past, looks = [], {}
         for draft in batch:
             job = draft.job
             if job.id not in made:
@@ -189,7 +189,10 @@ async def _write(
             outcome.wake_at(None if job.next_fire_at is None else epoch_ms(job.next_fire_at))
             if draft.past:
                 past.append(draft)
+            if draft.look is not None:
+                looks[job.id] = draft.look
         await _write_past(conn, past, outcome, reader.now_ms)
+        await incidents.watch_all(conn, looks)
 
 
 async def _write_past(conn: Connection, past: list[Draft], outcome: _Outcome, now_ms: int) -> None:

@@ -31,7 +31,7 @@ async def create_job(call: Call) -> Reply:
         view = job_view(shown, now_ms=now_ms, upcoming=DRY_UPCOMING, dry=True, also=also)
         return Reply(body=view)
     async with writing(call) as conn:
-        job = await job_create.insert(conn, new, now_ms)
+        job = await job_create.insert(conn, call, new, now_ms)
         await identity.ensure(conn, call, job.definition)
         also = [*await herd.of_job(conn, job), *await unsigned.of_job(conn, call, job)]
         reply = Reply(

@@ -21,7 +21,7 @@ from scheduler_svc.domain.errors import Conflict, Fault, Forbidden, Invalid
 from scheduler_svc.domain.events import EventName
 from scheduler_svc.domain.ids import instant_at
 from scheduler_svc.domain.jobs import NAME_PATTERN, Alerts
-from scheduler_svc.domain.namespaces import NAMESPACES_MAX, EgressLists, NamespaceSettings
+from scheduler_svc.domain.namespaces import NAMESPACES_MAX, EgressLists, NamespaceSettings, rules_of
 from scheduler_svc.store import namespaces, notices
 from scheduler_svc.store.pool import Connection, transaction
 
@@ -119,9 +119,11 @@ def _faults(egress: EgressLists | None, alerts: Alerts | None, rules: EgressRule
         for place, detail in entry_faults(getattr(egress, name)):
             faults.append(Fault(f"/egress/{name}/{place}", f"is refused: {detail}"))
     if alerts is not None:
+        # Its alerts go where its jobs may; by lists with faults nothing can be judged.
+        narrower = None if egress is None or faults else rules_of(egress)
         faults += [
             fault._replace(pointer=f"/alerts{fault.pointer}")
-            for fault in alert_faults(alerts, rules)
+            for fault in alert_faults(alerts, rules, narrower)
         ]
     return faults
 

@@ -50,7 +50,8 @@ async def _herd(call: Call, schedule: Schedule, instants: list[int]) -> list[Job
         return []
     try:
         async with connection(call.deps.pool, seconds=HERD_SECONDS) as conn:
-            return await herd.of_instant(conn, schedule, instant_at(instants[0]), but_not=NIL)
+            first = instant_at(instants[0])
+            return await herd.of_instant(conn, call.namespace, schedule, first, but_not=NIL)
     except Exception as error:
         if not is_database_away(error):
             raise

@@ -22,7 +22,8 @@ BODY_HEADERS = frozenset(
     }
 )
 SECRET = re.compile(
-    rb"authorization|proxy-authorization|cookie|webhook-.*|.*-(?<!idempotency-)key|.*-token",
+    rb"authorization|proxy-authorization|cookie|webhook-.*|.*-(?<!idempotency-)key|.*-token"
+    rb"|scheduler-completion-url",  # of no use without its token
     re.IGNORECASE | re.DOTALL,
 )
 

@@ -105,13 +105,17 @@ _STORED = msgspec.json.Decoder(_Stored)
 def egress_of(settings: str) -> NamespaceEgress | None:
     """Make the rules of stored settings; None where they say nothing of egress."""
     try:
-        lists = _STORED.decode(settings).egress
-        made = NamespaceEgress(
-            tuple(parse_entry(text) for text in lists.allow),
-            tuple(parse_entry(text) for text in lists.deny),
-        )
+        return rules_of(_STORED.decode(settings).egress)
     except ValueError:  # msgspec's too
         return NOTHING
+
+
+def rules_of(lists: EgressLists) -> NamespaceEgress | None:
+    """Make the rules of lists; None where they say nothing, ValueError for what is no entry."""
+    made = NamespaceEgress(
+        tuple(parse_entry(text) for text in lists.allow),
+        tuple(parse_entry(text) for text in lists.deny),
+    )
     return made if made.allow or made.deny else None
 
 

@@ -34,7 +34,7 @@ async def keep(parts: Parts) -> None:
     """Bring what this replica knows of keys and what the database does to the same."""
     pressure = parts.pressure
     if pressure.returning:
-        await _give_back(parts)
+        await give_back(parts)
     for key, news in list(pressure.news.items()):
         await _write(parts, key, news)
     monotonic = parts.clock.monotonic()
@@ -127,7 +127,7 @@ async def _read(parts: Parts) -> None:
     parts.hand.withdraw(unsent)
     pressure.returning += unsent
     if unsent:
-        await _give_back(parts)
+        await give_back(parts)
     calls = [(held.claim, held.job.key) for held in concerned if held.task is not None]
     if calls:
         async with connection(parts.pool, seconds=parts.limits.database_seconds) as conn:
@@ -141,7 +141,7 @@ def _must_wait(parts: Parts, held: HeldRun) -> bool:
     return not held.claim.keyed
 
 
-async def _give_back(parts: Parts) -> None:
+async def give_back(parts: Parts) -> None:
     """Put held runs back to wait under their keys; they stay in the hand until that is written."""
     runs = list(parts.pressure.returning)
     back = [

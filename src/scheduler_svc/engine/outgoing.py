@@ -12,7 +12,7 @@ from scheduler_svc.delivery.dress import Dressed, dress, needs
 from scheduler_svc.delivery.exchange import Exchange, Unsendable
 from scheduler_svc.delivery.identity import Subject
 from scheduler_svc.delivery.prepare import Prepared
-from scheduler_svc.delivery.redaction import redacted
+from scheduler_svc.delivery.redaction import needles, redacted
 from scheduler_svc.delivery.request import Sending, request
 from scheduler_svc.delivery.signing import Signer
 from scheduler_svc.domain.runs import Overrides
@@ -30,12 +30,13 @@ class Unread(Exception):
 async def exchange(parts: Parts, held: HeldRun, sending: Sending) -> Exchange:
     """Make the request of an attempt and send it; raise Unread."""
     prepared, overrides = held.job.prepared, held.claim.overrides
-    masked: tuple[bytes, ...] = ()
+    masked = () if sending.report is None else needles([sending.report.token])
     try:
         signers = await _signers(parts, prepared)
         if overrides is not None or not prepared.plain:
             dressed = await _dressed(parts, held, sending)
-            prepared, overrides, masked = dressed.prepared, dressed.overrides, dressed.masked
+            prepared, overrides = dressed.prepared, dressed.overrides
+            masked += dressed.masked
         asked = request(
             prepared,
             sending,

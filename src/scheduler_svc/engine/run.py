@@ -116,7 +116,7 @@ async def _drain(engine: Engine, outbox: Outbox, loops: dict[str, asyncio.Task[N
     if "pace" in loops:
         # A pass under way still holds what it claims; only then is the hand complete.
         await asyncio.wait([loops["pace"]], timeout=max(0.0, last_send - now()))
-    await _best_effort(_release_unsent(parts, outbox), seconds=last_settle - now())
+    await _best_effort(release_unsent(parts, outbox), seconds=last_settle - now())
     attempts = [held.task for held in parts.hand.sending() if held.task is not None]
     if attempts:
         await asyncio.wait(attempts, timeout=max(0.0, last_send - now()))
@@ -132,11 +132,14 @@ async def _drain(engine: Engine, outbox: Outbox, loops: dict[str, asyncio.Task[N
     await _best_effort(_leave(engine), seconds=LEAVE_SECONDS)
 
 
-async def _release_unsent(parts: Parts, outbox: Outbox) -> None:
+async def release_unsent(parts: Parts, outbox: Outbox) -> None:
+    """Give back all that is held and was not sent, also what waits to be given back already."""
     unsent = parts.hand.unsent()
     parts.hand.withdraw(unsent)
     await upkeep.give_up(parts, unsent, forget=False)
     await upkeep.give_back_lapsed(parts, outbox)
+    if parts.pressure.returning:
+        await keys.give_back(parts)
 
 
 async def _leave(engine: Engine) -> None:

@@ -140,7 +140,11 @@ async def rescue(parts: Parts) -> int:
         found = await run_once_more(parts.pool, take_over, seconds=parts.limits.database_seconds)
         for run in found:
             parts.on_event(
-                EventName.RUN_RESCUED, run_id=run.id, job_id=run.job_id, status=run.status
+                EventName.RUN_RESCUED,
+                run_id=run.id,
+                job_id=run.job_id,
+                status=run.status,
+                reason=run.reason,
             )
         count += len(found)
         if found:

@@ -151,6 +151,11 @@ def _at_odds(settings: Settings) -> Iterator[SettingFault]:
         yield SettingFault(
             variable("heartbeat"), "must be at most a third of the lease, so that two may be missed"
         )
+    if settings.breaker_wait > settings.breaker_wait_max:
+        yield SettingFault(
+            variable("breaker_wait"),
+            f"is more than {variable('breaker_wait_max')}, which bounds it",
+        )
     if settings.ping_url is not None and not _is_http(settings.ping_url):
         yield SettingFault(variable("ping_url"), "must begin with http:// or https:// and a host")
     if settings.public_url is not None and not _is_http(settings.public_url):

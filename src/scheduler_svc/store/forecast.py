@@ -11,6 +11,10 @@ from scheduler_svc.domain.ids import epoch_ms, instant_at
 from scheduler_svc.store.pool import Connection
 from scheduler_svc.store.queries import statement
 
+LOOKED_AT_EACH, LOOKED_AT_MAX = 20, 10_000
+"""Timers that are looked at for one that is counted, and at most: a herd behind so many of other
+namespaces is not seen, and does not make every create slow."""
+
 
 async def page(
     conn: Connection, namespace: str, after: UUID, *, at_most: int
@@ -22,15 +26,17 @@ async def page(
 
 
 async def timers_between(
-    conn: Connection, low_ms: int, high_ms: int, *, at_most: int, but_not: UUID
+    conn: Connection, low_ms: int, high_ms: int, *, namespace: str, at_most: int, but_not: UUID
 ) -> int:
-    """Count the other jobs that are next due in [low, high), at most so many."""
+    """Count the other jobs of a namespace that are next due in [low, high), at most so many."""
     count: int = await conn.fetchval(
         statement("count_timers_between"),
         instant_at(low_ms),
         instant_at(high_ms),
         at_most,
         but_not,
+        namespace,
+        min(LOOKED_AT_EACH * at_most, LOOKED_AT_MAX),
     )
     return count
 

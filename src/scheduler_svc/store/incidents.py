@@ -5,6 +5,7 @@ be paused. Ends of jobs that are gone are noted no more: there is nothing to rem
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
 from uuid import UUID
 
 import msgspec
@@ -118,24 +119,34 @@ async def write_memories(conn: Connection, memories: Mapping[UUID, Memory]) -> N
         [one.outcomes for one in kept],
         [f"{{{','.join(map(str, one.durations))}}}" for one in kept],
         [f"{{{','.join(sorted(one.incidents))}}}" for one in kept],
-        [None if one.last_started_ms is None else instant_at(one.last_started_ms) for one in kept],
-        [None if one.quiet_ms is None else instant_at(one.quiet_ms) for one in kept],
-        [None if one.watch_ms is None else instant_at(one.watch_ms) for one in kept],
+        [_instant(one.last_started_ms) for one in kept],
+        [_instant(one.quiet_ms) for one in kept],
+        [_instant(one.watch_ms) for one in kept],
     )
+
+
+def first_look(job: PlannedJob, rule: Alerts | None, *, now_ms: int) -> Memory | None:
+    """Return from when on a job is looked at; None where nobody is told, or it fires no more."""
+    return None if rule is None else watching(job, rule, Memory(), now_ms=now_ms)
 
 
 async def watch(conn: Connection, job: PlannedJob, rule: Alerts | None, *, now_ms: int) -> None:
     """Look at a job from now on, where its alerts say so; `rule` is None where it fires no more."""
-    if rule is None:
-        await conn.execute(statement("unwatch_job"), job.id)
-        return
-    seen = watching(job, rule, Memory(), now_ms=now_ms)
-    await conn.execute(
-        statement("watch_job"),
-        job.id,
-        None if seen.quiet_ms is None else instant_at(seen.quiet_ms),
-        None if seen.watch_ms is None else instant_at(seen.watch_ms),
-    )
+    await watch_all(conn, {job.id: first_look(job, rule, now_ms=now_ms)})
+
+
+async def watch_all(conn: Connection, looks: Mapping[UUID, Memory | None]) -> None:
+    """Look at jobs from now on, and at those of None no more."""
+    seen = {job_id: look for job_id, look in sorted(looks.items()) if look is not None}
+    if unseen := sorted(looks.keys() - seen.keys()):
+        await conn.execute(statement("unwatch_jobs"), unseen)
+    if seen:
+        await conn.execute(
+            statement("watch_jobs"),
+            list(seen),
+            [_instant(look.quiet_ms) for look in seen.values()],
+            [_instant(look.watch_ms) for look in seen.values()],
+        )
 
 
 def memory_of(row: Record) -> Memory:
@@ -189,3 +200,7 @@ def _call(alert: Alert, run_id: UUID, now_ms: int) -> str:
 def _ms(row: Record, name: str) -> int | None:
     at = row[name]
     return None if at is None else epoch_ms(at)
+
+
+def _instant(ms: int | None) -> datetime | None:
+    return None if ms is None else instant_at(ms)

@@ -57,6 +57,7 @@ class Rescued(msgspec.Struct, frozen=True):
     job_id: UUID
     status: str
     scheduled_for: datetime
+    reason: str | None = None
 
 
 async def database_now(conn: Connection) -> datetime:

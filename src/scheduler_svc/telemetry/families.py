@@ -113,7 +113,12 @@ FAMILIES: tuple[Family, ...] = (
     _gauge("database_up", "1 where what follows could be read", shared=True),
     _gauge("replicas", "replicas that hold a lease", "role", shared=True),
     _gauge("replicas_wanted", "SCHEDULER_REPLICAS_WANTED", shared=True),
-    _gauge("backlog_due", "what is due and waits; counted to 10000", "kind", shared=True),
+    _gauge(
+        "backlog_due",
+        "what is due and waits, though not for its key; counted to 10000",
+        "kind",
+        shared=True,
+    ),
     _gauge("backlog_overdue", "of that, what is due for over 10 s", "kind", shared=True),
     _gauge("backlog_oldest_seconds", "for how long the oldest is due", "kind", shared=True),
     _gauge("jobs_never_ran", "jobs due for 5 minutes that never made a run", shared=True),

@@ -22,8 +22,6 @@ ENDS = {
 MISSED = frozenset({"misfire", "too_late", "merged"})
 METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 OTHER = "other"
-RESCUED_TO_END = {"failed": "attempts", "cancelled": "cancelled"}
-"""A run of the dead that had lost too many replicas, or was called off, ends with this reason."""
 
 
 class Sample(msgspec.Struct, frozen=True, array_like=True):
@@ -82,6 +80,9 @@ class Tally:
             EventName.RUN_FAILED: self._ended,
             EventName.RUN_CANCELLED: self._ended,
             EventName.RUN_RETRYING: self._ended,
+            EventName.RUN_AWAITING: self._tried,
+            EventName.ALERT_SENT: self._tried,
+            EventName.ALERT_FAILED: self._tried,
             EventName.SETTLE_SUPERSEDED: self._superseded,
             EventName.RUN_SKIPPED: self._skipped,
             EventName.RUN_RESCUED: self._rescued,
@@ -156,7 +157,7 @@ class Tally:
             key = (fields["trigger"],)
             self._fires[key] = self._fires.get(key, 0) + 1
 
-    def _ended(self, name: str, fields: dict[str, Any]) -> None:
+    def _tried(self, _name: str, fields: dict[str, Any]) -> None:
         outcome = fields["outcome"]
         if outcome is not None:
             one = (outcome,)
@@ -170,6 +171,9 @@ class Tally:
                 if spread is None:
                     spread = self._spread("lateness_seconds", OTHER)
                 spread.add(late / 1000)
+
+    def _ended(self, name: str, fields: dict[str, Any]) -> None:
+        self._tried(name, fields)
         if name == EventName.RUN_RETRYING:
             self._counts["retries"][()] += 1
             return
@@ -198,8 +202,8 @@ class Tally:
 
     def _rescued(self, _name: str, fields: dict[str, Any]) -> None:
         self._add("rescued", fields["status"])
-        if (reason := RESCUED_TO_END.get(fields["status"])) is not None:
-            self._add("runs", fields["status"], reason)
+        if fields["status"] != "due":  # it had lost too many, was called off, or was reported
+            self._add("runs", fields["status"], fields["reason"] or "")
 
     def _ticked(self, _name: str, fields: dict[str, Any]) -> None:
         self._tick.add(fields["duration_ms"] / 1000)

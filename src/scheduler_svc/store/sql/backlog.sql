@@ -13,13 +13,19 @@ FROM (
 
 -- backlog_of_runs(now, overdue_before, background_below, most)
 -- For the metrics: runs that wait for a slot, level by level as the claim takes them, so that
--- retries of a later instant are not read; at most so many of each level.
+-- retries of a later instant are not read; at most so many of each level. What waits because of its
+-- key waits for no slot.
 WITH RECURSIVE levels AS (
-    (SELECT priority FROM runs WHERE status = 'due' AND NOT queued ORDER BY priority DESC LIMIT 1)
+    (
+        SELECT priority FROM runs
+        WHERE status = 'due' AND NOT queued AND concurrency_key IS NULL
+        ORDER BY priority DESC LIMIT 1
+    )
     UNION ALL
     SELECT (
         SELECT r.priority FROM runs AS r
-        WHERE r.status = 'due' AND NOT r.queued AND r.priority < levels.priority
+        WHERE r.status = 'due' AND NOT r.queued AND r.concurrency_key IS NULL
+            AND r.priority < levels.priority
         ORDER BY r.priority DESC LIMIT 1
     )
     FROM levels WHERE levels.priority IS NOT NULL
@@ -32,8 +38,8 @@ SELECT
 FROM levels
 CROSS JOIN LATERAL (
     SELECT r.next_attempt_at FROM runs AS r
-    WHERE r.status = 'due' AND NOT r.queued AND r.priority = levels.priority
-        AND r.next_attempt_at <= $1
+    WHERE r.status = 'due' AND NOT r.queued AND r.concurrency_key IS NULL
+        AND r.priority = levels.priority AND r.next_attempt_at <= $1
     ORDER BY r.next_attempt_at LIMIT $4
 ) AS d
 GROUP BY 1;

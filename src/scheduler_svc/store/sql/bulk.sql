@@ -97,10 +97,10 @@ WHERE j.id = g.id;
 DELETE FROM jobs WHERE id = ANY ($1::uuid[]);
 
 -- cancel_due_runs_of(job_ids, reason, now)
--- What was waiting of deleted jobs ends.
+-- What was waiting of deleted jobs ends; alerts of them are still sent.
 UPDATE runs
 SET status = 'cancelled', reason = $2, finished_at = $3, next_attempt_at = NULL
-WHERE job_id = ANY ($1::uuid[]) AND status = 'due';
+WHERE job_id = ANY ($1::uuid[]) AND status = 'due' AND trigger <> 'alert';
 
 -- forget_unsent_of(job_ids, now)
 -- What forget_unsent does for one, for many.

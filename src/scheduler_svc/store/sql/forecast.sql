@@ -16,10 +16,19 @@ FROM (
 JOIN job_timers AS t ON t.job_id = j.id
 ORDER BY j.id;
 
--- count_timers_between(low, high, at_most, but_not)
--- How many other jobs are next due in [low, high): bounded, through job_timers_due.
+-- count_timers_between(low, high, at_most, but_not, namespace, looked_at)
+-- How many other jobs of a namespace are next due in [low, high), through job_timers_due: at most
+-- so many are looked at, whoever's they are. LIMIT 1 keeps it to one look by key for each.
 SELECT count(*) FROM (
-    SELECT FROM job_timers
-    WHERE fire_at >= $1 AND fire_at < $2 AND job_id <> $4
+    SELECT
+    FROM (
+        SELECT job_id FROM job_timers
+        WHERE fire_at >= $1 AND fire_at < $2 AND job_id <> $4
+        ORDER BY fire_at, job_id
+        LIMIT $6
+    ) AS due
+    CROSS JOIN LATERAL (
+        SELECT FROM jobs WHERE jobs.id = due.job_id AND jobs.namespace = $5 LIMIT 1
+    ) AS own
     LIMIT $3
 ) AS herd;

@@ -30,16 +30,18 @@ FROM unnest(
 WHERE m.job_id::text || '' = m.job_id::text -- one_row, see settle_runs
     AND m.outcomes || '' = m.outcomes AND i.job_id = m.job_id;
 
--- watch_job(job_id, quiet_from, watch_at)
--- A job was created or changed: from when on it is looked at. What it remembers stays.
-INSERT INTO job_incidents (job_id, quiet_from, watch_at) VALUES ($1, $2, $3)
+-- watch_jobs(job_ids, quiet_froms, watch_ats)
+-- Jobs were created or changed: from when on they are looked at. What they remember stays.
+INSERT INTO job_incidents (job_id, quiet_from, watch_at)
+SELECT job_id, quiet_from, watch_at
+FROM unnest($1::uuid[], $2::timestamptz[], $3::timestamptz[]) AS w (job_id, quiet_from, watch_at)
 ON CONFLICT (job_id) DO UPDATE
 SET quiet_from = excluded.quiet_from, watch_at = excluded.watch_at;
 
--- unwatch_job(job_id)
--- It fires no more, or tells nobody.
+-- unwatch_jobs(job_ids)
+-- They fire no more, or tell nobody.
 UPDATE job_incidents SET quiet_from = NULL, watch_at = NULL
-WHERE job_id = $1 AND watch_at IS NOT NULL;
+WHERE job_id = ANY ($1::uuid[]) AND watch_at IS NOT NULL;
 
 -- lock_watched(now, batch)
 -- Whose look has come, through job_incidents_watch; what another replica looks at is left to it.
