@@ -45,6 +45,7 @@ DUE = """
     armed AS (INSERT INTO job_timers SELECT id, at, at, 1 FROM planned, instant)
     SELECT at FROM instant
 """
+COMMITS = "SELECT xact_commit FROM pg_stat_database WHERE datname = current_database()"
 FIGURES = """
     SELECT extract(epoch FROM max(finished_at) - $1)::float8 AS seconds,
         percentile_disc(0.5) WITHIN GROUP (ORDER BY lateness_ms) AS p50,
@@ -66,12 +67,14 @@ class Round:
     ours_us: float
     server_us: float
     wal_bytes: float
+    transactions: float
 
     def __str__(self) -> str:
         return (
             f"{self.calls_per_second:9,.0f} calls/s   p50 {self.p50_ms:6,} ms"
             f"   p99 {self.p99_ms:6,} ms   {self.ours_us:5.0f} us ours"
             f"   {self.server_us:5.0f} us PostgreSQL   {self.wal_bytes:6,.0f} B of WAL a call"
+            f"   {self.transactions:5,.0f} transactions"
         )
 
 
@@ -85,6 +88,7 @@ async def burst(
     at = await conn.fetchval(DUE, jobs, AHEAD_SECONDS + jobs / 20_000, made)
     await conn.execute("ANALYZE job_timers")
     wal = await conn.fetchval("SELECT pg_current_wal_insert_lsn()")
+    commits = await conn.fetchval(COMMITS)
     ours = sum(used(each.program.pid) for each in fleet)
     server = ground.cpu_seconds()
     await conn.execute("SELECT pg_notify('scheduler', 'wake 0')")
@@ -103,6 +107,7 @@ async def burst(
         ours * 1e6 / jobs,
         server * 1e6 / jobs,
         float(spent) / jobs,
+        await conn.fetchval(COMMITS) - commits,
     )
 
 
