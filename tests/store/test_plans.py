@@ -84,25 +84,14 @@ async def known(request: pytest.FixtureRequest, seeded: dict[str, str]) -> str:
 
 
 @pytest.fixture(params=["force_custom_plan", "force_generic_plan"])
-async def conn(request: pytest.FixtureRequest, known: str) -> AsyncIterator[Connection]:
-    """A connection as the engine opens it."""
-    settings = session_settings(
-        application_name="plans",
-        statement_timeout_ms=0,
-        lock_timeout_ms=0,
-        idle_in_transaction_ms=0,
-    )
-    async with _connected(known, **settings, **BY_KEY, plan_cache_mode=request.param) as opened:
-        yield opened
-
-
-@pytest.fixture(params=["force_custom_plan", "force_generic_plan"])
-async def apart(
+async def conn(
     request: pytest.FixtureRequest, known: str, server_dsn: str
 ) -> AsyncIterator[Connection]:
-    """The same on a copy, for what leaves so much behind that others would plan otherwise."""
+    """A connection as the engine opens it, to a copy: what a test leaves behind, taken back or not,
+    is dead rows and entries that others would have to read.
+    """
     parts = urlsplit(known)
-    name = f"{parts.path.removeprefix('/')}_apart"
+    name = f"{parts.path.removeprefix('/')}_copy"
     await _on(server_dsn, f'CREATE DATABASE "{name}" TEMPLATE "{parts.path.removeprefix("/")}"')
     settings = session_settings(
         application_name="plans",
@@ -386,8 +375,7 @@ async def test_cancelling_and_reading_a_backfill_go_by_key(conn: Connection) -> 
     await work.rollback()
 
 
-async def test_what_waits_because_of_its_key_is_found_and_claimed_by_key(apart: Connection) -> None:
-    conn = apart
+async def test_what_waits_because_of_its_key_is_found_and_claimed_by_key(conn: Connection) -> None:
     work = conn.transaction()
     await work.start()
     await _pressed(conn, keys=KEYS)
@@ -411,9 +399,8 @@ async def test_what_waits_because_of_its_key_is_found_and_claimed_by_key(apart: 
 
 
 async def test_many_runs_that_wait_because_of_one_key_cost_the_other_sources_nothing(
-    apart: Connection,
+    conn: Connection,
 ) -> None:
-    conn = apart
     alone = {}
     for name, args in (
         ("claim_due_runs", (soon(1000), BATCH, REPLICA, NOON, -100, 32767)),
