@@ -150,6 +150,8 @@ async def test_no_list_count_or_forecast_shows_anything_of_another_namespace(
     for route in ROUTES:
         if route.method != "GET" or "{" in route.path or route.needs == "open":
             continue
+        if route.path == "/events":  # never ends: tests/cluster/test_events.py has it
+            continue
         answer = await http.get(route.path, headers=keys["team-b"])
         counts_all = route.path == "/metrics"
         assert answer.status_code == (403 if counts_all else 200), route.path

@@ -67,6 +67,30 @@ CREATE TABLE public.concurrency_keys (
 )
 WITH (fillfactor='50');
 
+CREATE SEQUENCE public.event_ids
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1;
+
+CREATE TABLE public.event_interest (
+    one boolean DEFAULT true NOT NULL,
+    until timestamp with time zone NOT NULL,
+    CONSTRAINT event_interest_one_check CHECK (one)
+);
+
+CREATE UNLOGGED TABLE public.events (
+    id bigint NOT NULL,
+    namespace text NOT NULL,
+    name text NOT NULL,
+    subject uuid NOT NULL,
+    job_id uuid NOT NULL,
+    status text NOT NULL,
+    scheduled_for timestamp with time zone,
+    at timestamp with time zone NOT NULL
+);
+
 CREATE TABLE public.idempotency_keys (
     namespace text NOT NULL,
     credential text NOT NULL,
@@ -322,6 +346,12 @@ ALTER TABLE ONLY public.backfills
 
 ALTER TABLE ONLY public.concurrency_keys
     ADD CONSTRAINT concurrency_keys_pkey PRIMARY KEY (namespace, key);
+
+ALTER TABLE ONLY public.event_interest
+    ADD CONSTRAINT event_interest_pkey PRIMARY KEY (one);
+
+ALTER TABLE ONLY public.events
+    ADD CONSTRAINT events_pkey PRIMARY KEY (id);
 
 ALTER TABLE ONLY public.idempotency_keys
     ADD CONSTRAINT idempotency_keys_pkey PRIMARY KEY (namespace, credential, key);

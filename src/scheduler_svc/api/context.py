@@ -4,12 +4,13 @@
 found, query parsed, body read), `Reply` the answer as a value. Nothing here does anything.
 """
 
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from typing import Any, Protocol
 
 from msgspec import Struct
 from starlette.datastructures import Headers
 
+from scheduler_svc.api.feed import Feed
 from scheduler_svc.domain.access import ANYONE, Caller
 from scheduler_svc.domain.completion import Callbacks
 from scheduler_svc.domain.egress import EgressRules
@@ -99,6 +100,10 @@ async def _no_metrics(_accept: str) -> tuple[bytes, str]:
     return b"", "text/plain; version=0.0.4; charset=utf-8"
 
 
+async def stays() -> None:
+    """Let stay who came in."""
+
+
 def _ignore(_record: Any) -> None:
     """Take no notice."""
 
@@ -128,6 +133,8 @@ class Deps(Struct, frozen=True, kw_only=True):
     on_event: OnEvent = ignore
     metrics: Callable[[str], Awaitable[tuple[bytes, str]]] = _no_metrics
     """Gives the page of metrics and its media type for an Accept header."""
+    feed: Feed | None = None
+    """What those who watch are shown."""
 
 
 class Call(Struct, frozen=True, kw_only=True):
@@ -146,12 +153,18 @@ class Call(Struct, frozen=True, kw_only=True):
     caller: Caller = ANYONE
     token: Token | None = None
     """The idempotency key that the request is made under."""
+    again: Callable[[], Awaitable[object]] = stays
+    """Judges the credentials anew; raises Unauthenticated. For answers that take long."""
 
 
 class Reply(Struct, frozen=True, kw_only=True):
-    """An answer: `body` is anything msgspec can encode; with `bytes` it is sent as it is."""
+    """An answer: `body` is anything msgspec can encode; with `bytes` it is sent as it is.
+
+    A `stream` is sent piece by piece in place of a body, until it ends or the caller leaves.
+    """
 
     status: int = 200
     body: Any = None
     headers: dict[str, str] = {}
     media_type: str = "application/json"
+    stream: AsyncGenerator[bytes, None] | None = None

@@ -6,18 +6,19 @@ is in the body: that is the handler's, by `validate`.
 
 import asyncio
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from functools import partial
 
 from starlette.datastructures import Headers
 from starlette.requests import ClientDisconnect
 from starlette.types import Receive, Scope, Send
 
 from scheduler_svc.api import idempotency, query
-from scheduler_svc.api.context import Call, Deps, Gatekeeper, Meter
+from scheduler_svc.api.context import Call, Deps, Gatekeeper, Meter, stays
 from scheduler_svc.api.limits import address_of
 from scheduler_svc.api.middleware import REQUEST_ID, ROUTE, TOLD
 from scheduler_svc.api.problems import TooLarge, UnsupportedMediaType
-from scheduler_svc.api.replies import send_reply
+from scheduler_svc.api.replies import send_reply, send_stream
 from scheduler_svc.api.route import JSON, Body, Route
 from scheduler_svc.domain.access import ANYONE, EVERY, NAMESPACE_PATTERN, Caller
 from scheduler_svc.domain.errors import (
@@ -48,7 +49,11 @@ class Endpoint:
         route = self.by_method["GET" if scope["method"] == "HEAD" else scope["method"]]
         scope[ROUTE] = route.path
         call = await read_call(route, self.deps, scope, receive)
-        await send_reply(await idempotency.answered(route, call), send)
+        reply = await idempotency.answered(route, call)
+        if reply.stream is None:
+            await send_reply(reply, send)
+        else:
+            await send_stream(reply, scope, receive, send)
 
 
 async def read_call(route: Route, deps: Deps, scope: Scope, receive: Receive) -> Call:
@@ -64,6 +69,7 @@ async def read_call(route: Route, deps: Deps, scope: Scope, receive: Receive) ->
         request_id=scope[REQUEST_ID],
         namespace=_namespace(caller, headers, deps.namespace),
         caller=caller,
+        again=_judge(deps, headers, scope),
         method=route.method,
         url_path=scope["path"],
         path=path,
@@ -91,6 +97,14 @@ async def _admitted(route: Route, deps: Deps, headers: Headers, scope: Scope) ->
         has = _listed(sorted(caller.scopes))
         raise Forbidden(f"This needs the scope {route.needs}; the credentials have {has}.")
     return caller
+
+
+def _judge(deps: Deps, headers: Headers, scope: Scope) -> Callable[[], Awaitable[object]]:
+    """Return what judges the credentials of a request anew."""
+    gate, peer = deps.gate, scope.get("client")
+    if gate is None:
+        return stays
+    return partial(gate.caller, headers, peer[0] if peer else None)
 
 
 async def _metered(deps: Deps, meter: Meter, client: str, budget: Budget) -> dict[str, str]:

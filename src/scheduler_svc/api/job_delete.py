@@ -19,7 +19,7 @@ async def delete_job(call: Call) -> Reply:
         await jobs.forget_unsent(conn, locked.job.id, now_ms=locked.now_ms)
         await jobs.delete_job(conn, locked.job.id, now_ms=locked.now_ms)
         await notices.edited(conn, locked.job.id, timer_moved=True)
-    call.deps.on_event(EventName.JOB_DELETED, job_id=locked.job.id)
+    call.deps.on_event(EventName.JOB_DELETED, job_id=locked.job.id, namespace=call.namespace)
     await handover.given_up(call, locked.job.id)
     return Reply(status=204)
 

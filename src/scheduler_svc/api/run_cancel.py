@@ -9,6 +9,8 @@ from scheduler_svc.api.route import Answer, Route
 from scheduler_svc.api.run_get import find_run
 from scheduler_svc.api.wire_runs import Run, run_view
 from scheduler_svc.domain.errors import Conflict
+from scheduler_svc.domain.events import EventName
+from scheduler_svc.domain.runs import Run as StoredRun
 from scheduler_svc.store import notices
 from scheduler_svc.store.pool import transaction
 from scheduler_svc.store.runs import ask_cancel, cancel_waiting
@@ -30,8 +32,25 @@ async def cancel_run(call: Call) -> Reply:
                 raise Conflict(f"The run has ended already: it is {run.status}.")
         after, _ = await find_run(conn, call)
     if status == 200:  # noqa: PLR2004 - what waited behind it may go
+        _tell(call, after)
         await release_queued(call, run.job_id)
     return Reply(status=status, body=run_view(after))
+
+
+def _tell(call: Call, run: StoredRun) -> None:
+    """Say that a run ended that no replica was at work on; where one is, that one says it."""
+    call.deps.on_event(
+        EventName.RUN_CANCELLED,
+        run_id=run.id,
+        job_id=run.job_id,
+        attempt=run.attempt_count,
+        outcome=None,
+        status_code=None,
+        reason=run.reason,
+        duration_ms=None,
+        lateness_ms=None,
+        trigger=run.trigger,
+    )
 
 
 ROUTES = (

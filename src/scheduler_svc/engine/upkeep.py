@@ -6,7 +6,6 @@ do hangs on it; the rest shares one.
 
 import asyncio
 from datetime import timedelta
-from uuid import UUID
 
 import msgspec
 
@@ -159,14 +158,14 @@ async def rescue(parts: Parts) -> int:
 async def delete_spent(parts: Parts) -> int:
     """Delete completed jobs that are to be deleted then; return how many there were."""
 
-    async def take(conn: Connection) -> list[UUID]:
+    async def take(conn: Connection) -> list[spent.Spent]:
         return await spent.delete_spent(conn, batch=SPENT_BATCH)
 
     count = 0
     while True:
         found = await run_once_more(parts.pool, take, seconds=parts.limits.database_seconds)
-        for job_id in found:
-            parts.on_event(EventName.JOB_DELETED, job_id=job_id)
+        for job_id, namespace in found:
+            parts.on_event(EventName.JOB_DELETED, job_id=job_id, namespace=namespace)
         count += len(found)
         if len(found) < SPENT_BATCH:
             return count

@@ -3,6 +3,8 @@
 Promises that the production profile never serves where nobody could have credentials.
 """
 
+from collections.abc import Callable, Mapping
+
 from scheduler_svc.api.gate import Gate
 from scheduler_svc.api.limits import Limiter
 from scheduler_svc.api.tokens import Tokens
@@ -14,6 +16,7 @@ from scheduler_svc.store import notices
 from scheduler_svc.store.api_keys import any_key
 from scheduler_svc.store.pool import Pool, connection
 
+Ear = Callable[[str], None]
 NO_KEYS = (
     "nobody could do anything: the production profile asks for API keys, and there are none."
     " Make one with `scheduler-svc keys create --name NAME --scopes admin --namespace '*'`,"
@@ -53,15 +56,16 @@ async def reason_to_refuse(settings: Settings, pool: Pool, clock: DatabaseClock)
         return None if await any_key(conn, now_ms=clock.now_ms()) else NO_KEYS
 
 
-def listener(dsn: str, gate: Gate, *, application_name: str) -> Listener:
-    """Return what listens for notices: those about keys are the gate's, the rest the engine's."""
+def listener(dsn: str, ears: Mapping[str, Ear], *, application_name: str) -> Listener:
+    """Return what listens for notices: some words have an ear here, the rest are the engine's."""
 
     async def listen(heard: notices.Handler) -> None:
         def hear(word: str, argument: str) -> None:
-            if word == "key":
-                gate.forget(argument)
-            else:
+            ear = ears.get(word)
+            if ear is None:
                 heard(word, argument)
+            else:
+                ear(argument)
 
         await notices.listen(dsn, hear, application_name=application_name)
 

@@ -6,7 +6,7 @@ Only wiring: each line makes one thing from settings and the things above it.
 import asyncio
 import os
 import socket
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from importlib.metadata import version
 from urllib.parse import urlsplit
@@ -15,6 +15,7 @@ from uuid import uuid4
 import msgspec
 
 from scheduler_svc.api.context import Access, Deps, Failure
+from scheduler_svc.api.feed import Feed
 from scheduler_svc.api.gate import Gate
 from scheduler_svc.delivery.sender import Sender
 from scheduler_svc.domain.drift import DriftRefused
@@ -36,15 +37,14 @@ from scheduler_svc.engine.secrets import KnownSecrets, Source
 from scheduler_svc.engine.settle import Outbox
 from scheduler_svc.engine.upkeep import Heart, beat, keep_days
 from scheduler_svc.service import admission, completion, issuer
+from scheduler_svc.service.admission import Ear
+from scheduler_svc.service.broadcast import FEED_SECONDS, Broadcast
 from scheduler_svc.service.connect import CanNotStart, await_database, read_clock
 from scheduler_svc.service.key_ring import KeyFileRefused, key_ring
 from scheduler_svc.service.pressure import pressure_rules
 from scheduler_svc.service.readiness import readiness
 from scheduler_svc.settings import Settings
-from scheduler_svc.store.pool import (
-    Pool,
-    close_pool,
-)
+from scheduler_svc.store.pool import Pool, close_pool
 from scheduler_svc.store.replicas import Identity
 from scheduler_svc.store.vault import KeyRing
 from scheduler_svc.telemetry.scrape import Scrape
@@ -74,6 +74,7 @@ async def assembled(
     rand: Callable[[], float],
     stop: asyncio.Event,
     tally: Tally,
+    broadcast: Broadcast,
 ) -> AsyncIterator[Built | None]:
     """Build a replica; None where it was told to stop before the database answered."""
     ring = _ring(settings)
@@ -82,9 +83,7 @@ async def assembled(
         if pools is None:
             yield None
             return
-        api_pool, engine_pool = pools
-        stack.push_async_callback(close_pool, engine_pool)
-        stack.push_async_callback(close_pool, api_pool)
+        api_pool, engine_pool = _closed_by(stack, pools)
         clock = DatabaseClock()
         await read_clock(engine_pool, clock)
         rules = EgressRules.parse(allow=settings.egress_allow, deny=settings.egress_deny, own=[own])
@@ -101,7 +100,8 @@ async def assembled(
             ring=ring,
         )
         gate = await _gate(settings, api_pool, clock, sender)
-        engine = _engine(settings, dsn, parts, clock, gate)
+        feed = Feed(api_pool, clock.now_ms, poll_seconds=FEED_SECONDS)
+        engine = _engine(settings, dsn, parts, clock, broadcast.ears(gate, feed))
         await _ready(engine, settings, clock)
         scrape = _scrape(settings, tally, engine, api_pool)
         deps = _deps(
@@ -113,8 +113,14 @@ async def assembled(
             gate=gate,
             on_event=on_event,
         )
-        deps = msgspec.structs.replace(deps, ring=ring, metrics=scrape.text)
-        yield Built(engine, deps, scrape)
+        more = {"ring": ring, "metrics": scrape.text, "feed": feed}
+        yield Built(engine, msgspec.structs.replace(deps, **more), scrape)
+
+
+def _closed_by(stack: AsyncExitStack, pools: tuple[Pool, Pool]) -> tuple[Pool, Pool]:
+    for pool in reversed(pools):
+        stack.push_async_callback(close_pool, pool)
+    return pools
 
 
 def _sender(settings: Settings, rules: EgressRules) -> Sender:
@@ -205,7 +211,9 @@ def _parts(
     )
 
 
-def _engine(settings: Settings, dsn: str, parts: Parts, clock: DatabaseClock, gate: Gate) -> Engine:
+def _engine(
+    settings: Settings, dsn: str, parts: Parts, clock: DatabaseClock, ears: Mapping[str, Ear]
+) -> Engine:
     who = Identity(
         id=parts.replica,
         host=socket.gethostname(),
@@ -220,7 +228,7 @@ def _engine(settings: Settings, dsn: str, parts: Parts, clock: DatabaseClock, ga
         clock=clock,
         heart=Heart(who=who, seconds=settings.heartbeat, started_ms=clock.now_ms()),
         pace=Pace(),
-        listener=admission.listener(dsn, gate, application_name=f"{NAME} listen")
+        listener=admission.listener(dsn, ears, application_name=f"{NAME} listen")
         if settings.listen
         else None,
         claims=settings.role != "api",

@@ -24,6 +24,7 @@ from scheduler_svc.api.app import build_app
 from scheduler_svc.domain.events import EventName
 from scheduler_svc.engine import run as engine_run
 from scheduler_svc.service import assembly
+from scheduler_svc.service.broadcast import Broadcast, broadcasting
 from scheduler_svc.service.connect import CanNotStart
 from scheduler_svc.service.database import database
 from scheduler_svc.service.lifeline import Lifeline
@@ -71,9 +72,17 @@ async def _run(
     host, port = listening.getsockname()[:2]
     tally = Tally(jobs_max=settings.metrics_jobs_max)
     log = Sampled(emit, most=settings.log_successes_max, monotonic=time.monotonic)
-    tell = fan_out(log, tally)
+    broadcast = Broadcast()
+    tell = fan_out(log, tally, broadcast)
     async with assembly.assembled(
-        settings, dsn, own=(host, port), on_event=tell, rand=random.random, stop=stop, tally=tally
+        settings,
+        dsn,
+        own=(host, port),
+        on_event=tell,
+        rand=random.random,
+        stop=stop,
+        tally=tally,
+        broadcast=broadcast,
     ) as built:
         if built is None:
             return OK  # told to stop while the database was awaited
@@ -87,6 +96,7 @@ async def _run(
         _settle_garbage_collector()
         async with (
             gathering(built.scrape, siblings),
+            broadcasting(broadcast, built.deps, stop, listens=settings.listen),
             signs(
                 built.engine,
                 ping_url=settings.ping_url,

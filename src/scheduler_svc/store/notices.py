@@ -10,6 +10,8 @@ With it cut everything still holds, a poll later. A payload is a word and its ar
     namespace NAME  its settings changed: read them
     key ID          this API key was revoked or will end: ask for it again before it opens anything
     keys -          limits or breakers of keys are not what you know: read them again
+    events -        something was told on the stream of events
+    watch -         somebody begins to watch that stream
 """
 
 import asyncio
@@ -69,6 +71,16 @@ async def edited(conn: Connection, job_id: UUID, *, timer_moved: bool) -> None:
 async def key_changed(conn: Connection, key_id: UUID) -> None:
     """Tell every replica, at commit, that a key is not what it was."""
     await conn.execute(statement("notify"), f"key {key_id}")
+
+
+async def events_told(conn: Connection) -> None:
+    """Tell every replica, at commit, that the stream of events has more."""
+    await conn.execute(statement("notify"), "events -")
+
+
+async def watch_begun(conn: Connection) -> None:
+    """Tell every replica, at commit, that somebody watches the stream of events."""
+    await conn.execute(statement("notify"), "watch -")
 
 
 async def listen(dsn: str, on_notice: Handler, *, application_name: str) -> None:

@@ -39,7 +39,9 @@ EVENTS: Mapping[EventName, Description] = MappingProxyType(
         ),
         _NAME.JOB_RESUMED: Description(_I, ("job_id",), "it fires again, at its own cadence"),
         _NAME.JOB_COMPLETED: Description(_I, ("job_id",), "no occurrence is left"),
-        _NAME.JOB_DELETED: Description(_I, ("job_id",), "it is gone; history stays until pruned"),
+        _NAME.JOB_DELETED: Description(
+            _I, ("job_id", "namespace"), "it is gone; history stays until pruned"
+        ),
         _NAME.JOB_PARKED: Description(
             _E, ("job_id", "error"), "deciding it raised, so it is paused and the others go on"
         ),

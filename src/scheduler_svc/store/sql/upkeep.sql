@@ -139,7 +139,7 @@ WHERE j.id = ANY ($1::uuid[]) AND j.state = 'completed'
         WHERE r.job_id = j.id AND r.status IN ('due', 'running') AND r.trigger <> 'alert'
     )
     AND NOT EXISTS (SELECT 1 FROM backfills AS b WHERE b.job_id = j.id AND b.status = 'running')
-RETURNING j.id;
+RETURNING j.id, j.namespace;
 
 -- end_lease(replica, now)
 -- A replica that leaves gives its lease back: what it still holds is rescued at once.
