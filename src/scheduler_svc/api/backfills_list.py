@@ -41,6 +41,7 @@ async def list_all(call: Call) -> Reply:
 ROUTES = (
     Route(
         method="GET",
+        standby=True,
         path="/backfills",
         handler=list_all,
         operation_id="list_backfills",

@@ -20,6 +20,7 @@ from scheduler_svc.domain.jobs import Alerts
 from scheduler_svc.domain.limits import Budget
 from scheduler_svc.store.idempotency import Token
 from scheduler_svc.store.pool import Pool
+from scheduler_svc.store.standby import Standby
 from scheduler_svc.store.vault import KeyRing
 
 
@@ -133,6 +134,8 @@ class Deps(Struct, frozen=True, kw_only=True):
     on_event: OnEvent = ignore
     metrics: Callable[[str], Awaitable[tuple[bytes, str]]] = _no_metrics
     """Gives the page of metrics and its media type for an Accept header."""
+    standby: Standby | None = None
+    """What lists and history are read from, where there is one."""
     feed: Feed | None = None
     """What those who watch are shown."""
 

@@ -13,7 +13,7 @@ from starlette.datastructures import Headers
 from starlette.requests import ClientDisconnect
 from starlette.types import Receive, Scope, Send
 
-from scheduler_svc.api import idempotency, query
+from scheduler_svc.api import query, standby_reads
 from scheduler_svc.api.context import Call, Deps, Gatekeeper, Meter, stays
 from scheduler_svc.api.limits import address_of
 from scheduler_svc.api.middleware import REQUEST_ID, ROUTE, TOLD
@@ -49,7 +49,7 @@ class Endpoint:
         route = self.by_method["GET" if scope["method"] == "HEAD" else scope["method"]]
         scope[ROUTE] = route.path
         call = await read_call(route, self.deps, scope, receive)
-        reply = await idempotency.answered(route, call)
+        reply = await standby_reads.answered(route, call)
         if reply.stream is None:
             await send_reply(reply, send)
         else:

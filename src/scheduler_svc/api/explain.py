@@ -83,6 +83,7 @@ async def _entry(conn: Connection, job: Job, at_ms: int) -> Entry | None:
 ROUTES = (
     Route(
         method="GET",
+        standby=True,
         path="/jobs/{id}/explain",
         handler=explain_instant,
         operation_id="explain_instant",

@@ -118,6 +118,7 @@ async def _in_slices(steps: Iterator[None]) -> None:
 ROUTES = (
     Route(
         method="GET",
+        standby=True,
         path="/forecast",
         handler=get_forecast,
         operation_id="get_forecast",

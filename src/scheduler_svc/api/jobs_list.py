@@ -105,6 +105,7 @@ def _fault(detail: str) -> Fault:
 ROUTES = (
     Route(
         method="GET",
+        standby=True,
         path="/jobs",
         handler=list_all,
         operation_id="list_jobs",

@@ -38,6 +38,7 @@ async def list_all(call: Call) -> Reply:
 ROUTES = (
     Route(
         method="GET",
+        standby=True,
         path="/replays",
         handler=list_all,
         operation_id="list_replays",

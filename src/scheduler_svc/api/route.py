@@ -114,6 +114,8 @@ class Route(Struct, frozen=True, kw_only=True):
     idempotent: bool | None = None
     """Whether it honours an Idempotency-Key; None: where a POST answers 201 or 202."""
 
+    standby: bool = False
+    """Whether it only reads, so that a standby that has caught up may be read in its place."""
     scope: Scope | Literal["open"] | None = None
     """What a caller must have; `open` asks for no credentials; None: by tag and method."""
 

@@ -100,6 +100,7 @@ _ANSWERS = {
 ROUTES = (
     Route(
         method="GET",
+        standby=True,
         path="/jobs/{id}/runs",
         handler=list_of_job,
         operation_id="list_job_runs",
@@ -111,6 +112,7 @@ ROUTES = (
     ),
     Route(
         method="GET",
+        standby=True,
         path="/runs",
         handler=list_all,
         operation_id="list_runs",

@@ -58,6 +58,8 @@ class EventName(StrEnum):
     CLOCK_STEPPED = "clock.stepped"
     DATABASE_AWAY = "database.away"
     DATABASE_BACK = "database.back"
+    STANDBY_AWAY = "standby.away"
+    STANDBY_BACK = "standby.back"
     PARTITIONS_MADE = "partitions.made"
     PARTITIONS_DROPPED = "partitions.dropped"
     API_REQUEST = "api.request"

@@ -36,7 +36,7 @@ from scheduler_svc.engine.run import Engine
 from scheduler_svc.engine.secrets import KnownSecrets, Source
 from scheduler_svc.engine.settle import Outbox
 from scheduler_svc.engine.upkeep import Heart, beat, keep_days
-from scheduler_svc.service import admission, completion, issuer
+from scheduler_svc.service import admission, completion, issuer, reading
 from scheduler_svc.service.admission import Ear
 from scheduler_svc.service.broadcast import FEED_SECONDS, Broadcast
 from scheduler_svc.service.connect import CanNotStart, await_database, read_clock
@@ -104,17 +104,11 @@ async def assembled(
         engine = _engine(settings, dsn, parts, clock, broadcast.ears(gate, feed))
         await _ready(engine, settings, clock)
         scrape = _scrape(settings, tally, engine, api_pool)
-        deps = _deps(
-            settings,
-            pool=api_pool,
-            clock=clock,
-            rules=rules,
-            engine=engine,
-            gate=gate,
-            on_event=on_event,
-        )
-        more = {"ring": ring, "metrics": scrape.text, "feed": feed}
-        yield Built(engine, msgspec.structs.replace(deps, **more), scrape)
+        deps = _deps(settings, engine, pool=api_pool, rules=rules)
+        standby = reading.standby_of(settings, api_pool, on_event, stack)
+        more = {"gate": gate, "ring": ring, "feed": feed, "standby": standby}
+        lent = msgspec.structs.replace(deps, metrics=scrape.text, **more)
+        yield Built(engine, lent, scrape)
 
 
 def _closed_by(stack: AsyncExitStack, pools: tuple[Pool, Pool]) -> tuple[Pool, Pool]:
@@ -238,16 +232,9 @@ def _engine(
     )
 
 
-def _deps(
-    settings: Settings,
-    *,
-    pool: Pool,
-    clock: DatabaseClock,
-    rules: EgressRules,
-    engine: Engine,
-    gate: Gate,
-    on_event: OnEvent,
-) -> Deps:
+def _deps(settings: Settings, engine: Engine, *, pool: Pool, rules: EgressRules) -> Deps:
+    clock, on_event = engine.clock, engine.parts.on_event
+
     def on_request(access: Access) -> None:
         on_event(EventName.API_REQUEST, **msgspec.structs.asdict(access))
 
@@ -261,7 +248,6 @@ def _deps(
         egress=rules,
         ready=readiness(pool, engine, version=version(NAME)),
         version=version(NAME),
-        gate=gate,
         meter=admission.meter_of(settings, pool),
         lookahead_ms=int(settings.lookahead * 1000),
         loopback_only=settings.profile == "development",

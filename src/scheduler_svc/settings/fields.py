@@ -12,7 +12,9 @@ from msgspec import Meta
 from scheduler_svc.domain import duration
 
 MASK = "***"
-SECRETS = frozenset({"database_url", "bootstrap_key", "secret_keys", "jwt_secret", "ping_url"})
+SECRETS = frozenset(
+    {"database_url", "read_database_url", "bootstrap_key", "secret_keys", "jwt_secret", "ping_url"}
+)
 PREFIX = "SCHEDULER_"
 
 
@@ -41,6 +43,13 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         str | None,
         _text("PostgreSQL 15 to 18; without it the development profile starts its own server"),
     ] = None
+    read_database_url: Annotated[
+        str | None,
+        _text("a streaming standby that lists, history and forecasts are read from"),
+    ] = None
+    read_wait: Annotated[
+        float, _seconds("how long such a read waits for the standby to catch up", "0s", "10s")
+    ] = 0.1
     profile: Annotated[
         Literal["development", "production"],
         _text("development: no keys needed, on loopback only; production: everything strict"),

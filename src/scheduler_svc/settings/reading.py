@@ -136,6 +136,10 @@ def _at_odds(settings: Settings) -> Iterator[SettingFault]:
     """Find values that are good alone and wrong together."""
     if settings.database_url is not None and not _is_postgres(settings.database_url):
         yield SettingFault("DATABASE_URL", "must be like postgresql://user:password@host:5432/name")
+    if settings.read_database_url is not None and not _is_postgres(settings.read_database_url):
+        yield SettingFault(
+            variable("read_database_url"), "must be like postgresql://user:password@host:5432/name"
+        )
     if settings.database_url is None and settings.profile == "production":
         yield SettingFault("DATABASE_URL", "must be set in the production profile")
     if settings.profile == "development" and not _is_loopback(settings.host):

@@ -142,6 +142,10 @@ EVENTS: Mapping[EventName, Description] = MappingProxyType(
         ),
         _NAME.DATABASE_AWAY: Description(_W, ("error",), "it does not answer; waiting for it"),
         _NAME.DATABASE_BACK: Description(_I, (), "it answers again"),
+        _NAME.STANDBY_AWAY: Description(
+            _W, ("error",), "it can not be read, so that the primary is; tried again every 5 s"
+        ),
+        _NAME.STANDBY_BACK: Description(_I, (), "lists and history are read from it again"),
         _NAME.PARTITIONS_MADE: Description(_I, ("names",), "days of history made ahead"),
         _NAME.PARTITIONS_DROPPED: Description(_I, ("names",), "days of history dropped"),
         _NAME.API_REQUEST: Description(_I, _ASKED, "one request answered"),
