@@ -53,7 +53,7 @@ async def patch_job(call: Call) -> Reply:
         await identity.ensure(conn, call, definition)
         also = [*await herd.of_job(conn, done.job), *await unsigned.of_job(conn, call, done.job)]
     if done.changed:
-        call.deps.on_event(EventName.JOB_UPDATED, job_id=done.job.id)
+        call.deps.on_event(EventName.JOB_UPDATED, job_id=done.job.id, namespace=call.namespace)
         await handover.given_up(call, done.job.id)
     return Reply(
         body=job_view(done.job, now_ms=locked.now_ms, also=also),

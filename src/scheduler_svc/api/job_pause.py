@@ -50,7 +50,9 @@ async def pause_job(call: Call) -> Reply:
             job = await _end_at(conn, locked, until)
         also = await unsigned.of_job(conn, call, job)
     if changed:
-        call.deps.on_event(EventName.JOB_PAUSED, job_id=job.id, reason=asked.reason)
+        call.deps.on_event(
+            EventName.JOB_PAUSED, job_id=job.id, namespace=call.namespace, reason=asked.reason
+        )
         await handover.given_up(call, job.id)
     return _reply(job, locked, also)
 
@@ -66,7 +68,7 @@ async def resume_job(call: Call) -> Reply:
             job = await _resume(conn, locked, asked.missed)
         also = await unsigned.of_job(conn, call, job)
     if job is not locked.job:
-        call.deps.on_event(EventName.JOB_RESUMED, job_id=job.id)
+        call.deps.on_event(EventName.JOB_RESUMED, job_id=job.id, namespace=call.namespace)
     if asked.missed != "skip":
         await release_queued(call, job.id)
     return _reply(job, locked, also)

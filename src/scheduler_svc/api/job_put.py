@@ -55,7 +55,7 @@ async def _put(call: Call) -> Reply:
             reply, touched = await _replace(conn, call, locked, names)
     if touched is not None:
         event = EventName.JOB_CREATED if locked is None else EventName.JOB_UPDATED
-        call.deps.on_event(event, job_id=touched)
+        call.deps.on_event(event, job_id=touched, namespace=call.namespace)
         await handover.given_up(call, touched)
     return reply
 

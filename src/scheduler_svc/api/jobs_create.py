@@ -40,7 +40,7 @@ async def create_job(call: Call) -> Reply:
             headers={"Location": f"/jobs/{job.id}", "ETag": etag.of(job.revision)},
         )
         reply = await keep(conn, call, reply)
-    call.deps.on_event(EventName.JOB_CREATED, job_id=job.id)
+    call.deps.on_event(EventName.JOB_CREATED, job_id=job.id, namespace=call.namespace)
     return reply
 
 

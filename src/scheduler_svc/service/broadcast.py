@@ -64,7 +64,10 @@ class Broadcast:
 
     def take(self) -> list[Happened]:
         """Take what is to be written next."""
-        return [self._queue.popleft() for _ in range(min(BATCH, len(self._queue)))]
+        told = [self._queue.popleft() for _ in range(min(BATCH, len(self._queue)))]
+        # A job that is gone by now can not be asked whose it was, but its end says so.
+        whose = {one.job_id: one.namespace for one in told if one.namespace is not None}
+        return [one._replace(namespace=whose.get(one.job_id)) for one in told]
 
 
 @asynccontextmanager

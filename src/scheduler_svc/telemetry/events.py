@@ -32,12 +32,14 @@ _NAME = EventName
 
 EVENTS: Mapping[EventName, Description] = MappingProxyType(
     {
-        _NAME.JOB_CREATED: Description(_I, ("job_id",), "a job was created"),
-        _NAME.JOB_UPDATED: Description(_I, ("job_id",), "its definition changed"),
+        _NAME.JOB_CREATED: Description(_I, ("job_id", "namespace"), "a job was created"),
+        _NAME.JOB_UPDATED: Description(_I, ("job_id", "namespace"), "its definition changed"),
         _NAME.JOB_PAUSED: Description(
-            _I, ("job_id", "reason"), "it fires no more until it is resumed"
+            _I, ("job_id", "namespace", "reason"), "it fires no more until it is resumed"
         ),
-        _NAME.JOB_RESUMED: Description(_I, ("job_id",), "it fires again, at its own cadence"),
+        _NAME.JOB_RESUMED: Description(
+            _I, ("job_id", "namespace"), "it fires again, at its own cadence"
+        ),
         _NAME.JOB_COMPLETED: Description(_I, ("job_id",), "no occurrence is left"),
         _NAME.JOB_DELETED: Description(
             _I, ("job_id", "namespace"), "it is gone; history stays until pruned"
