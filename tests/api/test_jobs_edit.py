@@ -284,3 +284,13 @@ async def test_deleting_answers_204_and_leaves_the_history(http: httpx2.AsyncCli
     (kept,) = (await http.get(f"/runs?job_id={made['id']}")).json()["items"]
     assert (kept["id"], kept["status"], kept["reason"]) == (run["id"], "cancelled", "job_deleted")
     assert (await http.put("/jobs/gone", json=body())).status_code == 201
+
+
+async def test_the_same_body_with_other_spaces_is_no_change(http: httpx2.AsyncClient) -> None:
+    kind = {"Content-Type": "application/json"}
+    text = '{"schedule":{"every":"1h"},"target":{"url":"https://example.com/","body":%s}}'
+    await http.put("/jobs/a", content=text % '{"a": [1, " b "]}', headers=kind)
+    again = await http.put("/jobs/a", content=text % '{"a":[1," b "]}', headers=kind)
+    assert (again.json()["changed"], again.json()["revision"]) == (False, 1)
+    other = await http.put("/jobs/a", content=text % '{"a":[1,"b"]}', headers=kind)
+    assert (other.json()["changed"], other.json()["revision"]) == (True, 2)

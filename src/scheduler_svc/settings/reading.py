@@ -30,6 +30,10 @@ from scheduler_svc.store.vault import read_key
 # Kubernetes sets such names in every pod for a Service called scheduler or scheduler-svc.
 _SERVICE_LINK = re.compile(r"^SCHEDULER_(SVC_.*|SERVICE_HOST|SERVICE_PORT.*|PORT_\d+_.*)$")
 _LINK_HINT = " (Kubernetes sets this for a Service called scheduler: enableServiceLinks: false)"
+OF_CLIENTS = frozenset(
+    {"SCHEDULER_URL", "SCHEDULER_KEY", "SCHEDULER_NAMESPACE", "SCHEDULER_CONFIG"}
+)
+"""What tells a command where a running service is, in the same shell perhaps."""
 BOOTSTRAP_KEY_MIN = 16
 JWT_SECRET_MIN = 32
 _WORDS = {"yes": "true", "on": "true", "no": "false", "off": "false"}
@@ -79,6 +83,8 @@ def load(environ: Mapping[str, str], *, terminal: bool = False) -> Settings:
 def _unknown(environ: Mapping[str, str]) -> Iterator[SettingFault]:
     known = {variable(field) for field in DEFAULTS}
     for name in sorted(environ):
+        if name in OF_CLIENTS:
+            continue
         if name.startswith(PREFIX) and name not in known and not _SERVICE_LINK.match(name):
             near = get_close_matches(name, known, n=1)
             hint = f"; did you mean {near[0]}?" if near else ""
