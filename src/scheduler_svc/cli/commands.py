@@ -8,6 +8,7 @@ from scheduler_svc.cli import (
     keys,
     migrate,
     receive,
+    release,
     reseal,
     rotate_identity_key,
     serve,
@@ -21,6 +22,7 @@ COMMANDS: tuple[Command, ...] = (
     keys.COMMAND,
     check_config.COMMAND,
     receive.COMMAND,
+    release.COMMAND,
     reseal.COMMAND,
     rotate_identity_key.COMMAND,
 )
