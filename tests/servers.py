@@ -18,7 +18,7 @@ SECONDS = 60.0
 
 
 @contextmanager
-def a_server(*, data: Path | None = None, **options: str) -> Iterator[str]:
+def a_server(data: Path | None = None, /, **options: str) -> Iterator[str]:
     """Serve a new cluster, or one that is moved here; yield the address of its superuser."""
     folder = Path(tempfile.mkdtemp(prefix="scheduler-svc-"))
     folder.chmod(0o711)

@@ -168,3 +168,29 @@ async def test_nobody_releases_the_namespace_of_another(deps: Deps, pool: Pool) 
     transport = httpx2.ASGITransport(build_app(structs.replace(deps, gate=Other())))
     async with httpx2.AsyncClient(transport=transport, base_url="http://127.0.0.1:8080") as http:
         assert (await release(http, missed="skip")).status_code == 404
+
+
+async def test_explain_says_that_an_occurrence_waits_for_a_word(
+    http: httpx2.AsyncClient, pool: Pool, clock: Clock
+) -> None:
+    clock.ms = MORNING_MS - 7_200_000
+    await create(http, name="one")
+    clock.ms = MORNING_MS
+    await hold(pool)
+    told = (await http.get("/jobs/one/explain?at=2026-01-05T07:00:00Z")).json()
+    assert (told["verdict"], told["reason"]) == ("fires", "namespace_held")
+    await pool.execute(
+        "INSERT INTO runs (id, scheduled_for, job_id, namespace, trigger, status, queued, held,"
+        " next_attempt_at) SELECT gen_random_uuid(), $1, id, 'default', 'schedule', 'due', true,"
+        " true, $1 FROM jobs",
+        NOW - timedelta(hours=1),
+    )
+    told = (await http.get("/jobs/one/explain?at=2026-01-05T07:00:00Z")).json()
+    assert (told["verdict"], told["reason"]) == ("fires", "namespace_held")
+    await pool.execute(
+        "UPDATE runs SET status = 'skipped', reason = 'held', next_attempt_at = NULL,"
+        " finished_at = $1",
+        NOW,
+    )
+    told = (await http.get("/jobs/one/explain?at=2026-01-05T07:00:00Z")).json()
+    assert (told["verdict"], told["reason"]) == ("skipped", "held")

@@ -246,7 +246,7 @@ async def test_a_copy_of_the_cluster_two_days_old_fires_nothing_until_told(backu
     folder = backup.folder / "cluster"
     folder.mkdir()
     typed("basebackup", {"DATABASE_URL": backup.dsn}, folder)
-    with a_server(data=folder / "base") as copy:
+    with a_server(folder / "base") as copy:
         dsn = urlunsplit(urlsplit(copy)._replace(path="/scheduler"))
         async with database(dsn) as conn, replica(dsn) as first:
             before = len(await backup.sink.taken())

@@ -14,6 +14,7 @@ from scheduler_svc.cli import (
     serve,
 )
 from scheduler_svc.cli.command import Command
+from scheduler_svc.cli.doctor import command as doctor
 
 PROGRAM = "scheduler-svc"
 COMMANDS: tuple[Command, ...] = (
@@ -21,6 +22,7 @@ COMMANDS: tuple[Command, ...] = (
     migrate.COMMAND,
     keys.COMMAND,
     check_config.COMMAND,
+    doctor.COMMAND,
     receive.COMMAND,
     release.COMMAND,
     reseal.COMMAND,

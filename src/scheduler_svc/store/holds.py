@@ -106,6 +106,12 @@ async def get_hold(conn: Connection, namespace: str) -> Hold | None:
     return None if row is None else Hold(**dict(row))
 
 
+async def is_held(conn: Connection, namespace: str) -> bool:
+    """Tell whether a namespace waits for a word."""
+    hold = await get_hold(conn, namespace)
+    return hold is not None and hold.missed is None
+
+
 async def share(conn: Connection, namespaces: Sequence[str]) -> dict[str, Hold]:
     """Return which of these are held, and keep it so until the transaction ends."""
     rows = await conn.fetch(statement("share_holds"), namespaces)
