@@ -20,7 +20,14 @@ from scheduler_svc.domain.ids import epoch_ms, instant_at
 from scheduler_svc.engine import backfill, upkeep, watch
 from scheduler_svc.engine.release import let_go
 from scheduler_svc.store import holds, jobs
-from scheduler_svc.store.pool import Pool, connection, transaction
+from scheduler_svc.store.pool import (
+    BY_KEY,
+    Pool,
+    close_pool,
+    connection,
+    open_pool,
+    transaction,
+)
 
 DAY = 24 * HOUR
 LIMIT = 12 * HOUR
@@ -368,3 +375,36 @@ async def test_an_edit_of_the_schedule_while_held_loses_no_occurrence(
             timer = await jobs.lock_timer(conn, job)
         assert timer is not None
         assert timer.fire_at == row["scheduled_for"], "an edit decides it as due"
+
+
+async def test_a_pass_asks_nothing_of_holds_while_nothing_is_held_and_once_while_something_is(
+    dsn: str, old: Rig, receiver: Receiver
+) -> None:
+    asked: Counter[str] = Counter()
+
+    def note(name: str, _seconds: float, /, *, failed: bool) -> None:
+        asked[name] += not failed
+
+    pool = await open_pool(
+        dsn,
+        application_name="counted",
+        planner=BY_KEY,
+        on_statement=note,
+    )
+    async with rigged(pool, receiver, clock=old.clock, hold_after_ms=LIMIT) as rig:
+        for _ in range(3):
+            await rig.job(schedule=HOURLY)
+        await rig.pass_time(HOUR)
+        asked.clear()
+        await rig.work()
+        assert len(receiver.requests) == 3
+        assert not asked.keys() & {"share_holds", "park_timers", "hold_runs", "all_holds"}
+    old.clock.move(DAY)
+    async with rigged(pool, receiver, clock=old.clock, hold_after_ms=LIMIT) as rig:
+        asked.clear()
+        for _ in range(5):
+            await rig.work()
+        # Parked by the first pass, and not met again by the others.
+        assert (asked["share_holds"], asked["park_timers"]) == (1, 1)
+        assert len(receiver.requests) == 3
+    await close_pool(pool)

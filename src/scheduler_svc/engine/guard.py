@@ -13,9 +13,6 @@ from scheduler_svc.engine.parts import Parts
 from scheduler_svc.store import holds
 from scheduler_svc.store.pool import Connection, connection, run_once_more
 
-JUDGE_SECONDS = 60.0
-"""Once in the life of a replica, and at a jump: finding what was missed may read every timer."""
-
 
 class Watch(msgspec.Struct):
     """What a replica remembers of its heartbeats; the first is judged by what others left."""
@@ -76,7 +73,9 @@ async def _judge(parts: Parts, memory: Memory | None, this: Identity, *, now_ms:
         parts.holds.found = await holds.all_holds(conn)
         return reason, placed, stored.alive_ms
 
-    reason, placed, alive_ms = await run_once_more(parts.pool, work, seconds=JUDGE_SECONDS)
+    reason, placed, alive_ms = await run_once_more(
+        parts.pool, work, seconds=2 * holds.JUDGE_SECONDS
+    )
     if placed:
         parts.on_event(
             EventName.NAMESPACES_HELD,

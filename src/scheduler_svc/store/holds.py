@@ -17,6 +17,8 @@ from scheduler_svc.store.pool import Connection
 from scheduler_svc.store.queries import statement
 from scheduler_svc.store.settlements import Held
 
+JUDGE_SECONDS = 60.0
+
 
 class Continuity(NamedTuple):
     """What the database remembers, and whether anything is held."""
@@ -57,8 +59,9 @@ async def note_alive(conn: Connection, *, now_ms: int) -> None:
 
 async def lock_continuity(conn: Connection, *, now_ms: int) -> Stored:
     """Read and lock it, made where it was not there."""
-    await conn.execute(statement("begin_continuity"), instant_at(now_ms))
-    row = await conn.fetchrow(statement("lock_continuity"))
+    await conn.execute(statement("begin_judging"))
+    await conn.execute(statement("begin_continuity"), instant_at(now_ms), timeout=JUDGE_SECONDS)
+    row = await conn.fetchrow(statement("lock_continuity"), timeout=JUDGE_SECONDS)
     if row is None:
         raise RuntimeError("the row of continuity vanished under its lock")
     identity = Identity(row["identity"], row["line"])
@@ -90,7 +93,7 @@ async def place(
     """Hold all that is in doubt; return the namespaces."""
     name = "hold_all" if reason == "restored" else "hold_overdue"
     alive_at = None if alive_ms is None else instant_at(alive_ms)
-    rows = await conn.fetch(statement(name), instant_at(now_ms), alive_at)
+    rows = await conn.fetch(statement(name), instant_at(now_ms), alive_at, timeout=JUDGE_SECONDS)
     return [row[0] for row in rows]
 
 

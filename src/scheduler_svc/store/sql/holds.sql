@@ -22,6 +22,10 @@ UPDATE continuity AS c SET alive_at = $1 FROM old WHERE c.one_row = old.one_row;
 -- The first replica of all.
 INSERT INTO continuity (alive_at) VALUES ($1) ON CONFLICT DO NOTHING;
 
+-- begin_judging()
+-- Once in a replica's life: it may look at every timer, and waits for another that does.
+SELECT set_config('statement_timeout', '60s', true), set_config('lock_timeout', '60s', true);
+
 -- lock_continuity()
 -- Replicas that start together judge one after the other: the second sees what the first wrote.
 SELECT alive_at, identity, line, held_at FROM continuity FOR UPDATE;
@@ -68,13 +72,29 @@ SET reason = excluded.reason, since = excluded.since, alive_at = excluded.alive_
 RETURNING namespace;
 
 -- hold_overdue(now, alive_at)
--- After a long outage only those with something that was missed; the others go on.
+-- After a long outage only those with something that was missed; the others go on. Of each namespace
+-- the first job that is found overdue is enough.
+WITH RECURSIVE names AS (
+    (SELECT namespace FROM jobs ORDER BY namespace LIMIT 1)
+    UNION ALL
+    SELECT (
+        SELECT j.namespace FROM jobs AS j WHERE j.namespace > names.namespace
+        ORDER BY j.namespace LIMIT 1
+    )
+    FROM names WHERE names.namespace IS NOT NULL
+)
 INSERT INTO holds AS h (namespace, reason, since, alive_at)
 SELECT n.namespace, 'outage', $1, $2
 FROM (
-    SELECT j.namespace
-    FROM job_timers AS t JOIN jobs AS j ON j.id = t.job_id
-    WHERE t.fire_at < $1::timestamptz - interval '1 minute' AND t.scheduled_for IS NOT NULL
+    SELECT names.namespace
+    FROM names
+    CROSS JOIN LATERAL (
+        SELECT FROM jobs AS j JOIN job_timers AS t ON t.job_id = j.id
+        WHERE j.namespace = names.namespace AND j.state = 'active'
+            AND t.fire_at < $1::timestamptz - interval '1 minute' AND t.scheduled_for IS NOT NULL
+        LIMIT 1
+    ) AS first
+    WHERE names.namespace IS NOT NULL
     UNION
     SELECT namespace FROM runs
     WHERE status = 'running'
