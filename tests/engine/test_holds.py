@@ -352,6 +352,9 @@ async def test_a_replica_of_the_api_alone_neither_judges_nor_says_that_it_lives(
     await old.job(schedule=HOURLY)
     async with rigged(engine_pool, receiver, clock=old.clock, hold_after_ms=LIMIT) as api:
         api.heart.who = msgspec.structs.replace(api.heart.who, role="api")
+        await engine_pool.execute(
+            "UPDATE replicas SET role = 'api' WHERE id = $1", api.parts.replica
+        )
         for _ in range(3):
             old.clock.move(DAY)
             await api.beat()
@@ -408,3 +411,15 @@ async def test_a_pass_asks_nothing_of_holds_while_nothing_is_held_and_once_while
         assert (asked["share_holds"], asked["park_timers"]) == (1, 1)
         assert len(receiver.requests) == 3
     await close_pool(pool)
+
+
+async def test_a_replica_of_an_older_build_that_still_beats_is_no_outage(
+    old: Rig, engine_pool: Pool, receiver: Receiver
+) -> None:
+    await old.job(schedule=HOURLY)
+    old.clock.move(DAY)
+    await engine_pool.execute(
+        "UPDATE replicas SET heartbeat_at = $1", instant_at(old.clock.ms - SECOND)
+    )
+    async with await later(old, engine_pool, receiver, 0) as rig:
+        assert not await is_held(rig)

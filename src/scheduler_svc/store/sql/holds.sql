@@ -3,9 +3,13 @@
 
 -- read_continuity(replica)
 -- With each heartbeat, before it is written: when a replica was last alive, this one's own last
--- heartbeat, and whether anything is held.
+-- heartbeat, and whether anything is held. A replica of an older build writes its heartbeat alone.
 SELECT
-    (SELECT alive_at FROM continuity) AS alive_at,
+    (
+        SELECT greatest(c.alive_at, max(p.heartbeat_at))
+        FROM continuity AS c LEFT JOIN replicas AS p ON p.role <> 'api'
+        GROUP BY c.alive_at
+    ) AS alive_at,
     (SELECT heartbeat_at FROM replicas WHERE id = $1) AS mine,
     EXISTS (SELECT FROM holds) AS held;
 
@@ -28,7 +32,12 @@ SELECT set_config('statement_timeout', '60s', true), set_config('lock_timeout', 
 
 -- lock_continuity()
 -- Replicas that start together judge one after the other: the second sees what the first wrote.
-SELECT alive_at, identity, line, held_at FROM continuity FOR UPDATE;
+SELECT
+    greatest(
+        alive_at, (SELECT max(heartbeat_at) FROM replicas WHERE role <> 'api')
+    ) AS alive_at,
+    identity, line, held_at
+FROM continuity FOR UPDATE;
 
 -- write_continuity(now, identity, line, held)
 -- Judged: from here on it is this database, alive now.
