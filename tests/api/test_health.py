@@ -28,7 +28,7 @@ async def test_a_ready_replica_shows_each_check_and_its_versions(http: httpx2.As
         "checks": {
             "database": {"status": "ok"},
             "schema": {"status": "ok"},
-            "engine": {"status": "ok", "last_tick_age_ms": 5},
+            "engine": {"status": "ok", "last_tick_age_ms": 5, "namespaces_held": 0},
         },
         "versions": {"scheduler-svc": "0.1.0"},
     }
@@ -48,7 +48,8 @@ async def test_a_replica_that_is_not_ready_says_why_with_503(deps: Deps) -> None
     answer = await get(msgspec.structs.replace(deps, ready=ready), "/readyz")
     assert answer.status_code == 503
     assert answer.json()["checks"]["schema"] == {"status": "failed", "detail": "not migrated"}
-    assert answer.json()["checks"]["engine"] == {"status": "failed", "last_tick_age_ms": None}
+    failed_engine = {"status": "failed", "last_tick_age_ms": None, "namespaces_held": 0}
+    assert answer.json()["checks"]["engine"] == failed_engine
 
 
 async def test_readiness_that_finds_the_database_away_by_surprise_is_503_too(deps: Deps) -> None:

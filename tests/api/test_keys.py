@@ -128,6 +128,7 @@ def test_what_is_new_and_not_thought_of_is_for_admin() -> None:
         **dict.fromkeys(("complete_run", "heartbeat_run"), "open"),
         "preview_schedule": "jobs:read",
         **dict.fromkeys(("create_api_key", "rotate_api_key", "create_signing_secret"), "admin"),
+        "release_namespace": "admin",
     }
 
 

@@ -67,6 +67,15 @@ CREATE TABLE public.concurrency_keys (
 )
 WITH (fillfactor='50');
 
+CREATE TABLE public.continuity (
+    one_row boolean DEFAULT true NOT NULL,
+    alive_at timestamp with time zone NOT NULL,
+    identity text,
+    line integer,
+    held_at timestamp with time zone,
+    CONSTRAINT continuity_one_row_check CHECK (one_row)
+);
+
 CREATE SEQUENCE public.event_ids
     START WITH 1
     INCREMENT BY 1
@@ -89,6 +98,20 @@ CREATE UNLOGGED TABLE public.events (
     status text NOT NULL,
     scheduled_for timestamp with time zone,
     at timestamp with time zone NOT NULL
+);
+
+CREATE TABLE public.holds (
+    namespace text NOT NULL,
+    reason text NOT NULL,
+    since timestamp with time zone NOT NULL,
+    alive_at timestamp with time zone,
+    missed text,
+    decided_at timestamp with time zone,
+    window_ms bigint DEFAULT 0 NOT NULL,
+    CONSTRAINT holds_check CHECK (((missed IS NULL) = (decided_at IS NULL))),
+    CONSTRAINT holds_missed_check CHECK ((missed = ANY (ARRAY['release'::text, 'skip'::text, 'once'::text]))),
+    CONSTRAINT holds_reason_check CHECK ((reason = ANY (ARRAY['restored'::text, 'outage'::text]))),
+    CONSTRAINT holds_window_ms_check CHECK ((window_ms >= 0))
 );
 
 CREATE TABLE public.idempotency_keys (
@@ -139,7 +162,6 @@ CREATE TABLE public.job_timers (
     fire_at timestamp with time zone,
     revision integer NOT NULL,
     runs_made integer DEFAULT 0 NOT NULL,
-    CONSTRAINT job_timers_check CHECK (((fire_at IS NOT NULL) OR (scheduled_for IS NULL))),
     CONSTRAINT job_timers_check1 CHECK ((scheduled_for <= fire_at))
 )
 WITH (fillfactor='50', autovacuum_vacuum_scale_factor='0.05', autovacuum_vacuum_cost_delay='0');
@@ -253,6 +275,7 @@ CREATE TABLE public.runs (
     completion_status text,
     completion_detail text,
     replay_id uuid,
+    held boolean DEFAULT false NOT NULL,
     CONSTRAINT runs_attempt_count_check CHECK ((attempt_count >= 0)),
     CONSTRAINT runs_check1 CHECK (((status = ANY (ARRAY['due'::text, 'running'::text])) = (next_attempt_at IS NOT NULL))),
     CONSTRAINT runs_check2 CHECK (((status = ANY (ARRAY['due'::text, 'running'::text])) = (finished_at IS NULL))),
@@ -296,6 +319,7 @@ CREATE TABLE public.runs_default (
     completion_status text,
     completion_detail text,
     replay_id uuid,
+    held boolean DEFAULT false CONSTRAINT runs_held_not_null NOT NULL,
     CONSTRAINT runs_attempt_count_check CHECK ((attempt_count >= 0)),
     CONSTRAINT runs_check1 CHECK (((status = ANY (ARRAY['due'::text, 'running'::text])) = (next_attempt_at IS NOT NULL))),
     CONSTRAINT runs_check2 CHECK (((status = ANY (ARRAY['due'::text, 'running'::text])) = (finished_at IS NULL))),
@@ -347,11 +371,17 @@ ALTER TABLE ONLY public.backfills
 ALTER TABLE ONLY public.concurrency_keys
     ADD CONSTRAINT concurrency_keys_pkey PRIMARY KEY (namespace, key);
 
+ALTER TABLE ONLY public.continuity
+    ADD CONSTRAINT continuity_pkey PRIMARY KEY (one_row);
+
 ALTER TABLE ONLY public.event_interest
     ADD CONSTRAINT event_interest_pkey PRIMARY KEY (one);
 
 ALTER TABLE ONLY public.events
     ADD CONSTRAINT events_pkey PRIMARY KEY (id);
+
+ALTER TABLE ONLY public.holds
+    ADD CONSTRAINT holds_pkey PRIMARY KEY (namespace);
 
 ALTER TABLE ONLY public.idempotency_keys
     ADD CONSTRAINT idempotency_keys_pkey PRIMARY KEY (namespace, credential, key);
@@ -430,6 +460,8 @@ CREATE INDEX job_expectations_versions ON public.job_expectations USING btree (v
 CREATE INDEX job_incidents_watch ON public.job_incidents USING btree (watch_at) WHERE (watch_at IS NOT NULL);
 
 CREATE INDEX job_timers_due ON public.job_timers USING btree (fire_at, job_id) WHERE (fire_at IS NOT NULL);
+
+CREATE INDEX job_timers_parked ON public.job_timers USING btree (job_id) WHERE ((fire_at IS NULL) AND (scheduled_for IS NOT NULL));
 
 CREATE INDEX jobs_labels ON public.jobs USING gin (labels jsonb_path_ops);
 

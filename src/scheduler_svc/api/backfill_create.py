@@ -8,6 +8,7 @@ from typing import Any
 
 from scheduler_svc.api import etag
 from scheduler_svc.api.context import Call, Reply
+from scheduler_svc.api.holds import refuse_held
 from scheduler_svc.api.idempotency import keep, writing
 from scheduler_svc.api.job_change import lock_job
 from scheduler_svc.api.job_find import find_job
@@ -53,6 +54,7 @@ async def create_backfill(call: Call) -> Reply:
     async with writing(call) as conn:
         locked = await lock_job(conn, call, str(job.id))  # or it may be deleted meanwhile
         etag.check(call.headers, etag.of(locked.job.revision))
+        await refuse_held(conn, call)
         await insert_backfill(conn, made)
         reply = Reply(
             status=202, body=backfill_view(made), headers={"Location": f"/backfills/{made.id}"}

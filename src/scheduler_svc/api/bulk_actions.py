@@ -10,6 +10,7 @@ from uuid import UUID
 from scheduler_svc.api import bulk_act, handover
 from scheduler_svc.api.bulk_act import Acted
 from scheduler_svc.api.context import Call, Reply
+from scheduler_svc.api.holds import refuse_held
 from scheduler_svc.api.job_open import release_queued
 from scheduler_svc.api.jobs_list import labels_of
 from scheduler_svc.api.route import Answer, Body, Route
@@ -19,7 +20,7 @@ from scheduler_svc.domain.errors import Conflict, Fault, Invalid
 from scheduler_svc.domain.events import EventName
 from scheduler_svc.store import bulk_change
 from scheduler_svc.store.job_lists import JobFilter
-from scheduler_svc.store.pool import Connection, transaction
+from scheduler_svc.store.pool import Connection, connection, transaction
 
 BATCH = 200
 MATCHED_MAX = 100_000
@@ -38,6 +39,9 @@ async def act_on_jobs(call: Call) -> Reply:
     if asked.filter == BulkFilter() and asked.expect_count is None:
         detail = "is required where the filter is empty, for that means every job"
         raise Invalid([Fault("/expect_count", detail)])
+    if asked.action == "trigger":
+        async with connection(call.deps.pool) as conn:
+            await refuse_held(conn, call)
     matched = await _matched(call, asked)
     done: list[UUID] = []
     held: list[UUID] = []

@@ -29,6 +29,8 @@ class EngineCheck(Struct, frozen=True, kw_only=True):
 
     status: str
     last_tick_age_ms: int | None = None
+    namespaces_held: int = 0
+    """Namespaces that fire nothing until somebody says what becomes of what they missed."""
 
 
 class Check(Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -105,6 +107,11 @@ async def stays() -> None:
     """Let stay who came in."""
 
 
+def _never(_namespace: str) -> bool:
+    """Hold nothing."""
+    return False
+
+
 def _ignore(_record: Any) -> None:
     """Take no notice."""
 
@@ -129,6 +136,8 @@ class Deps(Struct, frozen=True, kw_only=True):
     ring: KeyRing | None = None
     callbacks: Callbacks = Callbacks()
     namespace_alerts: Callable[[str], Alerts | None] = no_rules
+    held: Callable[[str], bool] = _never
+    """Tells whether a namespace was held as of the last heartbeat."""
     on_request: Callable[[Access], None] = _ignore
     on_failure: Callable[[Failure], None] = _ignore
     on_event: OnEvent = ignore

@@ -18,6 +18,7 @@ from scheduler_svc.domain.jobs import Job
 from scheduler_svc.domain.occurrences import HORIZON, previous_before_or_at
 from scheduler_svc.domain.schedule import Instant
 from scheduler_svc.store import explanations
+from scheduler_svc.store.holds import is_held
 from scheduler_svc.store.pool import Connection, connection
 
 
@@ -43,6 +44,7 @@ async def explain_instant(call: Call) -> Reply:
         at_ms = now_ms if asked_for is None else epoch_ms(asked_for)
         entry = await _entry(conn, job, at_ms)
         history_ms = await explanations.history_begins(conn)
+        held = call.deps.held(call.namespace) and await is_held(conn, call.namespace)
     told = explain(
         Question(
             job=job,
@@ -51,6 +53,7 @@ async def explain_instant(call: Call) -> Reply:
             now_ms=now_ms,
             entry=entry,
             history_ms=history_ms,
+            held=held,
         )
     )
     return Reply(

@@ -25,6 +25,7 @@ from scheduler_svc.api.check_templates import (
     secret_names,
 )
 from scheduler_svc.api.context import Call, Reply
+from scheduler_svc.api.holds import refuse_held
 from scheduler_svc.api.idempotency import keep, writing
 from scheduler_svc.api.job_change import LockedJob, lock_job, move_timer, moved
 from scheduler_svc.api.job_open import cancel_open, open_runs, release_queued
@@ -53,6 +54,7 @@ async def trigger_job(call: Call) -> Reply:
     async with writing(call) as conn:
         locked = await lock_job(conn, call, call.path["id"])
         etag.check(call.headers, etag.of(locked.job.revision))
+        await refuse_held(conn, call)
         asked = _sealed(call, asked, locked, names)
         policy = asked.overlap or locked.job.definition.overlap
         taken = locked.unsent is not None and policy != "allow"

@@ -8,6 +8,7 @@ from typing import Any
 from msgspec import structs
 
 from scheduler_svc.api.context import Call, Reply
+from scheduler_svc.api.holds import refuse_held
 from scheduler_svc.api.idempotency import keep, writing
 from scheduler_svc.api.route import Answer, Body, Route
 from scheduler_svc.api.validate import decode
@@ -41,6 +42,7 @@ async def create_replay(call: Call) -> Reply:
         _check_count(asked, total)
         if asked.dry_run:
             return Reply(body=ReplayExtent(count=total))
+        await refuse_held(conn, call)
         made = _counted(made, total)
         await insert_replay(conn, made)
         reply = Reply(

@@ -5,6 +5,7 @@ asked for by someone who looked at the run, so the overlap policy does not hold 
 """
 
 from scheduler_svc.api.context import Call, Reply
+from scheduler_svc.api.holds import refuse_held
 from scheduler_svc.api.idempotency import keep, writing
 from scheduler_svc.api.route import Answer, Route
 from scheduler_svc.api.run_get import find_run
@@ -26,6 +27,7 @@ async def replay_run(call: Call) -> Reply:
         original, overrides = await find_run(conn, call)
         if original.status in UNFINISHED:
             raise Conflict(f"The run has not ended yet: it is {original.status}.")
+        await refuse_held(conn, call)
         await jobs.lock_timer(conn, original.job_id)
         job = await jobs.get_job(conn, call.namespace, original.job_id)
         if job is None and original.trigger != "alert":

@@ -13,7 +13,7 @@ from scheduler_svc.domain.clock_changes import note
 from scheduler_svc.domain.decide import PlannedJob
 from scheduler_svc.domain.describe import describe
 from scheduler_svc.domain.explain_absent import Absence, absence
-from scheduler_svc.domain.explain_run import Entry, told_by_ledger
+from scheduler_svc.domain.explain_run import HELD, Entry, told_by_ledger
 from scheduler_svc.domain.ids import epoch_ms
 from scheduler_svc.domain.jobs import Job
 from scheduler_svc.domain.occurrences import (
@@ -39,6 +39,8 @@ class Question(Struct, frozen=True, kw_only=True):
     now_ms: int
     entry: Entry | None = None
     history_ms: int = 0
+    held: bool = False
+    """Its namespace waits for a word."""
 
 
 class Explanation(Struct, frozen=True):
@@ -87,6 +89,8 @@ def _undecided(asked: Question) -> Explanation | None:
     """Answer for what is due or paused: no row is written before it is claimed or resumed."""
     job = asked.job
     if job.scheduled_for is not None and epoch_ms(job.scheduled_for) <= asked.at_ms:
+        if asked.held:
+            return Explanation("fires", "namespace_held", HELD)
         return Explanation(
             "fires",
             "due",

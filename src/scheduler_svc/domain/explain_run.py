@@ -16,6 +16,7 @@ from scheduler_svc.domain.words import at_text, counted
 
 WHY: Final = {
     "paused": "the job was paused",
+    "held": "its namespace was held, and what it missed was to be skipped",
     "overlap": "another run of the job was unfinished, and its overlap policy said to skip",
     "misfire": "nobody could claim it in time, and the misfire policy does not catch it up",
     "too_late": "it was older than max_lateness when it could be claimed again",
@@ -36,6 +37,10 @@ WHY: Final = {
     "job_deleted": "its job was deleted",
 }
 """Each reason code as a clause."""
+HELD: Final = (
+    "It waits: its namespace is held until somebody says what becomes of what was missed"
+    " (POST /namespaces/{name}/release)."
+)
 
 
 class Entry(Struct, frozen=True, kw_only=True):
@@ -50,6 +55,7 @@ class Entry(Struct, frozen=True, kw_only=True):
     until: datetime | None
     attempt_count: int
     queued: bool
+    held: bool = False
     started_at: datetime | None
     finished_at: datetime | None
     lateness_ms: int | None
@@ -106,6 +112,8 @@ def _skipped(entry: Entry, at_ms: int) -> str:
 def _waiting(entry: Entry) -> Told:
     """A run that waits: behind another one, for its retry, or for a free replica."""
     when = "" if entry.next_attempt_at is None else f" {at_text(epoch_ms(entry.next_attempt_at))}"
+    if entry.held:
+        return Told("fired" if entry.attempt_count else "fires", "namespace_held", HELD)
     if entry.attempt_count:
         tried = counted(entry.attempt_count, "attempt")
         return Told("fired", "retrying", f"It was sent, {tried} failed; the next is due at{when}.")

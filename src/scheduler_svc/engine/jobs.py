@@ -53,6 +53,10 @@ class KnownJobs:
         self._jobs.move_to_end(job_id)
         return known
 
+    def forget(self) -> None:
+        """Know none: the database is another one, where a revision may mean something else."""
+        self._jobs.clear()
+
     def foreign(self, plan: PlannedJob) -> KnownJob:
         """Prepare what is not stored as a job, and keep nothing of it."""
         prepared = prepare(

@@ -52,6 +52,11 @@ class KnownNamespaces:
         known = self._known.get(name)
         return None if known is None or known.settings is None else known.settings.alerts
 
+    def forget(self) -> None:
+        """Read all anew at the next look: the database is another one."""
+        self._mark = None
+        self.changed.ring()
+
     async def load(self, pool: Pool) -> None:
         """Read what changed since the last look; the rules of an unchanged revision stay the same
         object, so that connections that were opened under them are kept.
@@ -64,7 +69,7 @@ class KnownNamespaces:
         known = {}
         for one in found:
             kept = self._known.get(one.name)
-            if kept is None or kept.revision != one.revision:
+            if kept is None or self._mark is None or kept.revision != one.revision:
                 kept = _read(one.revision, one.settings)
                 await asyncio.sleep(0)  # the loop also fires timers, and many lists are work
             known[one.name] = kept

@@ -13,6 +13,7 @@ from scheduler_svc.domain.jobs import Alerts
 from scheduler_svc.engine.alarm import Alarm
 from scheduler_svc.engine.clock import Clock
 from scheduler_svc.engine.hand import Hand
+from scheduler_svc.engine.holding import KnownHolds
 from scheduler_svc.engine.jobs import KnownJobs
 from scheduler_svc.engine.lease import Lease
 from scheduler_svc.engine.namespaces import KnownNamespaces
@@ -29,6 +30,8 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     batch: int = 500
     capture_max: int = 8192
     database_seconds: float = 5.0
+    hold_after_ms: int = 0
+    """Away for longer than this, everything that was missed is held; 0: nothing ever is."""
 
 
 class Parts(msgspec.Struct, frozen=True, kw_only=True):
@@ -56,3 +59,4 @@ class Parts(msgspec.Struct, frozen=True, kw_only=True):
     to_send: Alarm
     to_settle: Alarm
     namespaces: KnownNamespaces = msgspec.field(default_factory=KnownNamespaces)
+    holds: KnownHolds = msgspec.field(default_factory=KnownHolds)

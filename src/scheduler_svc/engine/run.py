@@ -19,6 +19,7 @@ from scheduler_svc.engine import (
     namespaces,
     pace,
     prune,
+    release,
     replay,
     settle,
     upkeep,
@@ -95,6 +96,7 @@ def _working(
     work["prunes"] = prune.prunes(parts)
     work["backfills"] = backfill.backfilling(parts, retention_days=engine.retention_days)
     work["watches"] = watch.watches(parts)
+    work["releases"] = release.releases(parts)
     work["replays"] = replay.replaying(parts, retention_days=engine.retention_days)
     if engine.listener is not None:
         work["listen"] = _listen(engine.listener, heard)

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from uuid import UUID
 
 from scheduler_svc.domain.ids import instant_at
+from scheduler_svc.engine import holding
 from scheduler_svc.engine.aftermath import alert_job
 from scheduler_svc.engine.jobs import KnownJob
 from scheduler_svc.engine.parts import Parts
@@ -27,7 +28,7 @@ async def with_jobs(
             found.append((claim, job))
     if lost:
         await settlements.settle(conn, lost)
-    return found
+    return await holding.keep_back(parts.holds, conn, found, replica=parts.replica)
 
 
 async def _jobs_of(

@@ -12,7 +12,7 @@ from scheduler_svc.domain.decide import Decision, Deferred, NewRun, Timer, decid
 from scheduler_svc.domain.events import EventName
 from scheduler_svc.domain.ids import scheduled_ms_of
 from scheduler_svc.domain.overlap import OpenRun
-from scheduler_svc.engine import resume
+from scheduler_svc.engine import holding, resume
 from scheduler_svc.engine.jobs import KnownJob
 from scheduler_svc.engine.parts import Parts
 from scheduler_svc.engine.placing import Placing
@@ -78,10 +78,13 @@ async def _claim(parts: Parts, conn: Connection, after: Mark, batch: int) -> Sca
         return Scan([], frozenset(), None, after, full=False)
     ending = await resume.end_pauses(parts, conn, locked)
     known = await _known(parts, conn, locked)
+    now_ms = parts.clock.now_ms()
+    sifted = await holding.sift(parts.holds, conn, locked, known, now_ms=now_ms)
+    known = sifted.known
     standing = await _standing(conn, locked, known)
     now_ms = parts.clock.now_ms()
     decisions = list(ending.decisions)
-    again = list(ending.deferred)
+    again = [*ending.deferred, *sifted.again]
     runs = 0
     placing = Placing(parts, now_ms=now_ms)
     last = locked[-1]
@@ -98,7 +101,7 @@ async def _claim(parts: Parts, conn: Connection, after: Mark, batch: int) -> Sca
         if isinstance(verdict, Deferred):
             again.append(verdict.fire_ms)
         elif verdict is not None:
-            decisions.append(placing.place(job, verdict))
+            decisions.append(placing.place(job, sifted.after(verdict)))
             runs += len(verdict.runs) if timer.fire_ms < now_ms - BEHIND_MS else 0
         if runs >= RUNS_MAX:
             last = timer

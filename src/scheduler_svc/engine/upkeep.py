@@ -11,8 +11,9 @@ import msgspec
 
 from scheduler_svc.domain.events import EventName
 from scheduler_svc.domain.ids import instant_at
-from scheduler_svc.engine import aftermath, dispatch
+from scheduler_svc.engine import aftermath, dispatch, guard
 from scheduler_svc.engine.clock import DatabaseClock
+from scheduler_svc.engine.guard import Watch
 from scheduler_svc.engine.hand import HeldRun
 from scheduler_svc.engine.parts import Parts
 from scheduler_svc.engine.settle import Outbox
@@ -42,10 +43,15 @@ class Heart(msgspec.Struct, kw_only=True):
     """The monotonic instant at which this replica heard the database again after losing it."""
     missed: bool = False
     lapsed: bool = False
+    watch: Watch = msgspec.field(default_factory=Watch)
 
 
 async def beat(parts: Parts, heart: Heart, clock: DatabaseClock, outbox: Outbox) -> None:
     """Renew the lease once and read the clock; raise what the database raises."""
+    claims = heart.who.role != "api"
+    if await guard.look(parts, heart.watch, claims=claims, seconds=heart.seconds):
+        parts.lease.ended()
+        heart.gap_ended = clock.monotonic()
     sent = clock.monotonic()
     now_ms = clock.now_ms()
     async with connection(parts.pool, seconds=heart.seconds) as conn:
@@ -64,6 +70,7 @@ async def beat(parts: Parts, heart: Heart, clock: DatabaseClock, outbox: Outbox)
         now = await replicas.database_now(conn)  # by itself: the beat waits for the disk
         received = clock.monotonic()
         wanted = await replicas.cancel_wanted(conn, heart.who.id)
+    heart.watch.wrote(now_ms, sent)
     stepped = clock.observe(sent=asked, received=received, now=now)
     if stepped > STEP_SECONDS:
         parts.on_event(EventName.CLOCK_STEPPED, seconds=round(stepped, 3))

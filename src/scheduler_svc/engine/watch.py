@@ -25,6 +25,7 @@ from scheduler_svc.store.pool import Connection, is_database_away, run_once_more
 
 PASS_SECONDS = 1.0
 BATCH = 200
+HELD_MS = 60_000
 LOOKED_FOR: tuple[Incident, ...] = ("late", "never_ran")
 NEVER_RAN = "From one due instant to the next no run of it started."
 
@@ -107,6 +108,9 @@ async def _look(parts: Parts, conn: Connection) -> tuple[int, Noted]:
     if not locked:
         return 0, Noted()
     watched = await _watched(parts, conn, locked, now_ms)
+    held = [job_id for job_id, one in watched.items() if one.job.namespace in parts.holds]
+    for job_id in held:
+        del watched[job_id]
     late_ms = {
         job_id: one.asked.late_ms
         for job_id, one in watched.items()
@@ -121,6 +125,8 @@ async def _look(parts: Parts, conn: Connection) -> tuple[int, Noted]:
             found = [*_late(one, waiting.get(job_id)), *await _quiet(conn, one)]
             locked[job_id] = _remembered(one, found, now_ms)
             alerts += found
+        elif job_id in held:  # nothing of it is to start, and that was said already
+            locked[job_id] = msgspec.structs.replace(memory, watch_ms=now_ms + HELD_MS)
     await incidents.write_memories(conn, locked)
     told = await incidents.tell(conn, alerts, now_ms=now_ms, draw=parts.random_bytes)
     return len(locked), Noted(told)

@@ -54,11 +54,14 @@ def engine_check(engine: Engine) -> EngineCheck:
     """Judge the age of the last pass."""
     if engine.pace.stopped:  # told to stop: a load balancer is to look elsewhere
         return EngineCheck(status="failed")
+    held = engine.parts.holds.undecided
     if not engine.claims:
-        return EngineCheck(status="ok")
+        return EngineCheck(status="ok", namespaces_held=held)
     limits = engine.parts.limits
     age_ms = (engine.parts.clock.monotonic() - engine.pace.last_tick) * 1000
     if age_ms == float("inf"):
         return EngineCheck(status="failed")
     stale = age_ms > POLLS_MAX * limits.poll_ms + limits.database_seconds * 1000
-    return EngineCheck(status="failed" if stale else "ok", last_tick_age_ms=int(age_ms))
+    return EngineCheck(
+        status="failed" if stale else "ok", last_tick_age_ms=int(age_ms), namespaces_held=held
+    )

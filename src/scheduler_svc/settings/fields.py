@@ -99,6 +99,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     listen: Annotated[
         bool, _text("use LISTEN to wake at once; off behind a transaction pooler")
     ] = True
+    hold_after: Annotated[
+        float, _seconds("away for longer, what was missed waits; 0s: never", "0s", "365d")
+    ] = 12 * 3600.0
     retention: Annotated[float, _seconds("how long history is kept", "1d", "3650d")] = 30 * 86_400.0
     partitions_ahead: Annotated[int, _number("days of history made ahead", 1, 60)] = 3
     capture_bytes: Annotated[int, _number("bytes of a response body kept", 0, 1_048_576)] = 8192

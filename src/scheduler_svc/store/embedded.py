@@ -70,6 +70,13 @@ def start(data_dir: Path, *, durable: bool = True) -> Server:
     return Server(_dsn(plan), pid, guard, lock)
 
 
+def running(data_dir: Path) -> str | None:
+    """Return the address of the server that serves this folder; None where none does."""
+    folder = data_dir.resolve()
+    plan = Plan(str(folder), "", str(folder / "postgres"), durable=True)
+    return _dsn(plan) if (Path(plan.sockets) / f".s.PGSQL.{PORT}").exists() else None
+
+
 @contextmanager
 def throw_away() -> Iterator[Server]:
     """Serve an empty cluster that forgets everything, for tests; the guard removes the folder."""

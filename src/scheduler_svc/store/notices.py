@@ -9,6 +9,7 @@ With it cut everything still holds, a poll later. A payload is a word and its ar
     secrets NAME    read the secrets of this namespace anew
     namespace NAME  its settings changed: read them
     key ID          this API key was revoked or will end: ask for it again before it opens anything
+    doctor TOKEN    whether notices are heard; means nothing to a replica
     keys -          limits or breakers of keys are not what you know: read them again
     events -        something was told on the stream of events
     watch -         somebody begins to watch that stream
@@ -24,6 +25,7 @@ from scheduler_svc.store.pool import Connection, is_database_away
 from scheduler_svc.store.queries import statement
 
 CHANNEL = "scheduler"
+DOCTOR = "doctor"
 ALIVE_SECONDS = 2.0
 ALIVE_TIMEOUT = 2.0
 RECONNECT_SECONDS = 1.0
@@ -55,6 +57,11 @@ async def namespace_changed(conn: Connection, name: str) -> None:
 async def keys(conn: Connection) -> None:
     """Tell every replica, at commit, that limits or breakers of keys have changed."""
     await conn.execute(statement("notify"), "keys -")
+
+
+async def doctor(conn: Connection, token: str) -> None:
+    """Say a word to whoever waits for it, and to nobody else."""
+    await conn.execute(statement("notify"), f"{DOCTOR} {token}")
 
 
 async def edited(conn: Connection, job_id: UUID, *, timer_moved: bool) -> None:

@@ -111,6 +111,17 @@ EVENTS: Mapping[EventName, Description] = MappingProxyType(
         _NAME.NAMESPACE_UPDATED: Description(
             _I, ("namespace", "revision"), "its settings changed, or it got its first"
         ),
+        _NAME.NAMESPACES_HELD: Description(
+            _W,
+            ("reason", "namespaces", "away_seconds"),
+            "the database was restored or long away: what was missed waits for a word",
+        ),
+        _NAME.NAMESPACE_RELEASED: Description(
+            _I, ("namespace", "missed", "by"), "somebody said what becomes of what it missed"
+        ),
+        _NAME.NAMESPACE_FREED: Description(
+            _I, ("namespace", "missed"), "all that was held of it was let go"
+        ),
         _NAME.KEY_CREATED: Description(_I, ("key_id", "by"), "an API key was made"),
         _NAME.KEY_REVOKED: Description(_I, ("key_id", "by"), "an API key opens nothing any more"),
         _NAME.RATE_LIMITED: Description(

@@ -18,7 +18,7 @@ import msgspec
 from scheduler_svc.domain.ids import instant_at
 from scheduler_svc.domain.zones import tzdata_version
 from scheduler_svc.engine.run import Engine
-from scheduler_svc.store import partitions
+from scheduler_svc.store import holds, partitions
 from scheduler_svc.store.backlog import Backlog, Waiting, backlog
 from scheduler_svc.store.pool import Pool, connection, is_database_away
 from scheduler_svc.store.replicas import list_replicas
@@ -100,6 +100,7 @@ class Shared:
                 waiting = await backlog(conn, now_ms=now_ms)
                 alive: list[str] = [one.role for one in await list_replicas(conn, now_ms=now_ms)]
                 days = await partitions.names(conn)
+                held = await holds.count(conn)
         except Exception as error:
             if not is_database_away(error):
                 raise
@@ -111,6 +112,7 @@ class Shared:
             | {
                 "scheduler_database_up": [Sample((), 1)],
                 "scheduler_replicas": [Sample((role,), alive.count(role)) for role in ROLES],
+                "scheduler_namespaces_held": [Sample((), held)],
                 "scheduler_partitions_ahead": [Sample((), ahead)],
                 "scheduler_jobs_never_ran": [Sample((), waiting.never_ran)],
             }

@@ -27,13 +27,14 @@ WHERE b.id = $2 AND b.namespace = $1;
 SELECT status FROM backfills WHERE id = $2 AND namespace = $1 FOR UPDATE;
 
 -- lock_next_backfill(horizon, seen)
--- The backfill whose turn came first and which no other replica works on. What is unfinished of it
+-- The backfill whose turn came first and which no other replica works on; none of a held namespace. What is unfinished of it
 -- is counted by a statement of its own, which sees all that was committed before this lock.
 SELECT
     id, job_id, namespace, range_from, range_to, schedule, anchored_at, overlap, max_per_minute,
     total, created, status, reason, next_from, paced_at, created_at, finished_at, created AS done
 FROM backfills
 WHERE status = 'running' AND paced_at <= $1 AND id <> ALL ($2::uuid[])
+    AND NOT EXISTS (SELECT FROM holds AS h WHERE h.namespace = backfills.namespace)
 ORDER BY paced_at, id
 LIMIT 1
 FOR UPDATE SKIP LOCKED;

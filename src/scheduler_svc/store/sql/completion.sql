@@ -90,9 +90,10 @@ WHERE scheduled_for = $2 AND id = $1 AND status = 'running' AND completion_until
 
 -- overdue_completions(now, batch)
 -- Whose report has not come in time, through runs_awaiting; locked by the statement that ends them,
--- after the timers of their jobs.
+-- after the timers of their jobs. In a held namespace the report may have come after the backup.
 SELECT id, scheduled_for, job_id FROM runs
 WHERE status = 'running' AND completion_until <= $1
+    AND NOT EXISTS (SELECT FROM holds AS h WHERE h.namespace = runs.namespace)
 ORDER BY completion_until
 LIMIT $2;
 

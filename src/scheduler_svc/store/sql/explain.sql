@@ -4,7 +4,7 @@
 -- Every run of a job that bears an instant; through runs_job, in the instant's own day.
 SELECT
     id, trigger, scheduled_for, status, reason, occurrences, scheduled_until AS until,
-    attempt_count, queued, started_at, finished_at, lateness_ms, next_attempt_at, completion_until,
+    attempt_count, queued, held, started_at, finished_at, lateness_ms, next_attempt_at, completion_until,
     deferral
 FROM runs
 WHERE job_id = $1 AND scheduled_for = $2 AND trigger <> 'alert'
@@ -17,7 +17,7 @@ LIMIT 100;
 SELECT * FROM (
     SELECT
         id, trigger, scheduled_for, status, reason, occurrences, scheduled_until AS until,
-        attempt_count, queued, started_at, finished_at, lateness_ms, next_attempt_at,
+        attempt_count, queued, held, started_at, finished_at, lateness_ms, next_attempt_at,
         completion_until, deferral
     FROM runs
     WHERE job_id = $1 AND scheduled_for < $2 AND scheduled_until IS NOT NULL

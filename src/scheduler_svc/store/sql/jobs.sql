@@ -17,7 +17,8 @@ SELECT id FROM jobs WHERE namespace = $1 AND name = $2;
 
 -- lock_timer(job_id)
 -- Timers are locked before jobs, everywhere: what creates runs of a job is thereby in one queue.
-SELECT scheduled_for, fire_at, runs_made FROM job_timers WHERE job_id = $1 FOR UPDATE;
+SELECT scheduled_for, coalesce(fire_at, scheduled_for), runs_made
+FROM job_timers WHERE job_id = $1 FOR UPDATE;
 
 -- get_job(namespace, job_id)
 -- One job with its next fire; the last run is a statement of its own.

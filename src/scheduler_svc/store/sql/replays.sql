@@ -70,12 +70,13 @@ SELECT count(*)::integer FROM (
 ) AS matching;
 
 -- lock_next_replay(horizon, seen)
--- The replay whose turn came first and which no other replica works on.
+-- The replay whose turn came first and which no other replica works on; none of a held namespace.
 SELECT
     id, namespace, filter, max_per_minute, total, created, left_out, status, reason, after_at,
     after_id, paced_at, created_at, finished_at, created AS done
 FROM replays
 WHERE status = 'running' AND paced_at <= $1 AND id <> ALL ($2::uuid[])
+    AND NOT EXISTS (SELECT FROM holds AS h WHERE h.namespace = replays.namespace)
 ORDER BY paced_at, id
 LIMIT 1
 FOR UPDATE SKIP LOCKED;

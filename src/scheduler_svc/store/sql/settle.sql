@@ -42,10 +42,10 @@ SELECT job_id FROM job_timers WHERE job_id = ANY ($1::uuid[]) ORDER BY job_id FO
 WITH freed AS MATERIALIZED (
     SELECT DISTINCT ON (q.job_id) q.id, q.scheduled_for
     FROM runs AS q
-    WHERE q.job_id = ANY ($1::uuid[]) AND q.status = 'due' AND q.queued
+    WHERE q.job_id = ANY ($1::uuid[]) AND q.status = 'due' AND q.queued AND NOT q.held
         AND NOT EXISTS (
             SELECT 1 FROM runs AS o
-            WHERE o.job_id = q.job_id AND o.status IN ('due', 'running') AND NOT o.queued
+            WHERE o.job_id = q.job_id AND o.status IN ('due', 'running') AND (NOT o.queued OR o.held)
                 AND o.trigger NOT IN ('backfill', 'alert') AND o.replay_id IS NULL
         )
     ORDER BY q.job_id, q.trigger = 'catch_up', q.scheduled_for

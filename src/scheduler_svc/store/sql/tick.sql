@@ -20,7 +20,8 @@ WHERE id = ANY ($1::uuid[]);
 -- Overlap is decided by the unfinished runs as they are now, under the timer's lock. Those of a
 -- backfill or of a replay by filter do not count: these have rules of their own, and never hold
 -- back the cadence. Nor do alerts.
-SELECT id, job_id, queued, queued AND trigger = 'catch_up' AS behind
+SELECT id, job_id, queued AND NOT held AS queued,
+    queued AND NOT held AND trigger = 'catch_up' AS behind
 FROM runs
 WHERE job_id = ANY ($1::uuid[]) AND status IN ('due', 'running')
     AND trigger NOT IN ('backfill', 'alert') AND replay_id IS NULL;
@@ -28,7 +29,8 @@ WHERE job_id = ANY ($1::uuid[]) AND status IN ('due', 'running')
 -- open_occurrences(ids, scheduled_fors)
 -- Which of these very runs are there already and unfinished: of jobs that allow overlap, whose
 -- other runs may be many.
-SELECT r.id, r.job_id, r.queued, r.queued AND r.trigger = 'catch_up' AS behind
+SELECT r.id, r.job_id, r.queued AND NOT r.held AS queued,
+    r.queued AND NOT r.held AND r.trigger = 'catch_up' AS behind
 FROM unnest($1::uuid[], $2::timestamptz[]) AS o (id, scheduled_for)
 JOIN runs AS r ON r.scheduled_for = o.scheduled_for AND r.id = o.id
 WHERE o.id::text || '' = o.id::text AND o.scheduled_for::text || '' = o.scheduled_for::text -- one_row

@@ -106,10 +106,10 @@ WHERE old.id::text || '' = old.id::text -- one_row, see settle_runs
 -- The backstop of release_queued: jobs with a waiting run whose predecessor ended without telling.
 SELECT DISTINCT r.job_id
 FROM runs AS r
-WHERE r.status = 'due' AND r.queued
+WHERE r.status = 'due' AND r.queued AND NOT r.held
     AND NOT EXISTS (
         SELECT 1 FROM runs AS o
-        WHERE o.job_id = r.job_id AND o.status IN ('due', 'running') AND NOT o.queued
+        WHERE o.job_id = r.job_id AND o.status IN ('due', 'running') AND (NOT o.queued OR o.held)
             AND o.trigger NOT IN ('backfill', 'alert') AND o.replay_id IS NULL
     )
 LIMIT 500;
