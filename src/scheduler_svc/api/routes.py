@@ -5,6 +5,7 @@ from functools import lru_cache
 import msgspec
 
 from scheduler_svc.api import (
+    audit_list,
     backfill_cancel,
     backfill_create,
     backfill_get,
@@ -104,6 +105,7 @@ ROUTES: tuple[Route, ...] = (
     *preview.ROUTES,
     *forecast.ROUTES,
     *keys.ROUTES,
+    *audit_list.ROUTES,
     *replicas.ROUTES,
     *secrets.ROUTES,
     *signing_secrets.ROUTES,

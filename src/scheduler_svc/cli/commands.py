@@ -4,6 +4,7 @@ from argparse import ArgumentParser
 from importlib.metadata import version
 
 from scheduler_svc.cli import (
+    audit,
     check_config,
     keys,
     migrate,
@@ -19,6 +20,7 @@ COMMANDS: tuple[Command, ...] = (
     serve.COMMAND,
     migrate.COMMAND,
     keys.COMMAND,
+    audit.COMMAND,
     check_config.COMMAND,
     receive.COMMAND,
     reseal.COMMAND,

@@ -35,7 +35,7 @@ from scheduler_svc.engine.run import Engine
 from scheduler_svc.engine.secrets import KnownSecrets, Source
 from scheduler_svc.engine.settle import Outbox
 from scheduler_svc.engine.upkeep import Heart, beat, keep_days
-from scheduler_svc.service import admission, completion, issuer
+from scheduler_svc.service import admission, audit, completion, issuer
 from scheduler_svc.service.connect import CanNotStart, await_database, read_clock
 from scheduler_svc.service.key_ring import KeyFileRefused, key_ring
 from scheduler_svc.service.pressure import pressure_rules
@@ -227,6 +227,7 @@ def _engine(settings: Settings, dsn: str, parts: Parts, clock: DatabaseClock, ga
         partitions_ahead=settings.partitions_ahead,
         retention_days=max(1, int(settings.retention // DAY_SECONDS)),
         grace_seconds=settings.grace_time,
+        audited=audit.rules(settings),
     )
 
 
