@@ -89,32 +89,41 @@ CREATE TRIGGER audit_log_append_only
     FOR EACH STATEMENT EXECUTE FUNCTION audit_append_only();
 
 -- The two ways in which rows go: to be sealed, and when they are older than the retention. The
--- caller holds the lock of the chain.
+-- caller holds the lock of the chain. The setting is taken back at once: no other statement of the
+-- transaction may do it. (A SET clause of the functions would need a superuser.)
 CREATE FUNCTION audit_take(since timestamptz, batch integer) RETURNS SETOF audit_pending
-LANGUAGE sql SET scheduler.audit = 'upkeep' AS $$
+LANGUAGE plpgsql AS $$
+BEGIN
+    PERFORM set_config('scheduler.audit', 'upkeep', true);
+    RETURN QUERY
     WITH old AS MATERIALIZED (
-        SELECT ctid FROM audit_pending
-        WHERE at >= since
-        ORDER BY at, id LIMIT batch
+        SELECT p.ctid FROM audit_pending AS p
+        WHERE p.at >= since
+        ORDER BY p.at, p.id LIMIT batch
         FOR UPDATE
     )
     DELETE FROM audit_pending AS p USING old WHERE p.ctid = old.ctid
-    RETURNING p.*
+    RETURNING p.*;
+    PERFORM set_config('scheduler.audit', '', true);
+END
 $$;
 
 -- Only from the beginning, without a gap; says how many went, and the last of them.
 CREATE FUNCTION audit_prune(older_than timestamptz, batch integer)
-RETURNS TABLE (seq bigint, hash bytea, pruned integer)
-LANGUAGE sql SET scheduler.audit = 'upkeep' AS $$
+RETURNS TABLE (last_seq bigint, last_hash bytea, pruned integer)
+LANGUAGE plpgsql AS $$
+BEGIN
+    PERFORM set_config('scheduler.audit', 'upkeep', true);
+    RETURN QUERY
     WITH gone AS (
         DELETE FROM audit_log AS l
         WHERE l.seq < (
-            SELECT coalesce(
-                min(o.seq) FILTER (WHERE o.at >= older_than), max(o.seq) + 1
-            )
+            SELECT coalesce(min(o.seq) FILTER (WHERE o.at >= older_than), max(o.seq) + 1)
             FROM (SELECT a.seq, a.at FROM audit_log AS a ORDER BY a.seq LIMIT batch) AS o
         )
         RETURNING l.seq, l.hash
     )
-    SELECT g.seq, g.hash, (count(*) OVER ())::integer FROM gone AS g ORDER BY g.seq DESC LIMIT 1
+    SELECT g.seq, g.hash, (count(*) OVER ())::integer FROM gone AS g ORDER BY g.seq DESC LIMIT 1;
+    PERFORM set_config('scheduler.audit', '', true);
+END
 $$;

@@ -10,21 +10,23 @@ BEGIN
 END
 $$;
 
-CREATE FUNCTION public.audit_prune(older_than timestamp with time zone, batch integer) RETURNS TABLE(seq bigint, hash bytea, pruned integer)
-    LANGUAGE sql
-    SET "scheduler.audit" TO 'upkeep'
+CREATE FUNCTION public.audit_prune(older_than timestamp with time zone, batch integer) RETURNS TABLE(last_seq bigint, last_hash bytea, pruned integer)
+    LANGUAGE plpgsql
     AS $$
+BEGIN
+    PERFORM set_config('scheduler.audit', 'upkeep', true);
+    RETURN QUERY
     WITH gone AS (
         DELETE FROM audit_log AS l
         WHERE l.seq < (
-            SELECT coalesce(
-                min(o.seq) FILTER (WHERE o.at >= older_than), max(o.seq) + 1
-            )
+            SELECT coalesce(min(o.seq) FILTER (WHERE o.at >= older_than), max(o.seq) + 1)
             FROM (SELECT a.seq, a.at FROM audit_log AS a ORDER BY a.seq LIMIT batch) AS o
         )
         RETURNING l.seq, l.hash
     )
-    SELECT g.seq, g.hash, (count(*) OVER ())::integer FROM gone AS g ORDER BY g.seq DESC LIMIT 1
+    SELECT g.seq, g.hash, (count(*) OVER ())::integer FROM gone AS g ORDER BY g.seq DESC LIMIT 1;
+    PERFORM set_config('scheduler.audit', '', true);
+END
 $$;
 
 CREATE TABLE public.audit_pending (
@@ -47,17 +49,21 @@ CREATE TABLE public.audit_pending (
 );
 
 CREATE FUNCTION public.audit_take(since timestamp with time zone, batch integer) RETURNS SETOF public.audit_pending
-    LANGUAGE sql
-    SET "scheduler.audit" TO 'upkeep'
+    LANGUAGE plpgsql
     AS $$
+BEGIN
+    PERFORM set_config('scheduler.audit', 'upkeep', true);
+    RETURN QUERY
     WITH old AS MATERIALIZED (
-        SELECT ctid FROM audit_pending
-        WHERE at >= since
-        ORDER BY at, id LIMIT batch
+        SELECT p.ctid FROM audit_pending AS p
+        WHERE p.at >= since
+        ORDER BY p.at, p.id LIMIT batch
         FOR UPDATE
     )
     DELETE FROM audit_pending AS p USING old WHERE p.ctid = old.ctid
-    RETURNING p.*
+    RETURNING p.*;
+    PERFORM set_config('scheduler.audit', '', true);
+END
 $$;
 
 CREATE TABLE public.api_keys (

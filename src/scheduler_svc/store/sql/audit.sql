@@ -56,7 +56,7 @@ SELECT seq, hash, key_id, mac FROM audit_log ORDER BY seq DESC LIMIT 1;
 
 -- prune_audit(older_than, batch)
 -- From the beginning of the log only; how many went, and the last of them.
-SELECT seq, hash, pruned FROM audit_prune($1, $2);
+SELECT last_seq AS seq, last_hash AS hash, pruned FROM audit_prune($1, $2);
 
 -- any_unsealed(since)
 -- Asked by every replica each second, before anything is locked.
