@@ -98,6 +98,15 @@ async def test_two_replicas_that_seal_at_once_make_one_chain(
     assert mine + theirs + rest == 200
 
 
+async def test_who_holds_the_chain_is_not_waited_for(rig: Rig, other: Rig, pool: Pool) -> None:
+    await write(pool, 2)
+    async with transaction(pool) as conn:
+        assert await audit.try_lock(conn)
+        assert await seal(rig) == 0
+        assert await prune_all(other.parts, AuditRules(retention_ms=0)) == 0
+    assert await seal(rig) == 2
+
+
 async def test_what_commits_late_is_sealed_later_and_not_passed_over(rig: Rig, pool: Pool) -> None:
     async with transaction(pool) as late:
         await audit.insert(late, draft(1))
