@@ -97,4 +97,7 @@ async def _empty(pool: Pool) -> None:
             for row in tables
         )
         if filled := [row["name"] for row in await connection.fetch(looks)]:
-            await connection.execute(f"TRUNCATE {', '.join(filled)} RESTART IDENTITY CASCADE")
+            async with connection.transaction():
+                # The audit log refuses it to everybody else.
+                await connection.execute("SET LOCAL scheduler.audit TO 'upkeep'")
+                await connection.execute(f"TRUNCATE {', '.join(filled)} RESTART IDENTITY CASCADE")

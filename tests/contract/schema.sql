@@ -1,3 +1,71 @@
+CREATE FUNCTION public.audit_append_only() RETURNS trigger
+    LANGUAGE plpgsql
+    AS $$
+BEGIN
+    IF TG_OP <> 'UPDATE' AND current_setting('scheduler.audit', true) = 'upkeep' THEN
+        RETURN NULL;
+    END IF;
+    RAISE EXCEPTION 'the audit log is only added to: % of % is refused', TG_OP, TG_TABLE_NAME
+        USING ERRCODE = 'insufficient_privilege';
+END
+$$;
+
+CREATE FUNCTION public.audit_prune(older_than timestamp with time zone, batch integer) RETURNS TABLE(last_seq bigint, last_hash bytea, pruned integer)
+    LANGUAGE plpgsql
+    AS $$
+BEGIN
+    PERFORM set_config('scheduler.audit', 'upkeep', true);
+    RETURN QUERY
+    WITH gone AS (
+        DELETE FROM audit_log AS l
+        WHERE l.seq < (
+            SELECT coalesce(min(o.seq) FILTER (WHERE o.at >= older_than), max(o.seq) + 1)
+            FROM (SELECT a.seq, a.at FROM audit_log AS a ORDER BY a.seq LIMIT batch) AS o
+        )
+        RETURNING l.seq, l.hash
+    )
+    SELECT g.seq, g.hash, (count(*) OVER ())::integer FROM gone AS g ORDER BY g.seq DESC LIMIT 1;
+    PERFORM set_config('scheduler.audit', '', true);
+END
+$$;
+
+CREATE TABLE public.audit_pending (
+    id uuid DEFAULT gen_random_uuid() NOT NULL,
+    at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
+    namespace text NOT NULL,
+    actor_kind text NOT NULL,
+    actor_id text NOT NULL,
+    actor_name text,
+    address text,
+    request_id text,
+    action text NOT NULL,
+    resource_kind text NOT NULL,
+    resource_id text,
+    resource_name text,
+    job_id uuid,
+    before json,
+    after json,
+    many json
+);
+
+CREATE FUNCTION public.audit_take(since timestamp with time zone, batch integer) RETURNS SETOF public.audit_pending
+    LANGUAGE plpgsql
+    AS $$
+BEGIN
+    PERFORM set_config('scheduler.audit', 'upkeep', true);
+    RETURN QUERY
+    WITH old AS MATERIALIZED (
+        SELECT p.ctid FROM audit_pending AS p
+        WHERE p.at >= since
+        ORDER BY p.at, p.id LIMIT batch
+        FOR UPDATE
+    )
+    DELETE FROM audit_pending AS p USING old WHERE p.ctid = old.ctid
+    RETURNING p.*;
+    PERFORM set_config('scheduler.audit', '', true);
+END
+$$;
+
 CREATE TABLE public.api_keys (
     id uuid NOT NULL,
     name text NOT NULL,
@@ -12,6 +80,44 @@ CREATE TABLE public.api_keys (
     last_used_at timestamp with time zone,
     CONSTRAINT api_keys_hash_check CHECK ((length(hash) = 32)),
     CONSTRAINT api_keys_scopes_check CHECK ((cardinality(scopes) > 0))
+);
+
+CREATE TABLE public.audit_log (
+    seq bigint NOT NULL,
+    id uuid NOT NULL,
+    at timestamp with time zone NOT NULL,
+    namespace text NOT NULL,
+    actor_kind text NOT NULL,
+    actor_id text NOT NULL,
+    actor_name text,
+    address text,
+    request_id text,
+    action text NOT NULL,
+    resource_kind text NOT NULL,
+    resource_id text,
+    resource_name text,
+    job_id uuid,
+    before json,
+    after json,
+    many json,
+    prev_hash bytea NOT NULL,
+    hash bytea NOT NULL,
+    key_id text,
+    mac bytea,
+    CONSTRAINT audit_log_check CHECK (((key_id IS NULL) = (mac IS NULL))),
+    CONSTRAINT audit_log_hash_check CHECK ((length(hash) = 32)),
+    CONSTRAINT audit_log_prev_hash_check CHECK ((length(prev_hash) = 32))
+);
+
+CREATE TABLE public.audit_marks (
+    name text NOT NULL,
+    seq bigint NOT NULL,
+    hash bytea NOT NULL,
+    key_id text,
+    mac bytea,
+    CONSTRAINT audit_marks_hash_check CHECK ((length(hash) = 32)),
+    CONSTRAINT audit_marks_name_check CHECK ((name = ANY (ARRAY['start'::text, 'head'::text]))),
+    CONSTRAINT audit_marks_seq_check CHECK ((seq >= 0))
 );
 
 CREATE TABLE public.backfills (
@@ -365,6 +471,12 @@ ALTER TABLE ONLY public.runs ATTACH PARTITION public.runs_default DEFAULT;
 ALTER TABLE ONLY public.api_keys
     ADD CONSTRAINT api_keys_pkey PRIMARY KEY (id);
 
+ALTER TABLE ONLY public.audit_log
+    ADD CONSTRAINT audit_log_pkey PRIMARY KEY (seq);
+
+ALTER TABLE ONLY public.audit_marks
+    ADD CONSTRAINT audit_marks_pkey PRIMARY KEY (name);
+
 ALTER TABLE ONLY public.backfills
     ADD CONSTRAINT backfills_pkey PRIMARY KEY (id);
 
@@ -440,6 +552,22 @@ ALTER TABLE ONLY public.signing_secrets
 CREATE UNIQUE INDEX api_keys_hash ON public.api_keys USING btree (hash);
 
 CREATE INDEX api_keys_list ON public.api_keys USING btree (created_at DESC, id DESC);
+
+CREATE INDEX audit_log_action ON public.audit_log USING btree (action, at DESC, seq DESC);
+
+CREATE INDEX audit_log_actor ON public.audit_log USING btree (actor_id, at DESC, seq DESC);
+
+CREATE INDEX audit_log_all ON public.audit_log USING btree (at DESC, seq DESC);
+
+CREATE INDEX audit_log_job ON public.audit_log USING btree (job_id, at DESC, seq DESC) WHERE (job_id IS NOT NULL);
+
+CREATE INDEX audit_log_namespace ON public.audit_log USING btree (namespace, at DESC, seq DESC);
+
+CREATE INDEX audit_log_request ON public.audit_log USING btree (request_id) WHERE (request_id IS NOT NULL);
+
+CREATE INDEX audit_log_resource ON public.audit_log USING btree (resource_id, at DESC, seq DESC);
+
+CREATE INDEX audit_pending_age ON public.audit_pending USING btree (at, id);
 
 CREATE INDEX backfills_ended ON public.backfills USING btree (finished_at) WHERE (status <> 'running'::text);
 
@@ -558,6 +686,10 @@ ALTER INDEX public.runs_replay ATTACH PARTITION public.runs_default_replay_id_id
 ALTER INDEX public.runs_replay_of ATTACH PARTITION public.runs_default_replay_of_idx;
 
 ALTER INDEX public.runs_running ATTACH PARTITION public.runs_default_replica_idx;
+
+CREATE TRIGGER audit_log_append_only BEFORE DELETE OR UPDATE OR TRUNCATE ON public.audit_log FOR EACH STATEMENT EXECUTE FUNCTION public.audit_append_only();
+
+CREATE TRIGGER audit_pending_append_only BEFORE DELETE OR UPDATE OR TRUNCATE ON public.audit_pending FOR EACH STATEMENT EXECUTE FUNCTION public.audit_append_only();
 
 ALTER TABLE ONLY public.job_expectations
     ADD CONSTRAINT job_expectations_job_id_fkey FOREIGN KEY (job_id) REFERENCES public.jobs(id) ON DELETE CASCADE;

@@ -24,6 +24,7 @@ NAMED = {
     "secrets": "secrets",
     "api-keys": "API keys",
     "replicas": "replicas",
+    "audit": "audit log",
 }
 """How the table of scopes names what the operations of a tag are about."""
 PAGE = (Path(__file__).parents[2] / "docs" / "api.md").read_text()

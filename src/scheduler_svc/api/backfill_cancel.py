@@ -1,9 +1,11 @@
 """POST /backfills/{id}/cancel: no more runs are made and those that wait end."""
 
+from scheduler_svc.api import audit
 from scheduler_svc.api.backfill_get import no_backfill, path_id
 from scheduler_svc.api.context import Call, Reply
 from scheduler_svc.api.route import Answer, Route
 from scheduler_svc.api.wire_backfills import Backfill, backfill_view
+from scheduler_svc.domain.audit import Action
 from scheduler_svc.domain.errors import Conflict
 from scheduler_svc.domain.events import EventName
 from scheduler_svc.store import backfills
@@ -23,8 +25,14 @@ async def cancel_backfill(call: Call) -> Reply:
             conn, wanted, status="cancelled", reason="cancelled", now_ms=call.deps.now_ms()
         )
         after = await backfills.get_backfill(conn, call.namespace, wanted)
-    if after is None:
-        raise RuntimeError("a backfill vanished under its lock")
+        if after is None:
+            raise RuntimeError("a backfill vanished under its lock")
+        await audit.note(
+            conn,
+            call,
+            Action.BACKFILL_CANCELLED,
+            audit.part_of_job("backfill", after.id, after.job_id),
+        )
     call.deps.on_event(
         EventName.BACKFILL_CANCELLED,
         backfill_id=after.id,

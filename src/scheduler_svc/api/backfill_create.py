@@ -6,7 +6,7 @@ The backfill keeps the schedule as it is now; where its runs go is the job's to 
 import asyncio
 from typing import Any
 
-from scheduler_svc.api import etag
+from scheduler_svc.api import audit, etag
 from scheduler_svc.api.context import Call, Reply
 from scheduler_svc.api.holds import refuse_held
 from scheduler_svc.api.idempotency import keep, writing
@@ -23,6 +23,7 @@ from scheduler_svc.api.wire_backfills import (
     backfill_view,
 )
 from scheduler_svc.domain import backfills
+from scheduler_svc.domain.audit import Action
 from scheduler_svc.domain.backfills import OCCURRENCES_MAX, Extent
 from scheduler_svc.domain.errors import Fault, Invalid
 from scheduler_svc.domain.events import EventName
@@ -56,6 +57,13 @@ async def create_backfill(call: Call) -> Reply:
         etag.check(call.headers, etag.of(locked.job.revision))
         await refuse_held(conn, call)
         await insert_backfill(conn, made)
+        await audit.note(
+            conn,
+            call,
+            Action.BACKFILL_CREATED,
+            audit.part_of_job("backfill", made.id, job.id),
+            after=asked,
+        )
         reply = Reply(
             status=202, body=backfill_view(made), headers={"Location": f"/backfills/{made.id}"}
         )

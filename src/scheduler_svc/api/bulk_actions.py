@@ -7,7 +7,7 @@ in a transaction of its own, so that no lock is held for long; the answer counts
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from uuid import UUID
 
-from scheduler_svc.api import bulk_act, handover
+from scheduler_svc.api import audit, bulk_act, handover
 from scheduler_svc.api.bulk_act import Acted
 from scheduler_svc.api.context import Call, Reply
 from scheduler_svc.api.holds import refuse_held
@@ -16,6 +16,7 @@ from scheduler_svc.api.jobs_list import labels_of
 from scheduler_svc.api.route import Answer, Body, Route
 from scheduler_svc.api.validate import decode
 from scheduler_svc.api.wire_bulk import BulkActed, BulkActionRequest, BulkFilter
+from scheduler_svc.domain.audit import Action as Audited
 from scheduler_svc.domain.errors import Conflict, Fault, Invalid
 from scheduler_svc.domain.events import EventName
 from scheduler_svc.store import bulk_change
@@ -30,6 +31,12 @@ ACTIONS: Mapping[str, Action] = {
     "resume": bulk_act.resume,
     "delete": bulk_act.delete,
     "trigger": bulk_act.trigger,
+}
+AUDITED: Mapping[str, Audited] = {
+    "pause": Audited.JOBS_PAUSED,
+    "resume": Audited.JOBS_RESUMED,
+    "delete": Audited.JOBS_DELETED,
+    "trigger": Audited.JOBS_TRIGGERED,
 }
 
 
@@ -48,6 +55,7 @@ async def act_on_jobs(call: Call) -> Reply:
     for begin in range(0, len(matched), BATCH):
         async with transaction(call.deps.pool) as conn:
             acted = await ACTIONS[asked.action](conn, call, matched[begin : begin + BATCH])
+            await audit.note_jobs(conn, call, AUDITED[asked.action], acted.done, after=asked)
         if acted.queued:
             await release_queued(call, *acted.queued)
         done += acted.done

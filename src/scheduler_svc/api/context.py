@@ -163,6 +163,8 @@ class Call(Struct, frozen=True, kw_only=True):
     headers: Headers
     body: bytes
     caller: Caller = ANYONE
+    address: str | None = None
+    """Where the request came from; behind a trusted proxy what that says."""
     token: Token | None = None
     """The idempotency key that the request is made under."""
     again: Callable[[], Awaitable[object]] = stays

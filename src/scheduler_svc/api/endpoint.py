@@ -69,6 +69,7 @@ async def read_call(route: Route, deps: Deps, scope: Scope, receive: Receive) ->
         request_id=scope[REQUEST_ID],
         namespace=_namespace(caller, headers, deps.namespace),
         caller=caller,
+        address=scope["client"][0] if scope.get("client") else None,
         again=_judge(deps, headers, scope),
         method=route.method,
         url_path=scope["path"],

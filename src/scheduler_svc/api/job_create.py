@@ -2,11 +2,13 @@
 
 from msgspec import structs
 
+from scheduler_svc.api import audit
 from scheduler_svc.api.check_definition import Bench, read_definition
 from scheduler_svc.api.context import Call
 from scheduler_svc.api.job_change import moved, tell
 from scheduler_svc.api.job_view import planned
 from scheduler_svc.domain.arming import Armed, arm, past_instants
+from scheduler_svc.domain.audit import Action
 from scheduler_svc.domain.decide import NewRun
 from scheduler_svc.domain.drift import expect, versions
 from scheduler_svc.domain.errors import NameTaken
@@ -85,6 +87,7 @@ async def insert(conn: Connection, call: Call, new: Job, now_ms: int) -> Job:
     await tell(conn, decision, now_ms=now_ms)
     if (look := first_look(call, job, now_ms)) is not None:
         await incidents.watch_all(conn, {job.id: look})
+    await audit.note_job(conn, call, Action.JOB_CREATED, None, job)
     return job
 
 

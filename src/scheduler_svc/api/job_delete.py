@@ -1,9 +1,10 @@
 """DELETE /jobs/{id}: the job goes, what waits of it ends, its history stays until it is pruned."""
 
-from scheduler_svc.api import etag, handover
+from scheduler_svc.api import audit, etag, handover
 from scheduler_svc.api.context import Call, Reply
 from scheduler_svc.api.job_change import lock_job
 from scheduler_svc.api.route import IF_MATCH, Answer, Route
+from scheduler_svc.domain.audit import Action
 from scheduler_svc.domain.events import EventName
 from scheduler_svc.store import jobs, notices
 from scheduler_svc.store.backfills import cancel_backfills_of
@@ -19,6 +20,7 @@ async def delete_job(call: Call) -> Reply:
         await jobs.forget_unsent(conn, locked.job.id, now_ms=locked.now_ms)
         await jobs.delete_job(conn, locked.job.id, now_ms=locked.now_ms)
         await notices.edited(conn, locked.job.id, timer_moved=True)
+        await audit.note_job(conn, call, Action.JOB_DELETED, locked.job, None)
     call.deps.on_event(EventName.JOB_DELETED, job_id=locked.job.id, namespace=call.namespace)
     await handover.given_up(call, locked.job.id)
     return Reply(status=204)

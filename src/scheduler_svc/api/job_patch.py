@@ -4,7 +4,7 @@ from typing import Any
 
 import msgspec
 
-from scheduler_svc.api import etag, handover, herd, identity, unsigned
+from scheduler_svc.api import audit, etag, handover, herd, identity, unsigned
 from scheduler_svc.api.check_definition import Bench, read_definition
 from scheduler_svc.api.check_templates import secret_names
 from scheduler_svc.api.context import Call, Reply
@@ -27,6 +27,7 @@ from scheduler_svc.api.route import (
 from scheduler_svc.api.validate import unknown_names
 from scheduler_svc.api.validate_json import parse
 from scheduler_svc.api.wire_jobs import READ_ONLY, Job, JobComparison
+from scheduler_svc.domain.audit import Action
 from scheduler_svc.domain.errors import Fault, Invalid
 from scheduler_svc.domain.events import EventName
 from scheduler_svc.domain.jobs import Definition
@@ -50,6 +51,7 @@ async def patch_job(call: Call) -> Reply:
             after = would_be(locked.job, definition)
             return Reply(body=comparison(locked.job, after, now_ms=locked.now_ms))
         done = await edit(conn, locked, definition)
+        await audit.note_job(conn, call, Action.JOB_UPDATED, locked.job, done.job)
         await identity.ensure(conn, call, definition)
         also = [*await herd.of_job(conn, done.job), *await unsigned.of_job(conn, call, done.job)]
     if done.changed:

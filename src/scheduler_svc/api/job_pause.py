@@ -9,7 +9,7 @@ from typing import Literal
 
 from msgspec import structs
 
-from scheduler_svc.api import etag, handover, unsigned
+from scheduler_svc.api import audit, etag, handover, unsigned
 from scheduler_svc.api.context import Call, Reply
 from scheduler_svc.api.job_change import (
     LockedJob,
@@ -27,6 +27,7 @@ from scheduler_svc.api.validate import decode
 from scheduler_svc.api.wire_jobs import Job, JobPauseRequest, JobResumeRequest, JobWarning
 from scheduler_svc.domain import jobs
 from scheduler_svc.domain.arming import Missed, resume
+from scheduler_svc.domain.audit import Action
 from scheduler_svc.domain.decide import Decision
 from scheduler_svc.domain.errors import Fault, Invalid
 from scheduler_svc.domain.events import EventName
@@ -48,6 +49,7 @@ async def pause_job(call: Call) -> Reply:
             job = await _pause(conn, locked, asked.reason, until, call.caller.name)
         elif until is not None:
             job = await _end_at(conn, locked, until)
+        await audit.note_job(conn, call, Action.JOB_PAUSED, locked.job, job)
         also = await unsigned.of_job(conn, call, job)
     if changed:
         call.deps.on_event(
@@ -66,6 +68,7 @@ async def resume_job(call: Call) -> Reply:
         job = locked.job
         if job.state == "paused":
             job = await _resume(conn, locked, asked.missed)
+        await audit.note_job(conn, call, Action.JOB_RESUMED, locked.job, job)
         also = await unsigned.of_job(conn, call, job)
     if job is not locked.job:
         call.deps.on_event(EventName.JOB_RESUMED, job_id=job.id, namespace=call.namespace)

@@ -4,7 +4,7 @@ from uuid import UUID
 
 from msgspec import structs
 
-from scheduler_svc.api import etag, handover, herd, identity, job_create, unsigned
+from scheduler_svc.api import audit, etag, handover, herd, identity, job_create, unsigned
 from scheduler_svc.api.check_definition import read_definition
 from scheduler_svc.api.check_templates import secret_names
 from scheduler_svc.api.context import Call, Reply
@@ -24,6 +24,7 @@ from scheduler_svc.api.route import (
     Route,
 )
 from scheduler_svc.api.wire_jobs import JobComparison, JobPut
+from scheduler_svc.domain.audit import Action
 from scheduler_svc.domain.errors import Fault, Invalid, NameTaken, NotFound
 from scheduler_svc.domain.events import EventName
 from scheduler_svc.domain.ids import looks_like_id
@@ -99,6 +100,7 @@ async def _replace(
         after = would_be(locked.job, definition)
         return Reply(body=comparison(locked.job, after, now_ms=locked.now_ms)), None
     done = await edit(conn, locked, definition)
+    await audit.note_job(conn, call, Action.JOB_UPDATED, locked.job, done.job)
     await identity.ensure(conn, call, definition)
     also = [*await herd.of_job(conn, done.job), *await unsigned.of_job(conn, call, done.job)]
     reply = Reply(

@@ -8,7 +8,7 @@ from typing import Literal
 
 from msgspec import structs
 
-from scheduler_svc.api import etag, handover
+from scheduler_svc.api import audit, etag, handover
 from scheduler_svc.api.check_headers import header_faults, size_faults
 from scheduler_svc.api.check_secrets import (
     Safe,
@@ -60,6 +60,7 @@ async def trigger_job(call: Call) -> Reply:
         taken = locked.unsent is not None and policy != "allow"
         verdict = await _judge(conn, locked, policy, taken=taken)
         run = await _insert(conn, call, locked, asked, queued=verdict == "queue")
+        await audit.note_triggered(conn, call, locked.job, run, _overrides(asked))
         reply = Reply(status=202, body=run_view(run), headers={"Location": f"/runs/{run.id}"})
         reply = await keep(conn, call, reply)
     if verdict == "queue":

@@ -13,7 +13,7 @@ from typing import Any
 import msgspec
 from msgspec import Raw, Struct
 
-from scheduler_svc.api import identity, problems
+from scheduler_svc.api import audit, identity, problems
 from scheduler_svc.api.bulk_read import BulkReader, Draft
 from scheduler_svc.api.check_templates import secret_names
 from scheduler_svc.api.context import Call, Reply
@@ -26,6 +26,7 @@ from scheduler_svc.api.namespace_egress import egress_of
 from scheduler_svc.api.route import BULK_BODY_MAX, Answer, Body, QueryParam, Route
 from scheduler_svc.api.validate import decode
 from scheduler_svc.api.wire_bulk import JOBS_MAX, BulkCreated, BulkError, BulkItem, BulkRequest
+from scheduler_svc.domain.audit import Action
 from scheduler_svc.domain.drift import versions
 from scheduler_svc.domain.errors import Fault, Invalid, NameTaken, Refused
 from scheduler_svc.domain.events import EventName
@@ -78,6 +79,7 @@ async def create_jobs(call: Call) -> Reply:
             await identity.ensure(conn, call, reader.asks_identity)
         if outcome.earliest_ms is not None:
             await notices.wake(conn, outcome.earliest_ms)
+        await audit.note_jobs(conn, call, Action.JOBS_CREATED, list(outcome.ids.values()))
         reply = Reply(status=200 if partial else 201, body=_created(len(items), outcome))
         reply = await keep(conn, call, reply)
     call.deps.on_event(

@@ -3,6 +3,7 @@
 Replicas are told by notice, and read the limits again every few seconds all the same.
 """
 
+from scheduler_svc.api import audit
 from scheduler_svc.api.context import Call, Reply
 from scheduler_svc.api.key_get import EXAMPLE, no_key, path_key, view
 from scheduler_svc.api.route import Answer, Body, Route
@@ -39,6 +40,7 @@ async def put_limits(call: Call) -> Reply:
         await put_key(conn, key, Ceiling(asked.max_parallel, asked.max_per_second))
         await notices.keys(conn)
         shown = await view(conn, key)
+        await audit.note_limits(conn, call, key, before, asked)
     return Reply(status=200 if known else 201, body=shown)
 
 
@@ -46,9 +48,11 @@ async def delete_limits(call: Call) -> Reply:
     """Take the limits of a key away: what waits because of them may go."""
     key = path_key(call)
     async with transaction(call.deps.pool) as conn:
+        before = (await read_keys(conn, [key])).get(key)
         if not await delete_key(conn, key):
             raise no_key(key.name)
         await notices.keys(conn)
+        await audit.note_limits(conn, call, key, before, None)
     return Reply(status=204)
 
 

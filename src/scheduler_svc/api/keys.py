@@ -9,7 +9,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from scheduler_svc.api import cursor
+from scheduler_svc.api import audit, cursor
 from scheduler_svc.api.context import Call, Reply
 from scheduler_svc.api.jobs_list import CURSOR, LIMIT, next_link
 from scheduler_svc.api.keys_make import Asked, make_key
@@ -30,6 +30,7 @@ from scheduler_svc.domain.errors import Fault, Forbidden, Invalid, NotFound
 from scheduler_svc.domain.events import EventName
 from scheduler_svc.domain.ids import epoch_ms, instant_at, looks_like_id
 from scheduler_svc.store import api_keys, notices
+from scheduler_svc.store.api_keys import ApiKey as StoredKey
 from scheduler_svc.store.api_keys import KeyPlace
 from scheduler_svc.store.pool import Connection, connection, transaction
 
@@ -56,8 +57,11 @@ async def create_key(call: Call) -> Reply:
         return await _made(conn, call, wanted, now_ms)
 
 
-async def _made(conn: Connection, call: Call, wanted: Asked, now_ms: int) -> Reply:
+async def _made(
+    conn: Connection, call: Call, wanted: Asked, now_ms: int, old: StoredKey | None = None
+) -> Reply:
     key, text = await make_key(conn, wanted, now_ms=now_ms, random_bytes=call.deps.random_bytes)
+    await audit.note_key(conn, call, key, old)
     call.deps.on_event(EventName.KEY_CREATED, key_id=key.id, by=call.caller.name)
     return Reply(
         status=201, body=created_view(key, text), headers={"Location": f"/api-keys/{key.id}"}
@@ -114,16 +118,18 @@ async def rotate_key(call: Call) -> Reply:
         until = instant_at(now_ms + milliseconds(asked.overlap))
         await api_keys.expire_key(conn, old.id, until)
         await notices.key_changed(conn, old.id)
-        return await _made(conn, call, wanted, now_ms)
+        return await _made(conn, call, wanted, now_ms, old)
 
 
 async def delete_key(call: Call) -> Reply:
     """Revoke a key: it opens nothing any more, a second from now on any replica."""
     key_id = _id_of(call)
     async with transaction(call.deps.pool) as conn:
-        if not await api_keys.delete_key(conn, key_id, call.caller.namespace):
+        key = await api_keys.get_key(conn, key_id, call.caller.namespace)
+        if key is None or not await api_keys.delete_key(conn, key_id, call.caller.namespace):
             raise _no_key(call)
         await notices.key_changed(conn, key_id)
+        await audit.note_revoked(conn, call, key)
     call.deps.on_event(EventName.KEY_REVOKED, key_id=key_id, by=call.caller.name)
     return Reply(status=204)
 

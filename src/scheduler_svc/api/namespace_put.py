@@ -6,7 +6,7 @@ few seconds. It moves no job and cancels nothing.
 
 from msgspec import json, structs
 
-from scheduler_svc.api import etag, validate
+from scheduler_svc.api import audit, etag, validate
 from scheduler_svc.api.check_alerts import alert_faults
 from scheduler_svc.api.context import Call, Reply
 from scheduler_svc.api.job_find import is_name
@@ -72,6 +72,7 @@ async def _put(
     if written is None:
         raise RuntimeError("a namespace vanished under its lock")
     await notices.namespace_changed(conn, name)
+    await audit.note_namespace(conn, call, name, None if made is not None else found, settings)
     headers = {"ETag": etag.of(written.revision)}
     if made is not None:
         headers["Location"] = f"/namespaces/{name}"

@@ -29,6 +29,7 @@ TAGS = (
     ("namespaces", "What holds for all jobs of one."),
     ("api-keys", "Who may call this service, and for what."),
     ("events", "What happens to runs and jobs, as it happens."),
+    ("audit", "Who changed what."),
     ("replicas", "The processes of this service."),
     ("service", "Health, readiness, this document."),
     ("pages", "For people."),

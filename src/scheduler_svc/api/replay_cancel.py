@@ -1,9 +1,11 @@
 """POST /replays/{id}/cancel: no more runs are made and those that wait end."""
 
+from scheduler_svc.api import audit
 from scheduler_svc.api.context import Call, Reply
 from scheduler_svc.api.replay_get import no_replay, path_id
 from scheduler_svc.api.route import Answer, Route
 from scheduler_svc.api.wire_replays import Replay, replay_view
+from scheduler_svc.domain.audit import Action
 from scheduler_svc.domain.errors import Conflict
 from scheduler_svc.domain.events import EventName
 from scheduler_svc.store import replays
@@ -21,6 +23,9 @@ async def cancel_replay(call: Call) -> Reply:
             raise Conflict(f"The replay has ended already: it is {status}.")
         await replays.end_replay(
             conn, wanted, status="cancelled", reason="cancelled", now_ms=call.deps.now_ms()
+        )
+        await audit.note(
+            conn, call, Action.REPLAY_CANCELLED, audit.part_of_job("replay", wanted, None)
         )
         after = await replays.get_replay(conn, call.namespace, wanted)
     if after is None:

@@ -7,6 +7,7 @@ from typing import Any
 
 from msgspec import structs
 
+from scheduler_svc.api import audit
 from scheduler_svc.api.context import Call, Reply
 from scheduler_svc.api.holds import refuse_held
 from scheduler_svc.api.idempotency import keep, writing
@@ -14,6 +15,7 @@ from scheduler_svc.api.route import Answer, Body, Route
 from scheduler_svc.api.validate import decode
 from scheduler_svc.api.wire_replays import Replay, ReplayExtent, ReplayRequest, replay_view
 from scheduler_svc.domain import replays
+from scheduler_svc.domain.audit import Action
 from scheduler_svc.domain.errors import Conflict, Fault, Invalid
 from scheduler_svc.domain.events import EventName
 from scheduler_svc.domain.ids import EPOCH, MILLISECOND, RANDOM_BYTES, backfill_id, instant_at
@@ -45,6 +47,13 @@ async def create_replay(call: Call) -> Reply:
         await refuse_held(conn, call)
         made = _counted(made, total)
         await insert_replay(conn, made)
+        await audit.note(
+            conn,
+            call,
+            Action.REPLAY_CREATED,
+            audit.part_of_job("replay", made.id, asked.filter.job_id),
+            after=asked,
+        )
         reply = Reply(
             status=202, body=replay_view(made), headers={"Location": f"/replays/{made.id}"}
         )

@@ -5,6 +5,7 @@ from functools import lru_cache
 import msgspec
 
 from scheduler_svc.api import (
+    audit_list,
     backfill_cancel,
     backfill_create,
     backfill_get,
@@ -107,6 +108,7 @@ ROUTES: tuple[Route, ...] = (
     *preview.ROUTES,
     *forecast.ROUTES,
     *keys.ROUTES,
+    *audit_list.ROUTES,
     *replicas.ROUTES,
     *events.ROUTES,
     *secrets.ROUTES,

@@ -3,11 +3,13 @@
 One that awaits the report of its target waits: nobody works on it.
 """
 
+from scheduler_svc.api import audit
 from scheduler_svc.api.context import Call, Reply
 from scheduler_svc.api.job_open import release_queued
 from scheduler_svc.api.route import Answer, Route
 from scheduler_svc.api.run_get import find_run
 from scheduler_svc.api.wire_runs import Run, run_view
+from scheduler_svc.domain.audit import Action
 from scheduler_svc.domain.errors import Conflict
 from scheduler_svc.domain.events import EventName
 from scheduler_svc.domain.runs import Run as StoredRun
@@ -31,6 +33,9 @@ async def cancel_run(call: Call) -> Reply:
             case _:
                 raise Conflict(f"The run has ended already: it is {run.status}.")
         after, _ = await find_run(conn, call)
+        await audit.note(
+            conn, call, Action.RUN_CANCELLED, audit.part_of_job("run", run.id, run.job_id)
+        )
     if status == 200:  # noqa: PLR2004 - what waited behind it may go
         _tell(call, after)
         await release_queued(call, run.job_id)

@@ -10,6 +10,7 @@ from uuid import UUID
 
 from msgspec import Meta, Struct
 
+from scheduler_svc.api import audit
 from scheduler_svc.api.context import Call, Reply
 from scheduler_svc.api.job_view import planned
 from scheduler_svc.api.route import Answer, Body, Route
@@ -57,6 +58,7 @@ async def complete_run(call: Call) -> Reply:
                 noted = await _note(conn, call, run, now_ms)
             else:
                 await completion.note_report(conn, run_id, report.status, report.detail)
+            await audit.note_report(conn, call, run, report)
         elif not same:
             raise Conflict(_refusal(run))
         after = await completion.lock_reported(conn, run_id)

@@ -4,6 +4,7 @@ It keeps `scheduled_for` and what a trigger had overridden, and goes where its j
 asked for by someone who looked at the run, so the overlap policy does not hold it back.
 """
 
+from scheduler_svc.api import audit
 from scheduler_svc.api.context import Call, Reply
 from scheduler_svc.api.holds import refuse_held
 from scheduler_svc.api.idempotency import keep, writing
@@ -11,6 +12,7 @@ from scheduler_svc.api.route import Answer, Route
 from scheduler_svc.api.run_get import find_run
 from scheduler_svc.api.wire_runs import Run, run_view
 from scheduler_svc.domain import runs
+from scheduler_svc.domain.audit import Action
 from scheduler_svc.domain.errors import Conflict
 from scheduler_svc.domain.ids import RANDOM_BYTES, epoch_ms, random_run_id
 from scheduler_svc.domain.jobs import Job
@@ -33,6 +35,13 @@ async def replay_run(call: Call) -> Reply:
         if job is None and original.trigger != "alert":
             raise Conflict("The job of this run was deleted: there is nowhere to send it.")
         run = await _insert(conn, call, job, original, overrides)
+        await audit.note(
+            conn,
+            call,
+            Action.RUN_REPLAYED,
+            audit.part_of_job("run", original.id, run.job_id),
+            after={"run": run.id},
+        )
         reply = Reply(status=202, body=run_view(run), headers={"Location": f"/runs/{run.id}"})
         return await keep(conn, call, reply)
 

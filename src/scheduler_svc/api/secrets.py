@@ -7,7 +7,7 @@ from typing import Annotated
 
 from msgspec import Meta, Struct
 
-from scheduler_svc.api import cursor
+from scheduler_svc.api import audit, cursor
 from scheduler_svc.api.check_secrets import NO_RING
 from scheduler_svc.api.context import Call, Reply
 from scheduler_svc.api.jobs_list import CURSOR, LIMIT, next_link
@@ -15,6 +15,7 @@ from scheduler_svc.api.route import Answer, Body, Route
 from scheduler_svc.api.validate import decode
 from scheduler_svc.api.validate_text import pattern_fault
 from scheduler_svc.api.wire import NextCursor, Stamp, stamp
+from scheduler_svc.domain.audit import Action, Resource
 from scheduler_svc.domain.errors import Conflict, Fault, Invalid, NotFound
 from scheduler_svc.domain.events import EventName
 from scheduler_svc.domain.ids import instant_at
@@ -70,6 +71,7 @@ async def put_secret(call: Call) -> Reply:
         sealed = ring.seal(asked.value, place)
         row, made = await secrets.put_secret(conn, call.namespace, name, sealed, now=now)
         await notices.secrets_changed(conn, call.namespace)
+        await audit.note(conn, call, Action.SECRET_UPDATED, Resource(kind="secret", id=name))
     call.deps.on_event(EventName.SECRET_CHANGED, namespace=call.namespace, name=name)
     return Reply(status=201 if made else 200, body=_view(row))
 
@@ -99,6 +101,7 @@ async def delete_secret(call: Call) -> Reply:
         if not await secrets.delete_secret(conn, call.namespace, name):
             raise NotFound(f"There is no secret named '{name[:128]}'.")
         await notices.secrets_changed(conn, call.namespace)
+        await audit.note(conn, call, Action.SECRET_DELETED, Resource(kind="secret", id=name))
     call.deps.on_event(EventName.SECRET_DELETED, namespace=call.namespace, name=name)
     return Reply(status=204)
 

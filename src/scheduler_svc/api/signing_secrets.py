@@ -9,7 +9,7 @@ from uuid import UUID
 
 from msgspec import Meta, Struct, structs
 
-from scheduler_svc.api import cursor
+from scheduler_svc.api import audit, cursor
 from scheduler_svc.api.check_secrets import NO_RING
 from scheduler_svc.api.context import Call, Reply
 from scheduler_svc.api.jobs_list import CURSOR, LIMIT, next_link
@@ -17,6 +17,7 @@ from scheduler_svc.api.route import Answer, Body, QueryParam, Route
 from scheduler_svc.api.validate import decode
 from scheduler_svc.api.wire import NextCursor, Stamp, stamp, stamp_or_none
 from scheduler_svc.delivery.signing import SECRET_BYTES, hmac_text, public_text
+from scheduler_svc.domain.audit import Action
 from scheduler_svc.domain.duration import DurationText, milliseconds
 from scheduler_svc.domain.errors import Conflict, Fault, Invalid, NotFound
 from scheduler_svc.domain.events import EventName
@@ -111,6 +112,7 @@ async def create(call: Call) -> Reply:
     async with transaction(call.deps.pool) as conn:
         await _check_count(conn, call, made.created_at)
         await signing_secrets.insert(conn, call.namespace, made, sealed)
+        await audit.note_signing(conn, call, Action.SIGNING_SECRET_CREATED, made.id, _view(made))
         await notices.secrets_changed(conn, call.namespace)
     call.deps.on_event(EventName.SIGNING_CREATED, signing_id=made.id, host=host)
     shown = NewSigningSecret(
@@ -161,6 +163,8 @@ async def delete(call: Call) -> Reply:
         if not found:
             raise _no_secret()
         await notices.secrets_changed(conn, call.namespace)
+        shown = None if left is None else _view(left)
+        await audit.note_signing(conn, call, Action.SIGNING_SECRET_EXPIRED, secret_id, shown)
     expires_at = now if left is None else left.expires_at
     call.deps.on_event(EventName.SIGNING_EXPIRES, signing_id=secret_id, expires_at=expires_at)
     if left is None:

@@ -16,6 +16,7 @@ COMMANDS: Final = {
     "serve": "serve.COMMAND",
     "migrate": "migrate.COMMAND",
     "keys": "keys.COMMAND",
+    "audit": "audit.COMMAND",
     "check-config": "check_config.COMMAND",
     "doctor": "doctor.command.COMMAND",
     "receive": "receive.COMMAND",

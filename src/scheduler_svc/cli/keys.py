@@ -9,14 +9,17 @@ import sys
 import time
 from argparse import ArgumentParser, ArgumentTypeError, Namespace
 
+from scheduler_svc.api.audit import key_draft
 from scheduler_svc.api.keys_make import Asked, make_key
+from scheduler_svc.cli.audited import caller
 from scheduler_svc.cli.command import FAILED, OK, REFUSED, Command
 from scheduler_svc.cli.environment import settings_with
 from scheduler_svc.domain import duration
 from scheduler_svc.domain.access import EVERY, NAMESPACE_PATTERN, SCOPES, network_fault
+from scheduler_svc.domain.audit import Action
 from scheduler_svc.domain.ids import instant_at
 from scheduler_svc.service.database import database
-from scheduler_svc.store import api_keys, migrate, notices
+from scheduler_svc.store import api_keys, audit, migrate, notices
 from scheduler_svc.store.api_keys import ApiKey, KeyPlace
 from scheduler_svc.store.away import is_database_away
 from scheduler_svc.store.embedded import EmbeddedRefused
@@ -128,6 +131,7 @@ async def _create(pool: Pool, given: Namespace) -> int:
     )
     async with transaction(pool) as conn:
         key, text = await make_key(conn, asked, now_ms=now_ms, random_bytes=os.urandom)
+        await audit.insert(conn, key_draft(caller(), Action.API_KEY_CREATED, key, None))
     print(f"made {_line(key)}; it is shown this once:", file=sys.stderr)
     print(text)
     return OK
@@ -156,8 +160,11 @@ async def _revoke(pool: Pool, wanted: str) -> int:
         print(f"scheduler-svc: {what} {wanted!r}", file=sys.stderr)
         return FAILED
     async with transaction(pool) as conn:
-        await api_keys.delete_key(conn, found[0].id, EVERY)
+        if not await api_keys.delete_key(conn, found[0].id, EVERY):
+            print(f"scheduler-svc: there is no key {wanted!r} any more", file=sys.stderr)
+            return FAILED
         await notices.key_changed(conn, found[0].id)
+        await audit.insert(conn, key_draft(caller(), Action.API_KEY_REVOKED, None, found[0]))
     print(f"revoked {_line(found[0])}")
     return OK
 

@@ -5,13 +5,19 @@ import os
 import sys
 from argparse import Namespace
 
+from msgspec import json
+
+from scheduler_svc.cli.audited import caller
 from scheduler_svc.cli.command import FAILED, OK, REFUSED, Command, no_switches
 from scheduler_svc.cli.environment import settings_with
+from scheduler_svc.domain.access import EVERY
+from scheduler_svc.domain.audit import Action, Draft, Resource
 from scheduler_svc.service.database import database
 from scheduler_svc.service.key_ring import KeyFileRefused, key_ring
-from scheduler_svc.store import reseal
+from scheduler_svc.store import audit, reseal
 from scheduler_svc.store.embedded import EmbeddedRefused
-from scheduler_svc.store.pool import close_pool, is_database_away, open_pool
+from scheduler_svc.store.pool import close_pool, is_database_away, open_pool, transaction
+from scheduler_svc.store.reseal import Count
 from scheduler_svc.store.vault import KeyRing
 
 NO_KEYS = "there is no key to seal with: set SCHEDULER_SECRET_KEYS"
@@ -39,6 +45,9 @@ async def _reseal(dsn: str, ring: KeyRing) -> int:
     pool = await open_pool(dsn, application_name=f"scheduler-svc reseal {os.getpid()}", size_max=2)
     try:
         counts = await reseal.reseal(pool, ring)
+        if any(count.sealed for count in counts):
+            async with transaction(pool) as conn:
+                await audit.insert(conn, _entry(counts, ring))
     finally:
         await close_pool(pool)
     for count in counts:
@@ -49,6 +58,18 @@ async def _reseal(dsn: str, ring: KeyRing) -> int:
         return FAILED
     print(f"everything is sealed with the key {ring.newest}")
     return OK
+
+
+def _entry(counts: list[Count], ring: KeyRing) -> Draft:
+    """Write that values are sealed anew; after the batches, which are transactions of their own."""
+    after = {count.kind: count.sealed for count in counts} | {"key": ring.newest}
+    return Draft(
+        namespace=EVERY,
+        actor=caller(),
+        action=Action.SECRETS_RESEALED,
+        resource=Resource(kind="secret"),
+        after=json.encode(after).decode(),
+    )
 
 
 def _refuse(reason: str) -> int:

@@ -6,13 +6,16 @@ import sys
 from argparse import Namespace
 
 from scheduler_svc.api import identity
+from scheduler_svc.cli.audited import caller
 from scheduler_svc.cli.command import FAILED, OK, REFUSED, Command, no_switches
 from scheduler_svc.cli.environment import settings_with
 from scheduler_svc.delivery.identity import PUBLISHED_SECONDS, NewKey, new_key
+from scheduler_svc.domain.access import EVERY
+from scheduler_svc.domain.audit import Action, Draft, Resource
 from scheduler_svc.domain.ids import epoch_ms, instant_at
 from scheduler_svc.service.database import database
 from scheduler_svc.service.key_ring import KeyFileRefused, key_ring
-from scheduler_svc.store import identity_keys, notices
+from scheduler_svc.store import audit, identity_keys, notices
 from scheduler_svc.store.embedded import EmbeddedRefused
 from scheduler_svc.store.pool import close_pool, is_database_away, open_pool, transaction
 from scheduler_svc.store.replicas import database_now
@@ -49,8 +52,18 @@ async def _rotate(dsn: str, ring: KeyRing, made: NewKey) -> None:
             await identity_keys.retire(conn, now=instant_at(now_ms), since=since)
             await identity.insert(conn, ring, made, now_ms=now_ms)
             await notices.secrets_changed(conn, "")
+            await audit.insert(conn, _entry(made))
     finally:
         await close_pool(pool)
+
+
+def _entry(made: NewKey) -> Draft:
+    return Draft(
+        namespace=EVERY,
+        actor=caller(),
+        action=Action.IDENTITY_KEY_ROTATED,
+        resource=Resource(kind="identity_key", id=made.id),
+    )
 
 
 def _refuse(reason: str) -> int:

@@ -10,12 +10,13 @@ from uuid import UUID
 from msgspec import Struct, field, structs
 
 from scheduler_svc.domain.arming import recorded_from, resume
+from scheduler_svc.domain.audit_change import resumed_by_engine
 from scheduler_svc.domain.decide import Decision, Timer, plan_job
 from scheduler_svc.domain.ids import epoch_ms, instant_at
 from scheduler_svc.domain.incidents import rules_for
 from scheduler_svc.domain.jobs import Job
 from scheduler_svc.engine.parts import Parts
-from scheduler_svc.store import incidents, jobs, timers
+from scheduler_svc.store import audit, incidents, jobs, timers
 from scheduler_svc.store.pool import Connection
 from scheduler_svc.store.run_lists import last_occurrence
 
@@ -73,6 +74,7 @@ async def _resume(parts: Parts, conn: Connection, job: Job, timer: Timer) -> Dec
         updated_at=instant_at(max(now_ms, epoch_ms(job.updated_at))),
     )
     await jobs.update_job(conn, after, None)
+    await audit.insert(conn, resumed_by_engine(job, after))
     rule = rules_for(job.definition.alerts, parts.namespace_alerts(job.namespace))
     await incidents.watch(conn, plan, rule, now_ms=now_ms)
     return Decision(

@@ -11,6 +11,7 @@ import msgspec
 
 from scheduler_svc.domain.events import EventName
 from scheduler_svc.engine import (
+    audit,
     backfill,
     dispatch,
     drift,
@@ -54,6 +55,7 @@ class Engine(msgspec.Struct, frozen=True, kw_only=True):
     partitions_ahead: int
     retention_days: int
     grace_seconds: float
+    audited: audit.AuditRules = audit.AuditRules()
 
 
 async def run(engine: Engine, stop: asyncio.Event) -> None:
@@ -94,6 +96,8 @@ def _working(
     work["expectations"] = drift.refreshes(parts)
     work["namespaces"] = namespaces.refreshes(parts.namespaces, parts.pool)
     work["prunes"] = prune.prunes(parts)
+    work["audit seals"] = audit.seals(parts, engine.audited)
+    work["audit prunes"] = audit.prunes(parts, engine.audited)
     work["backfills"] = backfill.backfilling(parts, retention_days=engine.retention_days)
     work["watches"] = watch.watches(parts)
     work["releases"] = release.releases(parts)

@@ -36,7 +36,7 @@ from scheduler_svc.engine.run import Engine
 from scheduler_svc.engine.secrets import KnownSecrets, Source
 from scheduler_svc.engine.settle import Outbox
 from scheduler_svc.engine.upkeep import Heart, beat, keep_days
-from scheduler_svc.service import admission, completion, issuer, reading
+from scheduler_svc.service import admission, audit, completion, issuer, reading
 from scheduler_svc.service.admission import Ear
 from scheduler_svc.service.broadcast import FEED_SECONDS, Broadcast
 from scheduler_svc.service.connect import CanNotStart, await_database, read_clock
@@ -230,6 +230,7 @@ def _engine(
         partitions_ahead=settings.partitions_ahead,
         retention_days=max(1, int(settings.retention // DAY_SECONDS)),
         grace_seconds=settings.grace_time,
+        audited=audit.rules(settings),
     )
 
 

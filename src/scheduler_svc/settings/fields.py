@@ -103,6 +103,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         float, _seconds("away for longer, what was missed waits; 0s: never", "0s", "365d")
     ] = 12 * 3600.0
     retention: Annotated[float, _seconds("how long history is kept", "1d", "3650d")] = 30 * 86_400.0
+    audit_retention: Annotated[float, _seconds("how long the audit log is kept", "1d", "3650d")] = (
+        400 * 86_400.0
+    )
     partitions_ahead: Annotated[int, _number("days of history made ahead", 1, 60)] = 3
     capture_bytes: Annotated[int, _number("bytes of a response body kept", 0, 1_048_576)] = 8192
     connections_per_target: Annotated[

@@ -124,6 +124,15 @@ EVENTS: Mapping[EventName, Description] = MappingProxyType(
         ),
         _NAME.KEY_CREATED: Description(_I, ("key_id", "by"), "an API key was made"),
         _NAME.KEY_REVOKED: Description(_I, ("key_id", "by"), "an API key opens nothing any more"),
+        _NAME.AUDIT_SEALED: Description(
+            _I, ("seq", "hash", "entries"), "so far the audit log is sealed: a place to hold it to"
+        ),
+        _NAME.AUDIT_PRUNED: Description(
+            _I, ("seq", "entries"), "entries of the audit log up to there were older than kept"
+        ),
+        _NAME.AUDIT_BROKEN: Description(
+            _E, ("seq", "detail"), "the audit log does not end where it was sealed: verify it"
+        ),
         _NAME.RATE_LIMITED: Description(
             _D, ("limit",), "a caller was told to wait: its budget is spent"
         ),

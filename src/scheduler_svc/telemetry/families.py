@@ -121,6 +121,7 @@ FAMILIES: tuple[Family, ...] = (
     ),
     _gauge("backlog_overdue", "of that, what is due for over 10 s", "kind", shared=True),
     _gauge("backlog_oldest_seconds", "for how long the oldest is due", "kind", shared=True),
+    _gauge("audit_unsealed_seconds", "for how long an audit entry waits for its seal", shared=True),
     _gauge("jobs_never_ran", "jobs due for 5 minutes that never made a run", shared=True),
     _gauge("namespaces_held", "namespaces that are held, not all let go yet", shared=True),
     _gauge("partitions_ahead", "days of history made ahead of today, without a gap", shared=True),

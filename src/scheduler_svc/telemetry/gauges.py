@@ -10,15 +10,15 @@ import resource
 import time
 from collections.abc import Mapping
 from contextlib import suppress
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta
 from pathlib import Path
 
 import msgspec
 
-from scheduler_svc.domain.ids import instant_at
+from scheduler_svc.domain.ids import epoch_ms, instant_at
 from scheduler_svc.domain.zones import tzdata_version
 from scheduler_svc.engine.run import Engine
-from scheduler_svc.store import holds, partitions
+from scheduler_svc.store import audit, holds, partitions
 from scheduler_svc.store.backlog import Backlog, Waiting, backlog
 from scheduler_svc.store.pool import Pool, connection, is_database_away
 from scheduler_svc.store.replicas import list_replicas
@@ -101,6 +101,7 @@ class Shared:
                 alive: list[str] = [one.role for one in await list_replicas(conn, now_ms=now_ms)]
                 days = await partitions.names(conn)
                 held = await holds.count(conn)
+                unsealed = await audit.oldest_unsealed(conn)
         except Exception as error:
             if not is_database_away(error):
                 raise
@@ -114,9 +115,14 @@ class Shared:
                 "scheduler_replicas": [Sample((role,), alive.count(role)) for role in ROLES],
                 "scheduler_namespaces_held": [Sample((), held)],
                 "scheduler_partitions_ahead": [Sample((), ahead)],
+                "scheduler_audit_unsealed_seconds": [Sample((), _age(unsealed, now_ms))],
                 "scheduler_jobs_never_ran": [Sample((), waiting.never_ran)],
             }
         )
+
+
+def _age(since: datetime | None, now_ms: int) -> float:
+    return 0.0 if since is None else max(0.0, (now_ms - epoch_ms(since)) / 1000)
 
 
 def _waiting(found: Backlog, now_ms: int) -> Snapshot:

@@ -117,7 +117,8 @@ SELECT id FROM gone;
 
 -- pause_jobs(job_ids, reason, now)
 -- The service pauses a job itself: its target said 410, or it can not be decided. The ledger holds
--- what lies before the timer's next occurrence; resume accounts for it and what follows.
+-- what lies before the timer's next occurrence; resume accounts for it and what follows. That it was
+-- the service is in the audit log.
 WITH stopped AS (
     SELECT t.job_id, t.scheduled_for
     FROM job_timers AS t
@@ -130,16 +131,32 @@ timers AS (
     SET scheduled_for = NULL, fire_at = NULL, revision = t.revision + 1
     FROM stopped
     WHERE t.job_id = stopped.job_id
+),
+paused AS (
+    UPDATE jobs AS j
+    SET state = 'paused',
+        pause = json_build_object(
+            'reason', $2::text,
+            'since', $3::timestamptz,
+            'recorded_until', stopped.scheduled_for - interval '1 millisecond'
+        ),
+        revision = j.revision + 1,
+        updated_at = $3
+    FROM stopped
+    WHERE j.id = stopped.job_id AND j.state = 'active'
+    RETURNING j.id, j.namespace, j.name, j.revision
+),
+noted AS (
+    INSERT INTO audit_pending (
+        namespace, actor_kind, actor_id, action, resource_kind, resource_id, resource_name, job_id,
+        before, after
+    )
+    SELECT
+        p.namespace, 'engine', 'engine', 'job.paused', 'job', p.id::text, p.name, p.id,
+        json_build_object('state', 'active', 'revision', p.revision - 1),
+        json_build_object(
+            'state', 'paused', 'revision', p.revision, 'pause', json_build_object('reason', $2::text)
+        )
+    FROM paused AS p
 )
-UPDATE jobs AS j
-SET state = 'paused',
-    pause = json_build_object(
-        'reason', $2::text,
-        'since', $3::timestamptz,
-        'recorded_until', stopped.scheduled_for - interval '1 millisecond'
-    ),
-    revision = j.revision + 1,
-    updated_at = $3
-FROM stopped
-WHERE j.id = stopped.job_id AND j.state = 'active'
-RETURNING j.id;
+SELECT id FROM paused;

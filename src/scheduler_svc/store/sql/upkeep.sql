@@ -130,16 +130,34 @@ FOR UPDATE OF t SKIP LOCKED;
 
 -- delete_spent_jobs(job_ids)
 -- Under the locks of their timers and seen anew: an edit may have given a job occurrences, a
--- trigger a run. The timers go with them; history stays until it is pruned.
-DELETE FROM jobs AS j
-WHERE j.id = ANY ($1::uuid[]) AND j.state = 'completed'
-    AND j.definition ->> 'delete_after_completion' = 'true'
-    AND NOT EXISTS (
-        SELECT 1 FROM runs AS r
-        WHERE r.job_id = j.id AND r.status IN ('due', 'running') AND r.trigger <> 'alert'
+-- trigger a run. The timers go with them; history stays until it is pruned. That it was the service
+-- is in the audit log.
+WITH gone AS (
+    DELETE FROM jobs AS j
+    WHERE j.id = ANY ($1::uuid[]) AND j.state = 'completed'
+        AND j.definition ->> 'delete_after_completion' = 'true'
+        AND NOT EXISTS (
+            SELECT 1 FROM runs AS r
+            WHERE r.job_id = j.id AND r.status IN ('due', 'running') AND r.trigger <> 'alert'
+        )
+        AND NOT EXISTS (
+            SELECT 1 FROM backfills AS b WHERE b.job_id = j.id AND b.status = 'running'
+        )
+    RETURNING j.id, j.namespace, j.name, j.revision
+),
+noted AS (
+    INSERT INTO audit_pending (
+        namespace, actor_kind, actor_id, action, resource_kind, resource_id, resource_name, job_id,
+        before
     )
-    AND NOT EXISTS (SELECT 1 FROM backfills AS b WHERE b.job_id = j.id AND b.status = 'running')
-RETURNING j.id, j.namespace;
+    SELECT
+        g.namespace, 'engine', 'engine', 'job.deleted', 'job', g.id::text, g.name, g.id,
+        json_build_object(
+            'state', 'completed', 'revision', g.revision, 'delete_after_completion', true
+        )
+    FROM gone AS g
+)
+SELECT id, namespace FROM gone;
 
 -- end_lease(replica, now)
 -- A replica that leaves gives its lease back: what it still holds is rescued at once.
