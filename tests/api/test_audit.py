@@ -39,6 +39,9 @@ def keyed(deps: Deps, pool: Pool, clock: Clock) -> Deps:
     return msgspec.structs.replace(deps, gate=gate)
 
 
+HELD = "INSERT INTO holds (namespace, reason, since) VALUES ('team', 'restored', now())"
+
+
 @dataclass
 class Walker:
     """Makes requests, and holds what each left in the log to the table."""
@@ -110,6 +113,9 @@ async def test_each_operation_leaves_one_entry_of_its_action(
     await do("put_concurrency_key", "/concurrency-keys/k", {"max_parallel": 2})
     await do("delete_concurrency_key", "/concurrency-keys/k")
     await do("put_namespace", "/namespaces/team", {"egress": {"allow": [], "deny": ["a.test"]}})
+    await pool.execute(HELD)
+    await do("release_namespace", "/namespaces/team/release", {"missed": "once"})
+    await do("release_namespace", "/namespaces/team/release", {"missed": "once"}, leaves=0)
     key = await do("create_api_key", "/api-keys", {"name": "k", "scopes": ["jobs:read"]})
     await do("rotate_api_key", f"/api-keys/{key['id']}/rotate")
     await do("delete_api_key", f"/api-keys/{key['id']}")

@@ -33,6 +33,7 @@ AUDITED: Mapping[str, tuple[Action, ...]] = {
     "put_concurrency_key": (Action.CONCURRENCY_KEY_UPDATED,),
     "delete_concurrency_key": (Action.CONCURRENCY_KEY_DELETED,),
     "put_namespace": (Action.NAMESPACE_UPDATED,),
+    "release_namespace": (Action.NAMESPACE_RELEASED,),
     "create_api_key": (Action.API_KEY_CREATED,),
     "rotate_api_key": (Action.API_KEY_ROTATED,),
     "delete_api_key": (Action.API_KEY_REVOKED,),

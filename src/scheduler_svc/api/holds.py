@@ -9,11 +9,13 @@ from typing import Annotated, Final
 
 from msgspec import Meta, Struct
 
+from scheduler_svc.api import audit
 from scheduler_svc.api.context import Call, Reply
 from scheduler_svc.api.namespaces import seen_namespace, shown
 from scheduler_svc.api.route import Answer, Body, Route
 from scheduler_svc.api.validate import decode
 from scheduler_svc.api.wire_namespaces import Namespace
+from scheduler_svc.domain.audit import Action, Resource
 from scheduler_svc.domain.errors import Conflict
 from scheduler_svc.domain.events import EventName
 from scheduler_svc.domain.holds import PER_MINUTE, Missed, window_ms
@@ -56,6 +58,11 @@ async def release_namespace(call: Call) -> Reply:
             per_minute=asked.max_per_minute,
             now_ms=call.deps.now_ms(),
         )
+        if decided:
+            held = Resource(kind="namespace", id=name)
+            await audit.note(
+                conn, call, Action.NAMESPACE_RELEASED, held, namespace=name, after=asked
+            )
         body = await shown(conn, name, now_ms=call.deps.now_ms())
     if decided:
         call.deps.on_event(

@@ -8,14 +8,18 @@ import os
 import sys
 from argparse import ArgumentParser, Namespace
 
+from msgspec import json
+
 from scheduler_svc.api.holds import release
+from scheduler_svc.cli.audited import caller
 from scheduler_svc.cli.command import FAILED, OK, REFUSED, Command
 from scheduler_svc.cli.environment import settings_with
+from scheduler_svc.domain.audit import Action, Draft, Resource
 from scheduler_svc.domain.errors import Conflict
 from scheduler_svc.domain.holds import PER_MINUTE, Hold
 from scheduler_svc.domain.ids import epoch_ms
 from scheduler_svc.service.database import database
-from scheduler_svc.store import holds
+from scheduler_svc.store import audit, holds
 from scheduler_svc.store.embedded import EmbeddedRefused
 from scheduler_svc.store.pool import (
     Connection,
@@ -109,11 +113,24 @@ async def _release(pool: Pool, name: str, held: dict[str, Hold], given: Namespac
                 per_minute=given.max_per_minute,
                 now_ms=await _now_ms(conn),
             )
+            if decided:
+                await audit.insert(conn, _entry(name, given))
     except Conflict as conflict:
         print(f"{name}: {conflict.detail}", file=sys.stderr)
         return False
     print(f"{name}: {'' if decided else 'already '}{given.missed}")
     return True
+
+
+def _entry(name: str, given: Namespace) -> Draft:
+    after = {"missed": given.missed, "max_per_minute": given.max_per_minute}
+    return Draft(
+        namespace=name,
+        actor=caller(),
+        action=Action.NAMESPACE_RELEASED,
+        resource=Resource(kind="namespace", id=name),
+        after=json.encode(after).decode(),
+    )
 
 
 async def _now_ms(conn: Connection) -> int:

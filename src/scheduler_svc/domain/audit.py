@@ -40,6 +40,7 @@ class Action(StrEnum):
     CONCURRENCY_KEY_UPDATED = "concurrency_key.updated"
     CONCURRENCY_KEY_DELETED = "concurrency_key.deleted"
     NAMESPACE_UPDATED = "namespace.updated"
+    NAMESPACE_RELEASED = "namespace.released"
     API_KEY_CREATED = "api_key.created"
     API_KEY_ROTATED = "api_key.rotated"
     API_KEY_REVOKED = "api_key.revoked"
