@@ -28,12 +28,18 @@ FIGURES = """
 """
 
 
-async def fill_day(conn: Connection, day: date, *, runs: int, jobs: int = 10_000) -> str:
-    """Make a day that holds so many ended runs of so many jobs; return its partition."""
+async def fill_day(
+    conn: Connection, day: date, *, runs: int, jobs: int = 10_000, logged: bool = True
+) -> str:
+    """Make a day that holds so many ended runs of so many jobs; return its partition.
+
+    One that is not logged is filled faster, and dropped in the same way.
+    """
     name = partition_name(day)
     first = datetime(day.year, day.month, day.day, tzinfo=UTC)
     bounds = (first.isoformat(), (first + timedelta(days=1)).isoformat())
-    await conn.execute(f"CREATE TABLE {name} (LIKE runs INCLUDING DEFAULTS INCLUDING CONSTRAINTS)")
+    kind = "TABLE" if logged else "UNLOGGED TABLE"
+    await conn.execute(f"CREATE {kind} {name} (LIKE runs INCLUDING DEFAULTS INCLUDING CONSTRAINTS)")
     await conn.execute(
         f"""
         INSERT INTO {name} (id, scheduled_for, job_id, namespace, trigger, status, reason,

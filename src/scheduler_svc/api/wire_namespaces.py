@@ -7,6 +7,7 @@ from scheduler_svc.api.wire import NextCursor, Stamp, stamp
 from scheduler_svc.domain import namespaces
 from scheduler_svc.domain.jobs import Alerts
 from scheduler_svc.domain.namespaces import EgressLists, NamespaceSettings
+from scheduler_svc.domain.retention import Retention
 
 READ_ONLY = frozenset({"name", "revision", "created_at", "updated_at"})
 SETTINGS = msgspec.json.Decoder(NamespaceSettings)
@@ -18,6 +19,7 @@ class Namespace(Struct, frozen=True, kw_only=True):
     name: str
     egress: EgressLists
     alerts: Alerts | None
+    retention: Retention | None
     revision: int
     created_at: Stamp
     updated_at: Stamp
@@ -37,6 +39,7 @@ def namespace_view(stored: namespaces.Namespace) -> Namespace:
         name=stored.name,
         egress=settings.egress,
         alerts=settings.alerts,
+        retention=settings.retention or None,
         revision=stored.revision,
         created_at=stamp(stored.created_at),
         updated_at=stamp(stored.updated_at),
