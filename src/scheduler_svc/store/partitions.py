@@ -8,8 +8,8 @@ itself, which nobody writes any more; dropping it is in nobody's way.
 
 import asyncio
 import random
-from collections.abc import Awaitable, Callable
-from contextlib import suppress
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager, suppress
 from datetime import UTC, date, datetime, timedelta
 
 import asyncpg
@@ -129,26 +129,25 @@ async def _patiently(step: Callable[[], Awaitable[bool]]) -> bool | None:
 async def _make(conn: Connection, day: date) -> bool:
     """Make one day, moving over what the default partition already holds of it."""
     name = partition_name(day)
-    bounds = tuple(bound.isoformat() for bound in _bounds(day))
-    async with conn.transaction():
-        await _be_alone(conn)
+    first, until = (bound.isoformat() for bound in _bounds(day))
+    async with _by_oneself(conn):
         if name in await names(conn):
             return False
+        # With its indexes, so that nothing is left to build under the locks.
+        await conn.execute(
+            f"CREATE TABLE {name} (LIKE runs INCLUDING DEFAULTS INCLUDING CONSTRAINTS"
+            " INCLUDING INDEXES)"
+        )
         # Nothing may be written between the move and the attachment, nor settled while it moves;
         # and a row already on its way to the default partition would be refused there.
-        await conn.execute("LOCK TABLE ONLY runs IN SHARE ROW EXCLUSIVE MODE")
-        await conn.execute("LOCK TABLE runs_default IN ACCESS EXCLUSIVE MODE")
         await conn.execute(
-            f"CREATE TABLE {name} (LIKE runs INCLUDING DEFAULTS INCLUDING CONSTRAINTS)"
-        )
-        await conn.execute(
-            f"WITH moved AS (DELETE FROM runs_default WHERE scheduled_for >= '{bounds[0]}'"  # noqa: S608
-            f" AND scheduled_for < '{bounds[1]}' RETURNING *)"
-            f" INSERT INTO {name} SELECT * FROM moved"
-        )
-        await conn.execute(
-            f"ALTER TABLE runs ATTACH PARTITION {name}"
-            f" FOR VALUES FROM ('{bounds[0]}') TO ('{bounds[1]}')"
+            "LOCK TABLE ONLY runs IN SHARE ROW EXCLUSIVE MODE;"  # noqa: S608
+            " LOCK TABLE runs_default IN ACCESS EXCLUSIVE MODE;"
+            f" WITH moved AS (DELETE FROM runs_default WHERE scheduled_for >= '{first}'"
+            f" AND scheduled_for < '{until}' RETURNING *)"
+            f" INSERT INTO {name} SELECT * FROM moved;"
+            f" ALTER TABLE runs ATTACH PARTITION {name} FOR VALUES FROM ('{first}') TO ('{until}');"
+            " COMMIT"
         )
     return True
 
@@ -158,33 +157,56 @@ async def _retire(conn: Connection, name: str) -> bool:
 
     DETACH ... CONCURRENTLY is not to be had where there is a default partition.
     """
-    async with conn.transaction():
-        await _be_alone(conn)
+    gone, needed = retired_name(name), _needed(name)
+    async with _by_oneself(conn):
         if name not in await names(conn) or name in await retired(conn):
             return False
-        if await _needed(conn, name):  # a look that locks nobody out
+        if await conn.fetchval(f"SELECT {needed}"):  # a look that locks nobody out
             return False
         # The parent first, as detaching does itself; then nothing can be added any more.
-        await conn.execute("LOCK TABLE ONLY runs IN ACCESS EXCLUSIVE MODE")
-        if await _needed(conn, name):
-            return False
-        await conn.execute(f"ALTER TABLE runs DETACH PARTITION {name}")
-        await conn.execute(f"ALTER TABLE {name} RENAME TO {retired_name(name)}")
-    return True
+        await conn.execute(
+            f"""
+            DO $$ BEGIN
+                LOCK TABLE ONLY runs IN ACCESS EXCLUSIVE MODE;
+                IF NOT ({needed}) THEN
+                    ALTER TABLE runs DETACH PARTITION {name};
+                    ALTER TABLE {name} RENAME TO {gone};
+                END IF;
+            END $$;
+            COMMIT
+            """
+        )
+        return name in await retired(conn)
 
 
-async def _be_alone(conn: Connection) -> None:
-    """Let only one replica do this at a time; that is waited for, for nobody waits behind it."""
-    await conn.execute(f"SET LOCAL lock_timeout = '{ALONE_TIMEOUT}'")
-    await conn.execute("SELECT pg_advisory_xact_lock(hashtext('scheduler.partitions'))")
-    await conn.execute(f"SET LOCAL lock_timeout = '{LOCK_TIMEOUT}'")
+@asynccontextmanager
+async def _by_oneself(conn: Connection) -> AsyncIterator[None]:
+    """Begin a transaction that only one replica is in, and end it where the step did not.
+
+    A step sends all it does under locks of tables in one message, its COMMIT too: no lock waits for
+    a round trip, nor for the disk, for what is lost in a crash is made again.
+    """
+    try:
+        await conn.execute(
+            "BEGIN; SET LOCAL synchronous_commit = off;"
+            f" SET LOCAL lock_timeout = '{ALONE_TIMEOUT}';"
+            " SELECT pg_advisory_xact_lock(hashtext('scheduler.partitions'));"
+            f" SET LOCAL lock_timeout = '{LOCK_TIMEOUT}'"
+        )
+        yield
+    except Exception:
+        with suppress(Exception):  # the first error says more
+            await conn.execute("ROLLBACK")
+        raise
+    if conn.is_in_transaction():
+        await conn.execute("ROLLBACK")
 
 
-async def _needed(conn: Connection, name: str) -> bool:
-    """True while a run of the day is unfinished, or a replay has yet to read the day."""
-    unfinished = await conn.fetchval(
-        f"SELECT EXISTS (SELECT 1 FROM {name} WHERE status IN ('due', 'running'))"  # noqa: S608
-    )
-    return bool(
-        unfinished or await conn.fetchval(statement("replay_reads"), *_bounds(day_of(name)))
+def _needed(name: str) -> str:
+    """Ask whether a run of the day is unfinished, or a replay by filter has yet to read the day."""
+    first, until = (bound.isoformat() for bound in _bounds(day_of(name)))
+    return (
+        f"EXISTS (SELECT 1 FROM {name} WHERE status IN ('due', 'running'))"  # noqa: S608
+        f" OR EXISTS (SELECT 1 FROM replays WHERE status = 'running' AND after_at < '{until}'"
+        f" AND coalesce((filter ->> 'until')::timestamptz, 'infinity') > '{first}')"
     )

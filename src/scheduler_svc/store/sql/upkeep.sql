@@ -98,14 +98,6 @@ FROM pg_class
 WHERE relkind = 'r' AND pg_table_is_visible(oid) AND starts_with(relname, $1::text)
 ORDER BY relname;
 
--- replay_reads(first, until)
--- Whether a running replay by filter has yet to read of a day: what it was promised stays for it.
-SELECT EXISTS (
-    SELECT 1 FROM replays
-    WHERE status = 'running' AND after_at < $2
-        AND coalesce((filter ->> 'until')::timestamptz, 'infinity') > $1
-);
-
 -- prune_default(before, batch)
 -- What the default partition holds of days no longer kept, in bounded batches.
 WITH old AS MATERIALIZED (
