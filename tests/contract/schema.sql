@@ -453,7 +453,7 @@ CREATE INDEX jobs_list_state ON public.jobs USING btree (namespace, state, creat
 
 CREATE UNIQUE INDEX jobs_name ON public.jobs USING btree (namespace, name COLLATE "C") WHERE (name IS NOT NULL);
 
-CREATE INDEX jobs_retention ON public.jobs USING btree (id) WHERE ((definition ->> 'retention'::text) IS NOT NULL);
+CREATE INDEX jobs_retention ON public.jobs USING btree (id) WHERE (strpos((definition)::text, '"retention":'::text) > 0);
 
 CREATE INDEX jobs_spent ON public.jobs USING btree (id) WHERE ((state = 'completed'::text) AND ((definition ->> 'delete_after_completion'::text) = 'true'::text));
 

@@ -57,3 +57,16 @@ async def test_deleting_a_batch_reads_a_batch(conn: Connection) -> None:
     told = await explained(conn, statement("prune_runs"), args)
     assert told.whole == []
     assert told.read <= 20 + PARTITIONS + 10
+
+
+@pytest.mark.parametrize("name", ["asked_ages", "any_retention"])
+async def test_who_asks_for_anything_is_known_without_reading_the_jobs(
+    conn: Connection, name: str
+) -> None:
+    await conn.execute(
+        'UPDATE jobs SET definition = (definition::jsonb || \'{"retention": {"age": "3d"}}\')::json'
+        " WHERE name = 'job-7'"
+    )
+    told = await explained(conn, statement(name), [])
+    assert told.whole == []
+    assert told.read <= 5

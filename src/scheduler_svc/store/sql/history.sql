@@ -4,11 +4,14 @@
 -- The ages that jobs ask for, few though the jobs are many; through jobs_retention.
 SELECT DISTINCT definition -> 'retention' ->> 'age' AS age
 FROM jobs
-WHERE definition ->> 'retention' IS NOT NULL;
+WHERE strpos(definition::text, '"retention":') > 0 AND definition ->> 'retention' IS NOT NULL;
 
 -- any_retention()
 -- Whether any job keeps its history otherwise than all; through jobs_retention.
-SELECT EXISTS (SELECT 1 FROM jobs WHERE definition ->> 'retention' IS NOT NULL);
+SELECT EXISTS (
+    SELECT 1 FROM jobs
+    WHERE strpos(definition::text, '"retention":') > 0 AND definition ->> 'retention' IS NOT NULL
+);
 
 -- histories(after, batch)
 -- The next jobs that have any history, also deleted ones, each found by one look from the one before:
