@@ -202,7 +202,9 @@ async def test_what_is_not_read_back_as_it_was_written_keeps_the_day_and_is_writ
     await _killed_in_the_middle(rig, tmp_path, monkeypatch)
     part = archive_file.part_of(tmp_path, partitions.day_of(name))
     size = part.stat().st_size
-    part.write_bytes(gzip.compress(b"something else").ljust(size, b"\0"))
+    other = gzip.compress(b"something else", mtime=0)
+    name_of_it = b"n" * (size - len(other) - 1) + b"\0"  # RFC 1952, FNAME: a good file, as long
+    part.write_bytes(other[:3] + b"\x08" + other[4:10] + name_of_it + other[10:])
     await keep_days(rig.parts, _keeping(tmp_path))
     assert await _left(rig) == ([], [name])
     assert len(_told(rig, EventName.ARCHIVE_FAILED)) == 1
