@@ -49,10 +49,10 @@ fmt: $(VENV)/.dev ## format the code and mend what can be mended
 	$(BIN)/ruff format .
 .PHONY: fmt
 
-lint: $(VENV)/.dev ## formatting, lint rules, sizes of files and functions
+lint: $(VENV)/.dev ## formatting, lint rules, sizes, unsafe statements in migrations
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
-	$(BIN)/python -m pytest -q tests/contract/test_sizes.py
+	$(BIN)/python -m pytest -q tests/contract/test_sizes.py tests/contract/test_migrations.py
 .PHONY: lint
 
 types: $(VENV)/.dev ## mypy, strict

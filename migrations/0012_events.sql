@@ -1,3 +1,4 @@
+-- migrate: compatible from 11
 -- What happened lately, for those who watch: the stream of events.
 
 -- Unlogged, and no part of any guarantee: history is in runs. A crash of the server empties it, and

@@ -1,3 +1,4 @@
+-- migrate: compatible from 11
 -- Holds: what keeps a namespace from firing after the database jumped back, or was away for long.
 
 -- One row, kept by the replicas that claim: when one of them was last alive, and in which database.
@@ -33,7 +34,3 @@ ALTER TABLE runs ADD COLUMN held boolean NOT NULL DEFAULT false;
 -- A timer of a held namespace whose instant has come is parked: it keeps its occurrence and leaves
 -- the index of the claim, so it has no fire_at.
 ALTER TABLE job_timers DROP CONSTRAINT job_timers_check;
-
--- Serves unpark_timers and held_left: no row is in it while nothing is held.
-CREATE INDEX job_timers_parked ON job_timers (job_id)
-    WHERE fire_at IS NULL AND scheduled_for IS NOT NULL;

@@ -1,3 +1,4 @@
+-- migrate: compatible from 11
 -- The audit log: who changed what, when, from where, by which request. Entries are written unsealed in
 -- the transaction of the change; upkeep moves them, within about a second, to the sealed log, where
 -- each holds a hash of itself and of the one before. Nothing here is ever updated.

@@ -29,8 +29,8 @@ async def test_schedule_and_target_are_enough_and_the_rest_has_the_documented_de
     assert list(made) == [
         *("id", "namespace", "name", "description", "labels", "schedule", "target", "retry"),
         *("misfire", "overlap", "priority", "alerts", "auto_pause_after"),
-        *("delete_after_completion", "state", "pause", "next_fire_at", "upcoming", "last_run"),
-        *("warnings", "revision", "created_at", "updated_at"),
+        *("delete_after_completion", "retention", "state", "pause", "next_fire_at", "upcoming"),
+        *("last_run", "warnings", "revision", "created_at", "updated_at"),
     ]
     assert made["schedule"] == {
         "cron": "0 9 * * MON",

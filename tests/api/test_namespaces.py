@@ -49,6 +49,7 @@ async def test_a_namespace_gets_settings_by_its_name_and_shows_them(
             "on_recovery": True,
         },
         "held": None,
+        "retention": None,
         "revision": 1,
         "created_at": "2026-01-05T08:00:00Z",
         "updated_at": "2026-01-05T08:00:00Z",

@@ -82,6 +82,26 @@ CREATE TABLE public.api_keys (
     CONSTRAINT api_keys_scopes_check CHECK ((cardinality(scopes) > 0))
 );
 
+CREATE TABLE public.archives (
+    day date NOT NULL,
+    state text NOT NULL,
+    replica uuid NOT NULL,
+    lease_until timestamp with time zone NOT NULL,
+    file text,
+    sha256 text,
+    runs bigint DEFAULT 0 NOT NULL,
+    bytes bigint DEFAULT 0 NOT NULL,
+    plain_bytes bigint DEFAULT 0 NOT NULL,
+    after_at timestamp with time zone,
+    after_id uuid,
+    started_at timestamp with time zone NOT NULL,
+    finished_at timestamp with time zone,
+    CONSTRAINT archives_check CHECK (((after_at IS NULL) = (after_id IS NULL))),
+    CONSTRAINT archives_check1 CHECK (((state = 'copying'::text) OR ((file IS NOT NULL) AND (sha256 IS NOT NULL)))),
+    CONSTRAINT archives_check2 CHECK (((state = 'archived'::text) = (finished_at IS NOT NULL))),
+    CONSTRAINT archives_state_check CHECK ((state = ANY (ARRAY['copying'::text, 'sealed'::text, 'archived'::text])))
+);
+
 CREATE TABLE public.audit_log (
     seq bigint NOT NULL,
     id uuid NOT NULL,
@@ -205,6 +225,12 @@ CREATE UNLOGGED TABLE public.events (
     scheduled_for timestamp with time zone,
     at timestamp with time zone NOT NULL
 );
+
+CREATE TABLE public.history_marks (
+    job_id uuid NOT NULL,
+    pruned_before timestamp with time zone NOT NULL
+)
+WITH (fillfactor='70');
 
 CREATE TABLE public.holds (
     namespace text NOT NULL,
@@ -438,7 +464,8 @@ CREATE TABLE public.schema_migrations (
     number integer NOT NULL,
     name text NOT NULL,
     sha256 text NOT NULL,
-    applied_at timestamp with time zone DEFAULT now() NOT NULL
+    applied_at timestamp with time zone DEFAULT now() NOT NULL,
+    compatible_from integer
 );
 
 CREATE TABLE public.secrets (
@@ -466,10 +493,19 @@ CREATE TABLE public.signing_secrets (
     CONSTRAINT signing_secrets_type_check CHECK ((type = ANY (ARRAY['hmac'::text, 'ed25519'::text])))
 );
 
+CREATE TABLE public.turns (
+    name text NOT NULL,
+    until timestamp with time zone NOT NULL
+)
+WITH (fillfactor='50');
+
 ALTER TABLE ONLY public.runs ATTACH PARTITION public.runs_default DEFAULT;
 
 ALTER TABLE ONLY public.api_keys
     ADD CONSTRAINT api_keys_pkey PRIMARY KEY (id);
+
+ALTER TABLE ONLY public.archives
+    ADD CONSTRAINT archives_pkey PRIMARY KEY (day);
 
 ALTER TABLE ONLY public.audit_log
     ADD CONSTRAINT audit_log_pkey PRIMARY KEY (seq);
@@ -491,6 +527,9 @@ ALTER TABLE ONLY public.event_interest
 
 ALTER TABLE ONLY public.events
     ADD CONSTRAINT events_pkey PRIMARY KEY (id);
+
+ALTER TABLE ONLY public.history_marks
+    ADD CONSTRAINT history_marks_pkey PRIMARY KEY (job_id);
 
 ALTER TABLE ONLY public.holds
     ADD CONSTRAINT holds_pkey PRIMARY KEY (namespace);
@@ -549,6 +588,9 @@ ALTER TABLE ONLY public.secrets
 ALTER TABLE ONLY public.signing_secrets
     ADD CONSTRAINT signing_secrets_pkey PRIMARY KEY (id);
 
+ALTER TABLE ONLY public.turns
+    ADD CONSTRAINT turns_pkey PRIMARY KEY (name);
+
 CREATE UNIQUE INDEX api_keys_hash ON public.api_keys USING btree (hash);
 
 CREATE INDEX api_keys_list ON public.api_keys USING btree (created_at DESC, id DESC);
@@ -600,6 +642,8 @@ CREATE INDEX jobs_list_name ON public.jobs USING btree (namespace, name COLLATE 
 CREATE INDEX jobs_list_state ON public.jobs USING btree (namespace, state, created_at, id);
 
 CREATE UNIQUE INDEX jobs_name ON public.jobs USING btree (namespace, name COLLATE "C") WHERE (name IS NOT NULL);
+
+CREATE INDEX jobs_retention ON public.jobs USING btree (id) WHERE (strpos((definition)::text, '"retention":'::text) > 0);
 
 CREATE INDEX jobs_spent ON public.jobs USING btree (id) WHERE ((state = 'completed'::text) AND ((definition ->> 'delete_after_completion'::text) = 'true'::text));
 

@@ -8,8 +8,9 @@ from pressing import KEY, limit
 from receiver import OK, held, raw
 from rig import HOUR, MINUTE, SECOND, Rig
 from scheduler_svc.domain.ids import instant_at
+from scheduler_svc.domain.retention import Kept
 from scheduler_svc.engine import hear, settle, upkeep
-from scheduler_svc.engine.upkeep import keep_days
+from scheduler_svc.engine.history import Keeping, keep_days
 from scheduler_svc.store import partitions
 from scheduler_svc.store.pool import Pool, connection
 
@@ -150,11 +151,15 @@ async def test_the_upkeep_makes_the_coming_days_and_drops_the_old_ones(
     rig: Rig, engine_pool: Pool
 ) -> None:
     await _drop_all(engine_pool)
-    await keep_days(rig.parts, ahead=2, retention_days=3)
+    await keep_days(
+        rig.parts, Keeping(ahead=2, usual=Kept(3 * 24 * HOUR, None), longest_ms=3 * 24 * HOUR)
+    )
     async with connection(engine_pool) as conn:
         assert len(await partitions.names(conn)) == 4
     await rig.pass_time(6 * 24 * HOUR)
-    await keep_days(rig.parts, ahead=2, retention_days=3)
+    await keep_days(
+        rig.parts, Keeping(ahead=2, usual=Kept(3 * 24 * HOUR, None), longest_ms=3 * 24 * HOUR)
+    )
     left = await _drop_all(engine_pool)
     assert left == [f"runs_p202601{day:02}" for day in (10, 11, 12, 13)]
 

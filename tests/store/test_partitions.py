@@ -190,3 +190,71 @@ async def test_the_default_partition_is_pruned_in_batches_and_keeps_the_unfinish
         assert await partitions.prune_default(conn, before_ms=NOON_MS + DAY_MS) == 0
         assert await conn.fetchval("SELECT count(*) FROM runs") == 1
         await conn.execute("RESET enable_hashjoin; RESET enable_mergejoin")
+
+
+async def test_a_day_that_a_running_replay_has_yet_to_read_is_kept_for_it(pool: Pool) -> None:
+    async with connection(pool) as conn:
+        await partitions.ensure(conn, today=TODAY, ahead=1)
+        await conn.execute(
+            "INSERT INTO replays (id, namespace, filter, max_per_minute, total, status, after_at,"
+            " after_id, paced_at, created_at) VALUES ($1, 'default', $2, 1, 2, 'running', $3, $1,"
+            " $3, $3)",
+            uuid4(),
+            '{"until": "2026-01-06T00:00:00Z"}',
+            datetime(2026, 1, 5, 3, tzinfo=UTC),
+        )
+        later = TODAY + timedelta(days=9)
+        assert await partitions.drop(conn, before=later) == ["runs_p20260104", "runs_p20260106"]
+        await conn.execute("UPDATE replays SET after_at = '2026-01-06'")
+        assert await partitions.drop(conn, before=later) == ["runs_p20260105"]
+
+
+async def test_what_was_taken_off_and_not_dropped_is_found_by_the_next(pool: Pool) -> None:
+    async with connection(pool) as conn:
+        await partitions.ensure(conn, today=TODAY, ahead=0)
+        later = TODAY + timedelta(days=9)
+        taken = await partitions.retire(conn, before=later, at_most=1)
+        assert await partitions.retired(conn) == taken == ["runs_p20260104"]
+        assert await partitions.drop(conn, before=later) == ["runs_p20260104", "runs_p20260105"]
+        assert await partitions.retired(conn) == []
+
+
+async def test_a_fire_beside_a_long_reader_waits_for_no_day(pool: Pool) -> None:
+    """A dump keeps the day; what is written meanwhile waits for a lock time-out at most."""
+    slowest = 0.0
+    loop = asyncio.get_running_loop()
+    async with connection(pool) as conn:
+        await partitions.ensure(conn, today=TODAY, ahead=0)
+        job = await add_job(conn)
+    async with transaction(pool) as dump:
+        await dump.fetch("SELECT count(*) FROM runs")
+
+        async def drop() -> list[str]:
+            async with connection(pool) as conn:
+                return await partitions.drop(conn, before=TODAY + timedelta(days=9))
+
+        dropping = asyncio.create_task(drop())
+        async with connection(pool) as conn:
+            at_ms = NOON_MS
+            while not dropping.done():
+                begun = loop.time()
+                await write(conn, job, a_run(job, at_ms), replica=uuid4())
+                slowest, at_ms = max(slowest, loop.time() - begun), at_ms + 1
+        assert await dropping == []
+    assert at_ms - NOON_MS > 10
+    assert slowest < 0.5, "a wait of one second for the lock would show here"
+
+
+async def test_the_indexes_of_a_day_are_parts_of_those_of_all_runs(pool: Pool) -> None:
+    async with connection(pool) as conn:
+        await partitions.ensure(conn, today=TODAY, ahead=0)
+        lone = await conn.fetch(
+            "SELECT indexrelid::regclass::text FROM pg_index WHERE indrelid = $1::text::regclass"
+            " AND indexrelid NOT IN (SELECT inhrelid FROM pg_inherits)",
+            partitions.partition_name(TODAY),
+        )
+        assert lone == []
+        count = "SELECT count(*) FROM pg_index WHERE indrelid = $1::text::regclass"
+        assert await conn.fetchval(count, "runs") == await conn.fetchval(
+            count, partitions.partition_name(TODAY)
+        )

@@ -94,6 +94,7 @@ class BulkReader:
             secrets=self._secrets,
             narrower=self._narrower,
             callbacks=self._call.deps.callbacks,
+            retention_max_ms=self._call.deps.retention_max_ms,
         )
         given = _surely_shaped(raw)
         if given is not None:

@@ -24,12 +24,13 @@ from scheduler_svc.api.check_templates import Fillers, kept_texts, named_in, tem
 from scheduler_svc.api.check_tls import tls_faults
 from scheduler_svc.api.wire_jobs import READ_ONLY
 from scheduler_svc.domain.completion import Callbacks
-from scheduler_svc.domain.duration import normal
+from scheduler_svc.domain.duration import MILLISECONDS_MAX, normal
 from scheduler_svc.domain.egress import EgressRules
 from scheduler_svc.domain.errors import Fault, Invalid
 from scheduler_svc.domain.ids import instant_at, looks_like_id
 from scheduler_svc.domain.jobs import Alerts, Definition, Misfire, Retry, Target
 from scheduler_svc.domain.namespaces import NamespaceEgress
+from scheduler_svc.domain.retention import Retention, normal_retention, retention_faults
 from scheduler_svc.domain.schedule import Schedule
 from scheduler_svc.domain.schedule_check import check
 from scheduler_svc.domain.secrecy import place_of_target
@@ -56,6 +57,7 @@ class Bench(Struct, frozen=True, kw_only=True):
     narrower: NamespaceEgress | None = None
     """What the namespace may call, of what the operator allows."""
     callbacks: Callbacks = Callbacks()
+    retention_max_ms: int = MILLISECONDS_MAX
     stored: Definition | None = None
 
     @property
@@ -97,6 +99,8 @@ def judge(
         faults += _under("/misfire", _misfire_faults(definition.misfire))
     if definition.alerts != ALERTS:
         faults += _under("/alerts", alert_faults(definition.alerts, bench.egress, bench.narrower))
+    if definition.retention:
+        faults += _under("/retention", _retention_faults(definition.retention, bench))
     faults += _top_faults(definition.name)
     if faults:
         raise Invalid(faults)
@@ -108,6 +112,7 @@ def judge(
         retry=RETRY if definition.retry == RETRY else _normal_retry(definition.retry),
         misfire=MISFIRE if definition.misfire == MISFIRE else _normal_misfire(definition.misfire),
         alerts=ALERTS if definition.alerts == ALERTS else _normal_alerts(definition.alerts),
+        retention=normal_retention(definition.retention),
     )
 
 
@@ -125,6 +130,8 @@ def _part_faults(document: Any, bench: Bench) -> Iterator[Fault]:
         yield from _under("/misfire", _misfire_faults(misfire))
     if (alerts := _part(document, "alerts", Alerts)) is not None:
         yield from _under("/alerts", alert_faults(alerts, bench.egress, bench.narrower))
+    if (retention := _part(document, "retention", Retention)) is not None:
+        yield from _under("/retention", _retention_faults(retention, bench))
     name = document.get("name")
     yield from _top_faults(name if isinstance(name, str) else None)
 
@@ -183,6 +190,12 @@ def _retry_faults(retry: Retry) -> Iterator[Fault]:
 def _misfire_faults(misfire: Misfire) -> Iterator[Fault]:
     yield from duration_faults("/grace", misfire.grace)
     yield from duration_faults("/max_lateness", misfire.max_lateness)
+
+
+def _retention_faults(retention: Retention, bench: Bench) -> Iterator[Fault]:
+    """Judge what is new: what was good when it was stored need not be given up for another edit."""
+    if bench.stored is None or bench.stored.retention != retention:
+        yield from retention_faults(retention, longest_ms=bench.retention_max_ms)
 
 
 def _top_faults(name: str | None) -> Iterator[Fault]:

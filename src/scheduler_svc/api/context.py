@@ -13,6 +13,7 @@ from starlette.datastructures import Headers
 from scheduler_svc.api.feed import Feed
 from scheduler_svc.domain.access import ANYONE, Caller
 from scheduler_svc.domain.completion import Callbacks
+from scheduler_svc.domain.duration import MILLISECONDS_MAX
 from scheduler_svc.domain.egress import EgressRules
 from scheduler_svc.domain.events import OnEvent, ignore
 from scheduler_svc.domain.incidents import no_rules
@@ -138,6 +139,7 @@ class Deps(Struct, frozen=True, kw_only=True):
     namespace_alerts: Callable[[str], Alerts | None] = no_rules
     held: Callable[[str], bool] = _never
     """Tells whether a namespace was held as of the last heartbeat."""
+    retention_max_ms: int = MILLISECONDS_MAX
     on_request: Callable[[Access], None] = _ignore
     on_failure: Callable[[Failure], None] = _ignore
     on_event: OnEvent = ignore

@@ -43,7 +43,8 @@ async def explain_instant(call: Call) -> Reply:
         now_ms = call.deps.now_ms()
         at_ms = now_ms if asked_for is None else epoch_ms(asked_for)
         entry = await _entry(conn, job, at_ms)
-        history_ms = await explanations.history_begins(conn)
+        history_ms = await explanations.history_begins(conn, job.id)
+        archived = await explanations.archived(conn, at_ms, history_ms)
         held = call.deps.held(call.namespace) and await is_held(conn, call.namespace)
     told = explain(
         Question(
@@ -54,6 +55,7 @@ async def explain_instant(call: Call) -> Reply:
             entry=entry,
             history_ms=history_ms,
             held=held,
+            archived=archived,
         )
     )
     return Reply(

@@ -43,6 +43,7 @@ def draft(
         secrets=secrets,
         narrower=narrower,
         callbacks=call.deps.callbacks,
+        retention_max_ms=call.deps.retention_max_ms,
     )
     definition = read_definition(call.body, bench)
     return Job(

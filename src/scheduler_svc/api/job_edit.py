@@ -59,6 +59,7 @@ def bench(
         secrets=secrets,
         narrower=narrower,
         callbacks=call.deps.callbacks,
+        retention_max_ms=call.deps.retention_max_ms,
         stored=locked.job.definition,
     )
 

@@ -53,6 +53,7 @@ def job_view(
         alerts=definition.alerts,
         auto_pause_after=definition.auto_pause_after,
         delete_after_completion=definition.delete_after_completion,
+        retention=definition.retention or None,
         state=job.state,
         pause=_pause(job.pause),
         next_fire_at=stamp_or_none(job.next_fire_at),

@@ -8,7 +8,7 @@ from msgspec import json, structs
 
 from scheduler_svc.api import audit, etag, validate
 from scheduler_svc.api.check_alerts import alert_faults
-from scheduler_svc.api.context import Call, Reply
+from scheduler_svc.api.context import Call, Deps, Reply
 from scheduler_svc.api.job_find import is_name
 from scheduler_svc.api.namespaces import TAG
 from scheduler_svc.api.route import Answer, Body, HeaderParam, Route
@@ -22,6 +22,7 @@ from scheduler_svc.domain.events import EventName
 from scheduler_svc.domain.ids import instant_at
 from scheduler_svc.domain.jobs import NAME_PATTERN, Alerts
 from scheduler_svc.domain.namespaces import NAMESPACES_MAX, EgressLists, NamespaceSettings, rules_of
+from scheduler_svc.domain.retention import Asked, Retention, normal_retention, retention_faults
 from scheduler_svc.store import namespaces, notices
 from scheduler_svc.store.pool import Connection, transaction
 
@@ -40,7 +41,7 @@ async def put_namespace(call: Call) -> Reply:
         )
     if not is_name(name):
         raise Invalid([Fault("", f"is no name: it must match {NAME_PATTERN}", parameter="name")])
-    settings = _read(call.body, call.deps.egress)
+    settings = _read(call.body, call.deps)
     async with transaction(call.deps.pool) as conn:
         reply, changed = await _put(conn, call, name, settings)
     if changed is not None:
@@ -91,22 +92,26 @@ async def _check_room(conn: Connection) -> None:
         )
 
 
-def _read(raw: bytes, rules: EgressRules) -> NamespaceSettings:
+def _read(raw: bytes, deps: Deps) -> NamespaceSettings:
     """Return the settings in normal form; raise Malformed, or Invalid with all faults."""
     looked_at = validate.examine(raw, NamespaceSettings, read_only=READ_ONLY)
     faults = list(looked_at.faults)
     document = looked_at.document
     if looked_at.value is not None:
-        faults += _faults(looked_at.value.egress, looked_at.value.alerts, rules)
+        faults += _faults(looked_at.value.egress, looked_at.value.alerts, deps.egress)
+        faults += _retention_faults(looked_at.value.retention, deps)
     elif isinstance(document, dict):
         faults += _faults(
             validate.part(document.get("egress"), EgressLists),
             validate.part(document.get("alerts"), Alerts),
-            rules,
+            deps.egress,
         )
+        faults += _retention_faults(validate.part(document.get("retention"), Retention), deps)
     if faults or looked_at.value is None:
         raise Invalid(faults)
-    settings, alerts = looked_at.value, looked_at.value.alerts
+    alerts = looked_at.value.alerts
+    kept = normal_retention(looked_at.value.retention)
+    settings = structs.replace(looked_at.value, retention=kept)
     if alerts is None:
         return settings
     late = structs.replace(alerts, late_after=normal(alerts.late_after))
@@ -129,6 +134,11 @@ def _faults(egress: EgressLists | None, alerts: Alerts | None, rules: EgressRule
     return faults
 
 
+def _retention_faults(asked: Asked, deps: Deps) -> list[Fault]:
+    found = retention_faults(asked, longest_ms=deps.retention_max_ms)
+    return [fault._replace(pointer=f"/retention{fault.pointer}") for fault in found]
+
+
 ROUTES = (
     Route(
         method="PUT",
@@ -139,7 +149,8 @@ ROUTES = (
         description=(
             "`egress` narrows what the operator allows and never widens it: with `allow` only what"
             " it lists may be called, and never what `deny` lists. It holds for every connection"
-            " opened from now on, also of jobs that are there already."
+            " opened from now on, also of jobs that are there already. `retention` is what its jobs"
+            " keep of their history where they say nothing themselves."
         ),
         tag="namespaces",
         headers=(

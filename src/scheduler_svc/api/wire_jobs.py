@@ -17,6 +17,7 @@ from scheduler_svc.domain.jobs import (
     Retry,
     Target,
 )
+from scheduler_svc.domain.retention import Retention
 from scheduler_svc.domain.schedule import Instant, Schedule
 
 READ_ONLY = frozenset(
@@ -82,6 +83,7 @@ class Job(Struct, frozen=True, kw_only=True):
     alerts: Alerts
     auto_pause_after: int
     delete_after_completion: bool
+    retention: Retention | None
     state: JobState
     pause: JobPause | None
     next_fire_at: Stamp | None

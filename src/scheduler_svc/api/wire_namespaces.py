@@ -10,6 +10,7 @@ from scheduler_svc.domain import namespaces
 from scheduler_svc.domain.holds import Hold, Missed, Reason
 from scheduler_svc.domain.jobs import Alerts
 from scheduler_svc.domain.namespaces import EgressLists, NamespaceSettings
+from scheduler_svc.domain.retention import Retention
 from scheduler_svc.store.holds import MissedWork
 
 READ_ONLY = frozenset({"name", "held", "revision", "created_at", "updated_at"})
@@ -41,6 +42,7 @@ class Namespace(Struct, frozen=True, kw_only=True):
     egress: EgressLists
     alerts: Alerts | None
     held: HeldNamespace | None
+    retention: Retention | None
     revision: int
     created_at: Stamp
     updated_at: Stamp
@@ -74,6 +76,7 @@ def namespace_view(stored: namespaces.Namespace, held: HeldNamespace | None = No
         egress=settings.egress,
         alerts=settings.alerts,
         held=held,
+        retention=settings.retention or None,
         revision=stored.revision,
         created_at=stamp(stored.created_at),
         updated_at=stamp(stored.updated_at),

@@ -30,7 +30,8 @@ Verdict = Literal["fired", "fires", "skipped", "never"]
 class Question(Struct, frozen=True, kw_only=True):
     """An instant of a job's time, and what is known of it.
 
-    `history_ms` is where the ledger begins: what lies before was pruned.
+    `history_ms` is where the job's ledger begins: what lies before was pruned; `archived` is the
+    file that the day of the instant was written to.
     """
 
     job: Job
@@ -41,6 +42,7 @@ class Question(Struct, frozen=True, kw_only=True):
     history_ms: int = 0
     held: bool = False
     """Its namespace waits for a word."""
+    archived: str | None = None
 
 
 class Explanation(Struct, frozen=True):
@@ -104,14 +106,19 @@ def _undecided(asked: Question) -> Explanation | None:
             f"The job is paused{_because(job)}; resuming it writes this to the ledger, as skipped"
             " unless told to catch up.",
         )
-    if job.definition.schedule.max_runs is not None and job.state == "completed":
+    spent = job.definition.schedule.max_runs is not None and job.state == "completed"
+    if spent and asked.at_ms >= asked.history_ms:  # else one of its runs may have been then
         return Explanation("skipped", "max_runs", _spent(job))
     return None
 
 
 def _without_row(asked: Question) -> Explanation:
     if asked.at_ms < asked.history_ms:
-        return _never("pruned", f"History begins at {at_text(asked.history_ms)}; this was pruned.")
+        told = f"History of the job begins at {at_text(asked.history_ms)}; this was pruned"
+        where = (
+            "" if asked.archived is None else f", and its day is in the archive, {asked.archived}"
+        )
+        return _never("pruned", f"{told}{where}.")
     updated_ms = epoch_ms(asked.job.updated_at)
     if asked.at_ms <= updated_ms:
         return _never(

@@ -11,6 +11,7 @@ from uuid import UUID
 from msgspec import UNSET, Meta, Raw, Struct, UnsetType, field
 
 from scheduler_svc.domain.duration import DurationText
+from scheduler_svc.domain.retention import Asked
 from scheduler_svc.domain.schedule import Schedule
 from scheduler_svc.domain.tls import Tls
 
@@ -176,6 +177,7 @@ class Definition(_Part, frozen=True, kw_only=True):
     alerts: Alerts = field(default_factory=Alerts)
     auto_pause_after: Annotated[int, Meta(ge=0, le=1000)] = 0
     delete_after_completion: bool = False
+    retention: Asked = UNSET
 
 
 class Pause(Struct, frozen=True, kw_only=True):

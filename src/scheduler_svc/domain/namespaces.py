@@ -8,11 +8,12 @@ from datetime import datetime
 from typing import Annotated
 
 import msgspec
-from msgspec import Meta, Struct
+from msgspec import UNSET, Meta, Struct
 
 from scheduler_svc.domain.egress import classify
 from scheduler_svc.domain.egress_entries import ENTRY_LENGTH_MAX, Entry, parse_entry
 from scheduler_svc.domain.jobs import Alerts
+from scheduler_svc.domain.retention import Asked
 from scheduler_svc.domain.url import Url
 
 ENTRIES_MAX = 200
@@ -43,6 +44,7 @@ class NamespaceSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields
 
     egress: EgressLists = msgspec.field(default_factory=EgressLists)
     alerts: Alerts | None = None
+    retention: Asked = UNSET
 
 
 class Namespace(Struct, frozen=True, kw_only=True):

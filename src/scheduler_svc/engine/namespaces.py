@@ -9,8 +9,10 @@ import asyncio
 
 import msgspec
 
+from scheduler_svc.domain.duration import milliseconds
 from scheduler_svc.domain.jobs import Alerts
 from scheduler_svc.domain.namespaces import NamespaceEgress, NamespaceSettings, egress_of
+from scheduler_svc.domain.retention import Retention
 from scheduler_svc.engine.alarm import Alarm
 from scheduler_svc.store import namespaces
 from scheduler_svc.store.namespaces import NamespacesMark
@@ -46,6 +48,27 @@ class KnownNamespaces:
         """Return a namespace's settings; None without any."""
         known = self._known.get(name)
         return None if known is None else known.settings
+
+    def known(self, name: str) -> KnownNamespace | None:
+        """Return a namespace as it was read; None where it has no settings."""
+        return self._known.get(name)
+
+    def any_retention(self) -> bool:
+        """True where one keeps history otherwise than all, or says what can not be read."""
+        return any(
+            one.settings is None or isinstance(one.settings.retention, Retention)
+            for one in self._known.values()
+        )
+
+    def longest_retention_ms(self) -> int | None:
+        """Return the greatest age that one asks for, 0 where none does; None: not to be known."""
+        longest = 0
+        for one in self._known.values():
+            if one.settings is None:
+                return None
+            if isinstance(one.settings.retention, Retention) and one.settings.retention.age:
+                longest = max(longest, milliseconds(one.settings.retention.age))
+        return longest
 
     def alerts(self, name: str) -> Alerts | None:
         """Return whom a namespace tells about its jobs; None where nobody."""

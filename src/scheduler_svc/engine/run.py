@@ -16,6 +16,7 @@ from scheduler_svc.engine import (
     dispatch,
     drift,
     hear,
+    history,
     keys,
     namespaces,
     pace,
@@ -23,10 +24,12 @@ from scheduler_svc.engine import (
     release,
     replay,
     settle,
+    sweep,
     upkeep,
     watch,
 )
 from scheduler_svc.engine.clock import DatabaseClock
+from scheduler_svc.engine.history import Keeping
 from scheduler_svc.engine.pace import Pace
 from scheduler_svc.engine.parts import Parts
 from scheduler_svc.engine.settle import Outbox
@@ -52,7 +55,7 @@ class Engine(msgspec.Struct, frozen=True, kw_only=True):
     listener: Listener | None
     claims: bool
     """False in a replica of the role `api`: it beats and keeps the clock, and claims nothing."""
-    partitions_ahead: int
+    keeping: Keeping
     retention_days: int
     grace_seconds: float
     audited: audit.AuditRules = audit.AuditRules()
@@ -89,9 +92,8 @@ def _working(
         "dispatch": dispatch.run(parts, outbox, tasks),
         "settle": settle.run(parts, outbox),
         "rescues": upkeep.rescues(parts, engine.heart, outbox),
-        "days": upkeep.days(
-            parts, ahead=engine.partitions_ahead, retention_days=engine.retention_days
-        ),
+        "days": history.days(parts, engine.keeping),
+        "sweeps": sweep.sweeps(parts, engine.keeping),
     }
     work["expectations"] = drift.refreshes(parts)
     work["namespaces"] = namespaces.refreshes(parts.namespaces, parts.pool)

@@ -1,11 +1,10 @@
-"""Upkeep: the heartbeat, rescue of runs of the dead, and the days of history.
+"""Upkeep: the heartbeat, and rescue of runs of the dead.
 
 Each duty is bounded and repeats. The heartbeat has a loop of its own, for all that a replica may
 do hangs on it; the rest shares one.
 """
 
 import asyncio
-from datetime import timedelta
 
 import msgspec
 
@@ -17,7 +16,7 @@ from scheduler_svc.engine.guard import Watch
 from scheduler_svc.engine.hand import HeldRun
 from scheduler_svc.engine.parts import Parts
 from scheduler_svc.engine.settle import Outbox
-from scheduler_svc.store import partitions, pressure, replicas, settlements, spent
+from scheduler_svc.store import pressure, replicas, settlements, spent
 from scheduler_svc.store.pool import Connection, connection, is_database_away, run_once_more
 from scheduler_svc.store.replicas import Beat, Identity, Rescued
 
@@ -26,7 +25,6 @@ RESCUE_SECONDS = 1.0
 SPENT_BATCH = 500
 STRAY_SECONDS = 10.0
 STRAY_AGE_MS = 5000
-DAYS_SECONDS = 300.0
 REPLICA_KEPT_MS = 3_600_000
 KEY_KEPT_MS = 60_000
 STEP_SECONDS = 1.0
@@ -231,28 +229,3 @@ async def give_back_strays(parts: Parts) -> int:
             await settlements.release_runs(conn, strays, replica=parts.replica)
             parts.to_claim.ring()
     return len(strays)
-
-
-async def days(parts: Parts, *, ahead: int, retention_days: int) -> None:
-    """Make the coming days of history and drop the old ones; for ever."""
-    while True:
-        try:
-            await keep_days(parts, ahead=ahead, retention_days=retention_days)
-        except Exception as error:
-            if not is_database_away(error):
-                raise
-        await asyncio.sleep(DAYS_SECONDS * (0.5 + parts.rand()))
-
-
-async def keep_days(parts: Parts, *, ahead: int, retention_days: int) -> None:
-    """One round of the above."""
-    now = instant_at(parts.clock.now_ms())
-    oldest = now - timedelta(days=retention_days)
-    async with connection(parts.pool, seconds=parts.limits.database_seconds) as conn:
-        made = await partitions.ensure(conn, today=now.date(), ahead=ahead)
-        dropped = await partitions.drop(conn, before=oldest.date())
-        await partitions.prune_default(conn, before_ms=int(oldest.timestamp() * 1000))
-    if made:
-        parts.on_event(EventName.PARTITIONS_MADE, names=made)
-    if dropped:
-        parts.on_event(EventName.PARTITIONS_DROPPED, names=dropped)

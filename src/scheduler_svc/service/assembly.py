@@ -22,7 +22,7 @@ from scheduler_svc.domain.drift import DriftRefused
 from scheduler_svc.domain.egress import EgressRules
 from scheduler_svc.domain.events import EventName, OnEvent
 from scheduler_svc.domain.zones import tzdata_version
-from scheduler_svc.engine import drift
+from scheduler_svc.engine import drift, history
 from scheduler_svc.engine.alarm import Alarm
 from scheduler_svc.engine.clock import DatabaseClock
 from scheduler_svc.engine.hand import Hand
@@ -35,11 +35,12 @@ from scheduler_svc.engine.pressure import Pressure
 from scheduler_svc.engine.run import Engine
 from scheduler_svc.engine.secrets import KnownSecrets, Source
 from scheduler_svc.engine.settle import Outbox
-from scheduler_svc.engine.upkeep import Heart, beat, keep_days
+from scheduler_svc.engine.upkeep import Heart, beat
 from scheduler_svc.service import admission, audit, completion, issuer, reading
 from scheduler_svc.service.admission import Ear
 from scheduler_svc.service.broadcast import FEED_SECONDS, Broadcast
 from scheduler_svc.service.connect import CanNotStart, await_database, read_clock
+from scheduler_svc.service.keeping import keeping
 from scheduler_svc.service.key_ring import KeyFileRefused, key_ring
 from scheduler_svc.service.pressure import pressure_rules
 from scheduler_svc.service.readiness import readiness
@@ -144,7 +145,7 @@ async def _ready(engine: Engine, settings: Settings, clock: DatabaseClock) -> No
         await drift.guard(parts, most=settings.drift_max, accept=settings.accept_drift)
     except DriftRefused as refused:
         raise CanNotStart(str(refused)) from refused
-    await keep_days(parts, ahead=engine.partitions_ahead, retention_days=engine.retention_days)
+    await history.make_days(parts, ahead=engine.keeping.ahead)
     await parts.namespaces.load(parts.pool)
     await beat(parts, engine.heart, clock, Outbox(parts))
 
@@ -227,7 +228,7 @@ def _engine(
         if settings.listen
         else None,
         claims=settings.role != "api",
-        partitions_ahead=settings.partitions_ahead,
+        keeping=keeping(settings),
         retention_days=max(1, int(settings.retention // DAY_SECONDS)),
         grace_seconds=settings.grace_time,
         audited=audit.rules(settings),
@@ -257,6 +258,7 @@ def _deps(settings: Settings, engine: Engine, *, pool: Pool, rules: EgressRules)
         callbacks=engine.parts.callbacks,
         namespace_alerts=engine.parts.namespace_alerts,
         held=engine.parts.holds.__contains__,
+        retention_max_ms=engine.keeping.longest_ms,
         on_event=on_event,
         on_request=on_request,
         on_failure=on_failure,

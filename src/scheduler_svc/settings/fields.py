@@ -106,6 +106,16 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     audit_retention: Annotated[float, _seconds("how long the audit log is kept", "1d", "3650d")] = (
         400 * 86_400.0
     )
+    retention_count: Annotated[
+        int, _number("ended runs of each job that are kept, the newest; 0: all", 0, 10_000)
+    ] = 0
+    retention_max: Annotated[
+        float,
+        _seconds("longest that a namespace or a job may ask for; 0s: as above", "0s", "3650d"),
+    ] = 0.0
+    archive_dir: Annotated[
+        str | None, _text("folder that days of history are written to before they are dropped")
+    ] = None
     partitions_ahead: Annotated[int, _number("days of history made ahead", 1, 60)] = 3
     capture_bytes: Annotated[int, _number("bytes of a response body kept", 0, 1_048_576)] = 8192
     connections_per_target: Annotated[

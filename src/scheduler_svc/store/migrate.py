@@ -1,34 +1,50 @@
 """Brings a database to the schema of this build: numbered plain SQL files, each applied once.
 
-Promises one transaction for each file, together with its row in `schema_migrations`; one runner at
-a time, however many replicas start at once; refusal of edited files and of databases newer than
-the build.
+Promises one transaction for each file, together with its row in `schema_migrations`, unless the
+file says otherwise; one runner at a time, however many replicas start at once; refusal of edited
+files, and of databases that a newer build has made unfit for this one.
 Will not go back: a wrong step is mended by the next file.
 """
 
 import asyncio
-import hashlib
-import re
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from datetime import datetime
-from importlib.resources import files
-from importlib.resources.abc import Traversable
-from pathlib import Path
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, NamedTuple
 
 import asyncpg
 
-# A string, for it is generic to the type checker only.
-Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
+from scheduler_svc.store.migration_files import (
+    ALONE,
+    Migration,
+    MigrationRefused,
+    load,
+    shipped,
+)
+from scheduler_svc.store.migration_steps import (
+    LOCK_TIMEOUT_MS,
+    Connection,
+    apply,
+    with_patience,
+)
 
-# First line of a file whose one statement PostgreSQL refuses inside a transaction, such as
-# CREATE INDEX CONCURRENTLY. It must be harmless when run again: it and its row are two steps.
-ALONE = "-- migrate: no transaction"
+__all__ = [
+    "ALONE",
+    "LOCK_KEY",
+    "Migration",
+    "MigrationRefused",
+    "Standing",
+    "load",
+    "migrate",
+    "missing",
+    "shipped",
+    "standing",
+    "status",
+]
+
 LOCK_KEY = 0x5C4ED01E
 LOCK_POLL_SECONDS = 0.1
 LOCK_WAIT_SECONDS = 300.0
-_NAME = re.compile(r"^(?P<number>\d{4})_[a-z0-9_]+\.sql$")
 _TABLE = """
 CREATE TABLE IF NOT EXISTS schema_migrations (
     number     integer PRIMARY KEY,
@@ -36,22 +52,8 @@ CREATE TABLE IF NOT EXISTS schema_migrations (
     sha256     text NOT NULL,
     applied_at timestamptz NOT NULL DEFAULT now()
 )"""
-_INSERT = "INSERT INTO schema_migrations (number, name, sha256) VALUES ($1, $2, $3)"
-
-
-class MigrationRefused(Exception):
-    """The files and the database do not fit; the text says which and what to do."""
-
-
-class Migration(NamedTuple):
-    number: int
-    name: str
-    sql: str
-    sha256: str
-
-    @property
-    def alone(self) -> bool:
-        return self.sql.startswith(ALONE)
+# Younger than the table. Where it is null, nobody said who can go on beside that file.
+_COLUMN = "ALTER TABLE schema_migrations ADD COLUMN IF NOT EXISTS compatible_from integer"
 
 
 class Applied(NamedTuple):
@@ -59,6 +61,7 @@ class Applied(NamedTuple):
     name: str
     sha256: str
     applied_at: datetime
+    compatible_from: int | None
 
 
 class Standing(NamedTuple):
@@ -69,32 +72,6 @@ class Standing(NamedTuple):
     fault: str | None
 
 
-def shipped() -> list[Migration]:
-    """Read the files of the wheel or, in an editable install, of the checkout."""
-    package = files("scheduler_svc")
-    inside = package / "migrations"
-    return load(inside if inside.is_dir() else Path(str(package)).parents[1] / "migrations")
-
-
-def load(folder: Traversable) -> list[Migration]:
-    """Read a folder in order; raises MigrationRefused for a gap, a double or a stray name."""
-    found = []
-    for file in sorted(folder.iterdir(), key=lambda file: file.name):
-        if not file.name.endswith(".sql"):
-            continue
-        if (match := _NAME.match(file.name)) is None:
-            raise MigrationRefused(f"{file.name} is not named like 0001_what_it_does.sql")
-        raw = file.read_bytes()
-        found.append(
-            Migration(
-                int(match["number"]), file.name, raw.decode(), hashlib.sha256(raw).hexdigest()
-            )
-        )
-    if [one.number for one in found] != list(range(1, len(found) + 1)):
-        raise MigrationRefused(f"numbers must run from 1 without a gap: {[m.name for m in found]}")
-    return found
-
-
 async def migrate(dsn: str, migrations: list[Migration] | None = None) -> list[str]:
     """Apply what is missing and answer the names; waits while another process does the same.
 
@@ -102,13 +79,18 @@ async def migrate(dsn: str, migrations: list[Migration] | None = None) -> list[s
     """
     wanted = shipped() if migrations is None else migrations
     async with _session(dsn) as connection, _only_one(connection):
-        await connection.execute(_TABLE)
+        await _ledger(connection)
         applied = await _applied(connection)
         _refuse_misfit(wanted, applied)
-        missing = [one for one in wanted if one.number not in applied]
-        for one in missing:
-            await _apply(connection, one)
-        return [one.name for one in missing]
+        to_come = [one for one in wanted if one.number not in applied]
+        for one in to_come:
+            await apply(connection, one)
+        return [one.name for one in to_come]
+
+
+async def missing(dsn: str, migrations: list[Migration] | None = None) -> list[Migration]:
+    """Return the files that would be applied, in order; changes nothing and takes no lock."""
+    return [one for one, at in await status(dsn, migrations) if at is None]
 
 
 async def status(
@@ -127,22 +109,35 @@ async def status(
 async def standing(connection: Any, migrations: list[Migration] | None = None) -> Standing:
     """Compare one database with this build, for start-up and readiness; never changes anything.
 
-    A database ahead of the build is no fault here: in a rolling deploy the old replicas go on
-    working while the new ones migrate, and migrations are written so that they can.
+    A database ahead of the build is no fault: in a rolling deploy the old replicas go on working
+    while the new ones migrate. It is one where a file says that builds as old as this can not.
     """
     wanted = shipped() if migrations is None else migrations
     applied = await _applied(connection)
-    missing = [one.name for one in wanted if one.number not in applied]
-    fault = f"not migrated: {', '.join(missing)} missing; run migrate" if missing else None
+    names = [one.name for one in wanted if one.number not in applied]
+    fault = f"not migrated: {', '.join(names)} missing; run migrate" if names else None
     if fault is None and (edited := _edited(wanted, applied)):
         fault = f"{edited} was edited after it was applied"
+    if fault is None and (beyond := _unfit(wanted, applied)):
+        fault = (
+            f"changed by {beyond.name}, which builds need {beyond.compatible_from} migrations"
+            f" to go on beside, and this one knows {len(wanted)}: use a newer build"
+        )
     return Standing(max(applied, default=0), len(wanted), fault)
 
 
 @asynccontextmanager
 async def _session(dsn: str) -> AsyncIterator[Connection]:
-    """Connect with no statement time-out: an index may take long to build; a lock may not."""
-    settings = {"application_name": "scheduler-svc migrate", "lock_timeout": "10s", "jit": "off"}
+    """Connect with no statement time-out: an index may take long to build; a lock may not.
+
+    An index is built by one process, so that the other processors are there for what fires.
+    """
+    settings = {
+        "application_name": "scheduler-svc migrate",
+        "lock_timeout": f"{LOCK_TIMEOUT_MS}ms",
+        "max_parallel_maintenance_workers": "0",
+        "jit": "off",
+    }
     connection = await asyncpg.connect(
         dsn, timeout=10.0, statement_cache_size=0, server_settings=settings
     )
@@ -167,18 +162,36 @@ async def _only_one(connection: Connection) -> AsyncIterator[None]:
     yield  # closing the session, in whatever way, gives the lock back
 
 
+async def _ledger(connection: Connection) -> None:
+    """Make the table of what was applied; where it is whole, no lock is taken."""
+    await connection.execute(_TABLE)
+    columns = await connection.fetch("SELECT * FROM schema_migrations LIMIT 1")
+    if not columns or "compatible_from" not in columns[0].keys():  # noqa: SIM118 - a Record
+        await with_patience(lambda: connection.execute(_COLUMN), "schema_migrations")
+
+
 async def _applied(connection: Any) -> Mapping[int, Applied]:
     if await connection.fetchval("SELECT to_regclass('schema_migrations')") is None:
         return {}
-    rows = await connection.fetch("SELECT number, name, sha256, applied_at FROM schema_migrations")
-    return {row["number"]: Applied(*row) for row in rows}
+    # The whole row as it is: in a database of an older build there is no compatible_from.
+    rows = await connection.fetch("SELECT * FROM schema_migrations")
+    return {
+        row["number"]: Applied(
+            row["number"],
+            row["name"],
+            row["sha256"],
+            row["applied_at"],
+            row.get("compatible_from"),
+        )
+        for row in rows
+    }
 
 
 def _refuse_misfit(wanted: list[Migration], applied: Mapping[int, Applied]) -> None:
-    newest = max(applied, default=0)
-    if newest > len(wanted):
+    beyond = [applied[number] for number in sorted(applied) if number > len(wanted)]
+    if _unfit(wanted, applied) or any(one.compatible_from is None for one in beyond):
         raise MigrationRefused(
-            f"the database is at {applied[newest].name}, newer than this build "
+            f"the database is at {beyond[-1].name}, newer than this build "
             f"(it knows {len(wanted)} migrations): use the newer build"
         )
     if edited := _edited(wanted, applied):
@@ -187,19 +200,14 @@ def _refuse_misfit(wanted: list[Migration], applied: Mapping[int, Applied]) -> N
         )
 
 
+def _unfit(wanted: list[Migration], applied: Mapping[int, Applied]) -> Applied | None:
+    """Return the file of a newer build that says that this one can not go on beside it."""
+    found = [one for one in applied.values() if (one.compatible_from or 0) > len(wanted)]
+    return max(found, key=lambda one: one.compatible_from or 0, default=None)
+
+
 def _edited(wanted: list[Migration], applied: Mapping[int, Applied]) -> str | None:
     for one in wanted:
         if (done := applied.get(one.number)) and done.sha256 != one.sha256:
             return one.name
     return None
-
-
-async def _apply(connection: Connection, one: Migration) -> None:
-    row = (one.number, one.name, one.sha256)
-    if one.alone:
-        await connection.execute(one.sql)
-        await connection.execute(_INSERT, *row)
-        return
-    async with connection.transaction():
-        await connection.execute(one.sql)
-        await connection.execute(_INSERT, *row)

@@ -1,10 +1,15 @@
-"""Days of history: partitions of `runs` are made ahead and dropped whole.
+"""Days of history: partitions of `runs` are made ahead, and taken off whole when they are over.
 
-Names come from dates alone, so no text of a caller reaches these statements. Making or dropping one
-takes a lock on the parent: it waits at most LOCK_TIMEOUT and is tried again at the next round.
+Names come from dates alone, so no text of a caller reaches these statements. Making or taking off
+one needs a lock on the parent, for which every fire would have to wait: it is waited for as long as
+LOCK_TIMEOUT, then let go, and tried again a little later. What has been taken off is a table by
+itself, which nobody writes any more; dropping it is in nobody's way.
 """
 
-from contextlib import suppress
+import asyncio
+import random
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager, suppress
 from datetime import UTC, date, datetime, timedelta
 
 import asyncpg
@@ -14,7 +19,12 @@ from scheduler_svc.store.pool import Connection
 from scheduler_svc.store.queries import statement
 
 PREFIX = "runs_p"
-LOCK_TIMEOUT = "1s"
+RETIRED = "runs_retired_"
+LOCK_TIMEOUT = "15ms"
+"""For each of at most three locks, so that no fire waits longer than 50 ms."""
+ALONE_TIMEOUT = "1s"
+ATTEMPTS = 12
+PAUSE_SECONDS = 0.1
 PRUNE_BATCH = 1000
 
 
@@ -25,27 +35,55 @@ async def ensure(conn: Connection, *, today: date, ahead: int) -> list[str]:
     the default partition takes its rows meanwhile.
     """
     have = set(await names(conn))
-    wanted = [today + timedelta(days=n) for n in range(-1, ahead + 1)]
     made = []
-    for day in wanted:
+    for day in (today + timedelta(days=n) for n in range(-1, ahead + 1)):
         if partition_name(day) in have:
             continue
-        with suppress(asyncpg.LockNotAvailableError):
-            if await _make(conn, day):
-                made.append(partition_name(day))
+        done = await _patiently(lambda day=day: _make(conn, day))  # type: ignore[misc]
+        if done is None:
+            break
+        if done:
+            made.append(partition_name(day))
     return made
 
 
-async def drop(conn: Connection, *, before: date) -> list[str]:
-    """Drop the partitions of days before this one that hold no unfinished run."""
-    dropped = []
+async def retire(conn: Connection, *, before: date, at_most: int = 1000) -> list[str]:
+    """Take off the days before this one that hold no unfinished run; return their names as days.
+
+    A day that a running replay by filter has yet to read stays until that has read it.
+    """
+    taken: list[str] = []
     for name in await names(conn):
-        if name >= partition_name(before):
-            continue
-        with suppress(asyncpg.LockNotAvailableError):
-            if await _drop(conn, name):
-                dropped.append(name)
-    return dropped
+        if name >= partition_name(before) or len(taken) == at_most:
+            break
+        done = await _patiently(lambda name=name: _retire(conn, name))  # type: ignore[misc]
+        if done is None:
+            break
+        if done:
+            taken.append(name)
+    return taken
+
+
+async def retired(conn: Connection) -> list[str]:
+    """Return the days that were taken off and are still there, oldest first, as days are named."""
+    rows = await conn.fetch(statement("retired_days"), RETIRED)
+    return [PREFIX + row["name"].removeprefix(RETIRED) for row in rows]
+
+
+async def discard(conn: Connection, name: str) -> bool:
+    """Drop a day that was taken off; False where another replica was quicker, or reads it."""
+    with suppress(asyncpg.UndefinedTableError, asyncpg.LockNotAvailableError):
+        async with conn.transaction():
+            await conn.execute(f"SET LOCAL lock_timeout = '{ALONE_TIMEOUT}'")
+            await conn.execute(f"DROP TABLE {retired_name(name)}")
+        return True
+    return False
+
+
+async def drop(conn: Connection, *, before: date) -> list[str]:
+    """Take off the days before this one and drop what was taken off, now or earlier."""
+    await retire(conn, before=before)
+    return [name for name in await retired(conn) if await discard(conn, name)]
 
 
 async def prune_default(conn: Connection, *, before_ms: int) -> int:
@@ -64,58 +102,111 @@ def partition_name(day: date) -> str:
     return f"{PREFIX}{day:%Y%m%d}"
 
 
+def retired_name(name: str) -> str:
+    """Name the table that a day's partition is once it was taken off."""
+    return RETIRED + name.removeprefix(PREFIX)
+
+
+def day_of(name: str) -> date:
+    """Read the day out of a partition's name."""
+    return datetime.strptime(name.removeprefix(PREFIX), "%Y%m%d").replace(tzinfo=UTC).date()
+
+
+def _bounds(day: date) -> tuple[datetime, datetime]:
+    first = datetime(day.year, day.month, day.day, tzinfo=UTC)
+    return first, first + timedelta(days=1)
+
+
+async def _patiently(step: Callable[[], Awaitable[bool]]) -> bool | None:
+    """Make a step that needs locks; None where they were not to be had in a while."""
+    for _ in range(ATTEMPTS):
+        with suppress(asyncpg.LockNotAvailableError):
+            return await step()
+        await asyncio.sleep(PAUSE_SECONDS * random.random())  # noqa: S311
+    return None
+
+
 async def _make(conn: Connection, day: date) -> bool:
     """Make one day, moving over what the default partition already holds of it."""
     name = partition_name(day)
-    first = datetime(day.year, day.month, day.day, tzinfo=UTC)
-    bounds = (first.isoformat(), (first + timedelta(days=1)).isoformat())
-    async with conn.transaction():
-        await _be_alone(conn)
+    first, until = (bound.isoformat() for bound in _bounds(day))
+    async with _by_oneself(conn):
         if name in await names(conn):
             return False
+        # With its indexes, so that nothing is left to build under the locks.
+        await conn.execute(
+            f"CREATE TABLE {name} (LIKE runs INCLUDING DEFAULTS INCLUDING CONSTRAINTS"
+            " INCLUDING INDEXES)"
+        )
         # Nothing may be written between the move and the attachment, nor settled while it moves;
         # and a row already on its way to the default partition would be refused there.
-        await conn.execute("LOCK TABLE ONLY runs IN SHARE ROW EXCLUSIVE MODE")
-        await conn.execute("LOCK TABLE runs_default IN ACCESS EXCLUSIVE MODE")
         await conn.execute(
-            f"CREATE TABLE {name} (LIKE runs INCLUDING DEFAULTS INCLUDING CONSTRAINTS)"
-        )
-        await conn.execute(
-            f"WITH moved AS (DELETE FROM runs_default WHERE scheduled_for >= '{bounds[0]}'"  # noqa: S608
-            f" AND scheduled_for < '{bounds[1]}' RETURNING *)"
-            f" INSERT INTO {name} SELECT * FROM moved"
-        )
-        await conn.execute(
-            f"ALTER TABLE runs ATTACH PARTITION {name}"
-            f" FOR VALUES FROM ('{bounds[0]}') TO ('{bounds[1]}')"
+            "LOCK TABLE ONLY runs IN SHARE ROW EXCLUSIVE MODE;"  # noqa: S608
+            " LOCK TABLE runs_default IN ACCESS EXCLUSIVE MODE;"
+            f" WITH moved AS (DELETE FROM runs_default WHERE scheduled_for >= '{first}'"
+            f" AND scheduled_for < '{until}' RETURNING *)"
+            f" INSERT INTO {name} SELECT * FROM moved;"
+            f" ALTER TABLE runs ATTACH PARTITION {name} FOR VALUES FROM ('{first}') TO ('{until}');"
+            " COMMIT"
         )
     return True
 
 
-async def _drop(conn: Connection, name: str) -> bool:
-    """Drop one day, unless another replica was quicker or something of it is unfinished."""
-    async with conn.transaction():
-        await _be_alone(conn)
-        if name not in await names(conn):
+async def _retire(conn: Connection, name: str) -> bool:
+    """Take one day off, unless another replica was quicker or something of it is needed.
+
+    DETACH ... CONCURRENTLY is not to be had where there is a default partition.
+    """
+    gone, needed = retired_name(name), _needed(name)
+    async with _by_oneself(conn):
+        if name not in await names(conn) or name in await retired(conn):
             return False
-        if await _unfinished(conn, name):  # a look that locks nobody out
+        if await conn.fetchval(f"SELECT {needed}"):  # a look that locks nobody out
             return False
-        # The parent first, as dropping does itself; then nothing can be added any more.
-        await conn.execute("LOCK TABLE ONLY runs IN ACCESS EXCLUSIVE MODE")
-        if await _unfinished(conn, name):
-            return False
-        await conn.execute(f"DROP TABLE {name}")
-    return True
+        # The parent first, as detaching does itself; then nothing can be added any more.
+        await conn.execute(
+            f"""
+            DO $$ BEGIN
+                LOCK TABLE ONLY runs IN ACCESS EXCLUSIVE MODE;
+                IF NOT ({needed}) THEN
+                    ALTER TABLE runs DETACH PARTITION {name};
+                    ALTER TABLE {name} RENAME TO {gone};
+                END IF;
+            END $$;
+            COMMIT
+            """
+        )
+        return name in await retired(conn)
 
 
-async def _be_alone(conn: Connection) -> None:
-    """Let only one replica do this at a time, and wait for nothing longer than LOCK_TIMEOUT."""
-    await conn.execute(f"SET LOCAL lock_timeout = '{LOCK_TIMEOUT}'")
-    await conn.execute("SELECT pg_advisory_xact_lock(hashtext('scheduler.partitions'))")
+@asynccontextmanager
+async def _by_oneself(conn: Connection) -> AsyncIterator[None]:
+    """Begin a transaction that only one replica is in, and end it where the step did not.
+
+    A step sends all it does under locks of tables in one message, its COMMIT too: no lock waits for
+    a round trip, nor for the disk, for what is lost in a crash is made again.
+    """
+    try:
+        await conn.execute(
+            "BEGIN; SET LOCAL synchronous_commit = off;"
+            f" SET LOCAL lock_timeout = '{ALONE_TIMEOUT}';"
+            " SELECT pg_advisory_xact_lock(hashtext('scheduler.partitions'));"
+            f" SET LOCAL lock_timeout = '{LOCK_TIMEOUT}'"
+        )
+        yield
+    except Exception:
+        with suppress(Exception):  # the first error says more
+            await conn.execute("ROLLBACK")
+        raise
+    if conn.is_in_transaction():
+        await conn.execute("ROLLBACK")
 
 
-async def _unfinished(conn: Connection, name: str) -> bool:
-    found: bool = await conn.fetchval(
-        f"SELECT EXISTS (SELECT 1 FROM {name} WHERE status IN ('due', 'running'))"  # noqa: S608
+def _needed(name: str) -> str:
+    """Ask whether a run of the day is unfinished, or a replay by filter has yet to read the day."""
+    first, until = (bound.isoformat() for bound in _bounds(day_of(name)))
+    return (
+        f"EXISTS (SELECT 1 FROM {name} WHERE status IN ('due', 'running'))"  # noqa: S608
+        f" OR EXISTS (SELECT 1 FROM replays WHERE status = 'running' AND after_at < '{until}'"
+        f" AND coalesce((filter ->> 'until')::timestamptz, 'infinity') > '{first}')"
     )
-    return found

@@ -170,6 +170,15 @@ EVENTS: Mapping[EventName, Description] = MappingProxyType(
         _NAME.STANDBY_BACK: Description(_I, (), "lists and history are read from it again"),
         _NAME.PARTITIONS_MADE: Description(_I, ("names",), "days of history made ahead"),
         _NAME.PARTITIONS_DROPPED: Description(_I, ("names",), "days of history dropped"),
+        _NAME.HISTORY_ARCHIVED: Description(
+            _I, ("name", "runs", "file"), "a day that goes is whole in a file"
+        ),
+        _NAME.ARCHIVE_FAILED: Description(
+            _E, ("name", "error"), "a day could not be written, so it stays; tried again"
+        ),
+        _NAME.HISTORY_PRUNED: Description(
+            _I, ("jobs", "runs"), "ended runs that their jobs keep no longer were deleted"
+        ),
         _NAME.API_REQUEST: Description(_I, _ASKED, "one request answered"),
         _NAME.API_FAILED: Description(_E, (*_ASKED, "error"), "a bug: the caller got a 500"),
         _NAME.DRIFT_SETTLED: Description(

@@ -90,6 +90,14 @@ JOIN pg_class AS c ON c.oid = i.inhrelid
 WHERE i.inhparent = 'runs'::regclass AND c.relname <> 'runs_default'
 ORDER BY c.relname;
 
+-- retired_days(prefix)
+-- Days that were taken off and are still there: tables of that name, whatever became of the replica
+-- that took them off.
+SELECT relname AS name
+FROM pg_class
+WHERE relkind = 'r' AND pg_table_is_visible(oid) AND starts_with(relname, $1::text)
+ORDER BY relname;
+
 -- prune_default(before, batch)
 -- What the default partition holds of days no longer kept, in bounded batches.
 WITH old AS MATERIALIZED (
