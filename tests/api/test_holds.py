@@ -76,6 +76,7 @@ async def test_one_with_settings_shows_both_and_is_listed(
 ) -> None:
     await http.put("/namespaces/default", json={})
     await hold(pool, reason="outage")
+    assert (await http.put("/namespaces/default", json={})).json()["held"]["runs"] == 0
     assert (await read(http))["revision"] == 1
     (listed,) = (await http.get("/namespaces")).json()["items"]
     assert (listed["held"]["reason"], listed["held"]["overdue"]) == ("outage", None)

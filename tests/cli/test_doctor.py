@@ -18,6 +18,7 @@ import pytest
 
 from commands import COMMAND
 from fleet import replica
+from pooling import a_pooler
 from scheduler_svc.cli.doctor.checks import FIRST, LAST, OF_OUR_TABLES, OF_THE_SERVER, examine
 from scheduler_svc.cli.doctor.finding import Finding, Surroundings
 from scheduler_svc.domain.secrecy import NAMED, place_of
@@ -385,3 +386,14 @@ async def test_it_works_without_a_database_and_with_settings_that_can_not_be_rea
     unread = await asyncio.to_thread(ran, SCHEDULER_SLOTS="many", SCHEDULER_LEESE="3s")
     assert unread.returncode == 2
     assert unread.stdout.count("FAULT    settings.refused") == 2
+
+
+async def test_a_transaction_pooler_on_the_way(served: str) -> None:
+    async with a_pooler(served) as dsn:
+        found = await findings(dsn)
+        assert set(found) == {"server.session", "notices.deaf"}
+        assert "statement_timeout, lock_timeout" in found["server.session"].found
+        quiet = {"SCHEDULER_LISTEN": "false"}
+        assert set(await findings(dsn, quiet)) == {"server.session"}
+        await typed(served, *found["server.session"].fix.strip().split("; "))
+        assert await findings(dsn, quiet) == {}

@@ -10,9 +10,9 @@ from scheduler_svc.api import audit, etag, validate
 from scheduler_svc.api.check_alerts import alert_faults
 from scheduler_svc.api.context import Call, Deps, Reply
 from scheduler_svc.api.job_find import is_name
-from scheduler_svc.api.namespaces import TAG
+from scheduler_svc.api.namespaces import TAG, shown
 from scheduler_svc.api.route import Answer, Body, HeaderParam, Route
-from scheduler_svc.api.wire_namespaces import READ_ONLY, Namespace, namespace_view
+from scheduler_svc.api.wire_namespaces import READ_ONLY, Namespace
 from scheduler_svc.domain.access import EVERY
 from scheduler_svc.domain.duration import normal
 from scheduler_svc.domain.egress import EgressRules
@@ -64,9 +64,8 @@ async def _put(
     if made is None and found is not None:
         etag.check(call.headers, etag.of(found.revision))
         if found.settings == json.encode(settings).decode():
-            return Reply(
-                body=namespace_view(found), headers={"ETag": etag.of(found.revision)}
-            ), None
+            body = await shown(conn, name, now_ms=call.deps.now_ms())
+            return Reply(body=body, headers={"ETag": etag.of(found.revision)}), None
         written = await namespaces.update_namespace(conn, name, settings, now)
     else:
         written = made
@@ -77,9 +76,8 @@ async def _put(
     headers = {"ETag": etag.of(written.revision)}
     if made is not None:
         headers["Location"] = f"/namespaces/{name}"
-    reply = Reply(
-        status=200 if made is None else 201, body=namespace_view(written), headers=headers
-    )
+    body = await shown(conn, name, now_ms=call.deps.now_ms())
+    reply = Reply(status=200 if made is None else 201, body=body, headers=headers)
     return reply, written.revision
 
 
