@@ -7,7 +7,7 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
-from msgspec import json
+from msgspec import Raw, json
 
 from ledger import a_run, add_job, due_run, write
 from rig import HOUR, Rig
@@ -104,6 +104,23 @@ async def test_a_job_keeps_so_many_of_its_newest_ended_runs(rig: Rig) -> None:
         await due_run(conn, job, due_ms=rig.clock.now_ms() - 20 * DAY)
     assert await sweep(rig.parts, KEEPING) == 8
     assert await _ages(rig, job) == [1, 2, 3, 20], "what is unfinished stays, and is not counted"
+
+
+async def test_a_nul_in_a_body_is_in_nobodys_way(rig: Rig) -> None:
+    """PostgreSQL reads no JSON that has one."""
+    bodies = [
+        Raw(json.encode(body))
+        for body in ({"text": "a\0b", "retention": {"age": "9d"}}, {"retention": "\\u0000"})
+    ]
+    target = {"url": "http://127.0.0.1/"}
+    asks = await _job(
+        rig, 2 * DAY, 9 * DAY, target={**target, "body": bodies[0]}, **_asks(age="3d")
+    )
+    plain = [await _job(rig, 2 * DAY, 9 * DAY, target={**target, "body": body}) for body in bodies]
+    assert await sweep(rig.parts, KEEPING) == 1
+    await keep_days(rig.parts, KEEPING)
+    assert await _ages(rig, asks) == [2]
+    assert [await _ages(rig, job) for job in plain] == [[2, 9], [2, 9]]
 
 
 async def test_runs_that_ended_within_the_hour_stay_whatever_the_count(rig: Rig) -> None:

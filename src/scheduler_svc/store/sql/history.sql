@@ -1,16 +1,18 @@
 -- Ended runs that go by row: whose history there is, from where on it goes, and what explain must know.
 
 -- asked_ages()
--- The ages that jobs ask for, few though the jobs are many; through jobs_retention.
-SELECT DISTINCT definition -> 'retention' ->> 'age' AS age
+-- The ages that jobs ask for, few though the jobs are many; through jobs_retention. PostgreSQL reads
+-- no definition that has a NUL somewhere, in a body perhaps: it gets another character for it.
+SELECT DISTINCT replace(definition::text, '\u0000', '\u0001')::json -> 'retention' ->> 'age' AS age
 FROM jobs
-WHERE strpos(definition::text, '"retention":') > 0 AND definition ->> 'retention' IS NOT NULL;
+WHERE strpos(definition::text, '"retention":') > 0;
 
 -- any_retention()
 -- Whether any job keeps its history otherwise than all; through jobs_retention.
 SELECT EXISTS (
     SELECT 1 FROM jobs
-    WHERE strpos(definition::text, '"retention":') > 0 AND definition ->> 'retention' IS NOT NULL
+    WHERE strpos(definition::text, '"retention":') > 0
+        AND replace(definition::text, '\u0000', '\u0001')::json ->> 'retention' IS NOT NULL
 );
 
 -- histories(after, batch)
@@ -29,7 +31,11 @@ WITH RECURSIVE walk AS (
     ) AS n
 ),
 few AS MATERIALIZED (SELECT job_id, namespace FROM walk LIMIT $2)
-SELECT f.job_id, f.namespace, j.definition ->> 'retention' AS retention
+SELECT f.job_id, f.namespace,
+    CASE
+        WHEN strpos(j.definition::text, '"retention":') > 0
+            THEN replace(j.definition::text, '\u0000', '\u0001')::json ->> 'retention'
+    END AS retention
 FROM few AS f
 LEFT JOIN jobs AS j ON j.id = f.job_id
 ORDER BY f.job_id;
