@@ -47,6 +47,16 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     ] = "production"
     host: Annotated[str, _text("address to listen on", min_length=1)] = "0.0.0.0"  # noqa: S104
     port: Annotated[int, _number("port to listen on", 0, 65535)] = 8080
+    tls_cert: Annotated[
+        str | None, _text("our certificate, a file in PEM: its own first, then those above it")
+    ] = None
+    tls_key: Annotated[str | None, _text("its private key, a file in PEM")] = None
+    tls_client_ca: Annotated[
+        str | None, _text("authorities of callers: without a certificate of theirs nobody gets in")
+    ] = None
+    tls_reload: Annotated[
+        float, _seconds("how often these files are looked at; SIGHUP does it at once", "1s", "1h")
+    ] = 10.0
     public_url: Annotated[
         str | None, _text("where callers reach this service, for links and callbacks")
     ] = None

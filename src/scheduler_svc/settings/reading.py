@@ -146,6 +146,7 @@ def _at_odds(settings: Settings) -> Iterator[SettingFault]:
         yield SettingFault(
             variable("bootstrap_key"), f"must have at least {BOOTSTRAP_KEY_MIN} characters"
         )
+    yield from _tls_faults(settings)
     yield from _token_faults(settings)
     if settings.heartbeat * 3 > settings.lease:
         yield SettingFault(
@@ -160,6 +161,15 @@ def _at_odds(settings: Settings) -> Iterator[SettingFault]:
         yield SettingFault(variable("ping_url"), "must begin with http:// or https:// and a host")
     if settings.public_url is not None and not _is_http(settings.public_url):
         yield SettingFault(variable("public_url"), "must begin with http:// or https:// and a host")
+
+
+def _tls_faults(settings: Settings) -> Iterator[SettingFault]:
+    """Find files that are of no use without another."""
+    if (settings.tls_cert is None) != (settings.tls_key is None):
+        lacks, has = ("tls_cert", "tls_key")[:: 1 if settings.tls_cert is None else -1]
+        yield SettingFault(variable(lacks), f"must be set where {variable(has)} is")
+    if settings.tls_client_ca is not None and settings.tls_cert is None:
+        yield SettingFault(variable("tls_client_ca"), f"needs {variable('tls_cert')} beside it")
 
 
 def _token_faults(settings: Settings) -> Iterator[SettingFault]:

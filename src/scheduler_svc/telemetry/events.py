@@ -147,6 +147,15 @@ EVENTS: Mapping[EventName, Description] = MappingProxyType(
         _NAME.DRIFT_SETTLED: Description(
             _I, ("moved", "before", "after"), "what other versions had computed was judged anew"
         ),
+        _NAME.CERTIFICATE_LOADED: Description(
+            _I, ("expires_at",), "handshakes get the certificate that the files hold now"
+        ),
+        _NAME.CERTIFICATE_REFUSED: Description(
+            _E, ("error", "expires_at"), "the files can not be used; the old certificate goes on"
+        ),
+        _NAME.CERTIFICATE_EXPIRING: Description(
+            _W, ("expires_at", "days"), "the certificate of the port ends soon: once a day"
+        ),
         _NAME.PING_FAILED: Description(
             _W, ("outcome", "status_code"), "the dead man's switch can not be reached"
         ),
