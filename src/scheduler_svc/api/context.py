@@ -119,6 +119,9 @@ class Deps(Struct, frozen=True, kw_only=True):
     """Counts requests; without one nobody is limited."""
     lookahead_ms: int = 1000
     loopback_only: bool = True
+    trusted_proxies: tuple[str, ...] = ()
+    """Networks whose word counts for who is asking, and over what."""
+    cors_origins: tuple[str, ...] = ()
     public_url: str | None = None
     ring: KeyRing | None = None
     callbacks: Callbacks = Callbacks()

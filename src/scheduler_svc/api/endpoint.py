@@ -13,9 +13,10 @@ from starlette.requests import ClientDisconnect
 from starlette.types import Receive, Scope, Send
 
 from scheduler_svc.api import idempotency, query
+from scheduler_svc.api.answer import TOLD
 from scheduler_svc.api.context import Call, Deps, Gatekeeper, Meter
 from scheduler_svc.api.limits import address_of
-from scheduler_svc.api.middleware import REQUEST_ID, ROUTE, TOLD
+from scheduler_svc.api.middleware import REQUEST_ID, ROUTE
 from scheduler_svc.api.problems import TooLarge, UnsupportedMediaType
 from scheduler_svc.api.replies import send_reply
 from scheduler_svc.api.route import JSON, Body, Route

@@ -6,12 +6,14 @@ from argparse import Namespace
 from scheduler_svc.cli.command import OK, REFUSED, Command, no_switches
 from scheduler_svc.cli.environment import settings_with
 from scheduler_svc.service.certificate import CertificateRefused, certificate_of
+from scheduler_svc.settings import refuse_unsafe
 from scheduler_svc.settings.fields import plain, variable
 
 
 def _run(_given: Namespace) -> int:
     """Print each setting as the environment would have it, secrets masked."""
     settings = settings_with()
+    refuse_unsafe(settings)
     try:
         certificate_of(settings)
     except CertificateRefused as refused:

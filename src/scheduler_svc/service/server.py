@@ -66,6 +66,8 @@ def _config(app: object) -> uvicorn.Config:
         log_config=None,
         access_log=False,
         server_header=False,
+        # Ours is api/forwarded.py: that of uvicorn believes loopback unless told otherwise.
+        proxy_headers=False,
         timeout_graceful_shutdown=SERVER_GRACE_SECONDS,
         backlog=BACKLOG,
     )

@@ -57,6 +57,12 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     tls_reload: Annotated[
         float, _seconds("how often these files are looked at; SIGHUP does it at once", "1s", "1h")
     ] = 10.0
+    trusted_proxies: Annotated[
+        tuple[str, ...], _text("networks of proxies that are believed: X-Forwarded-For, -Proto")
+    ] = ()
+    cors_origins: Annotated[
+        tuple[str, ...], _text("pages of other origins that may use the API: https://app.example")
+    ] = ()
     public_url: Annotated[
         str | None, _text("where callers reach this service, for links and callbacks")
     ] = None
