@@ -60,7 +60,7 @@ def test_the_page_says_what_each_scope_is_for_and_what_asks_for_none() -> None:
             assert NAMED[route.tag] in rows[route.needs], route.path
     assert {route.path for route in ROUTES if route.needs == "events:read"} == {"/metrics"}
     opens = {route.path.split("/")[1] for route in ROUTES if route.needs == "open"}
-    assert opens == {"", "docs", "openapi.json", "healthz", "readyz", ".well-known", "runs"}
+    assert opens == {"", "docs", "openapi.json", "healthz", "readyz", ".well-known", "runs", "ui"}
 
 
 async def test_each_job_on_the_page_can_be_created(http: httpx2.AsyncClient) -> None:

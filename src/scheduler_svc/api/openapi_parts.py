@@ -28,6 +28,7 @@ TAGS = (
     ("secrets", "What jobs need and nobody sees; what signs their requests; public keys."),
     ("namespaces", "What holds for all jobs of one."),
     ("api-keys", "Who may call this service, and for what."),
+    ("sessions", "A browser's cookie in place of a key."),
     ("replicas", "The processes of this service."),
     ("service", "Health, readiness, this document."),
     ("pages", "For people."),

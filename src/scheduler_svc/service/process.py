@@ -43,6 +43,7 @@ from scheduler_svc.telemetry import logs
 from scheduler_svc.telemetry.events import emit, fan_out
 from scheduler_svc.telemetry.sampling import Sampled
 from scheduler_svc.telemetry.tally import Tally
+from scheduler_svc.web.pages import pages
 
 OK, FAILED, REFUSED = 0, 1, 2
 COLLECT_EVERY = (50_000, 20, 50)
@@ -94,7 +95,7 @@ async def _run(
     ) as built:
         if built is None:
             return OK  # told to stop while the database was awaited
-        server = Server(Farewell(build_app(built.deps), stop), certificate)
+        server = Server(Farewell(build_app(built.deps, pages=pages()), stop), certificate)
         _open(listening)
         if lifeline is not None:
             lifeline.say_serving()

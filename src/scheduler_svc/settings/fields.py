@@ -60,6 +60,12 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     trusted_proxies: Annotated[
         tuple[str, ...], _text("networks of proxies that are believed: X-Forwarded-For, -Proto")
     ] = ()
+    session_idle: Annotated[
+        float, _seconds("how long a browser's session lasts that is not used", "1m", "30d")
+    ] = 3600.0
+    session_max: Annotated[
+        float, _seconds("how long a browser's session lasts at most", "1m", "30d")
+    ] = 12 * 3600.0
     cors_origins: Annotated[
         tuple[str, ...], _text("pages of other origins that may use the API: https://app.example")
     ] = ()

@@ -109,6 +109,11 @@ EVENTS: Mapping[EventName, Description] = MappingProxyType(
         ),
         _NAME.KEY_CREATED: Description(_I, ("key_id", "by"), "an API key was made"),
         _NAME.KEY_REVOKED: Description(_I, ("key_id", "by"), "an API key opens nothing any more"),
+        _NAME.SESSION_BEGUN: Description(_I, ("by", "peer"), "somebody logged in, with this key"),
+        _NAME.SESSION_ENDED: Description(_I, ("peer",), "somebody logged out"),
+        _NAME.SESSION_REFUSED: Description(
+            _W, ("peer",), "somebody tried to log in with a key that opens nothing"
+        ),
         _NAME.RATE_LIMITED: Description(
             _D, ("limit",), "a caller was told to wait: its budget is spent"
         ),
