@@ -1,4 +1,4 @@
-"""What is kept for a while is forgotten after it, in bounded batches: answers, budgets, sessions."""
+"""What is kept for a while is forgotten after it, batch by batch: answers, budgets, sessions."""
 
 import pytest
 

@@ -30,6 +30,7 @@ from scheduler_svc.service.certificate import (
     certificate_of,
 )
 from scheduler_svc.service.connect import CanNotStart
+from scheduler_svc.service.connection import Bounds
 from scheduler_svc.service.database import database
 from scheduler_svc.service.lifeline import Lifeline
 from scheduler_svc.service.linger import Farewell
@@ -95,7 +96,11 @@ async def _run(
     ) as built:
         if built is None:
             return OK  # told to stop while the database was awaited
-        server = Server(Farewell(build_app(built.deps, pages=pages()), stop), certificate)
+        server = Server(
+            Farewell(build_app(built.deps, pages=pages()), stop),
+            certificate,
+            Bounds(connections_max=settings.connections_max),
+        )
         _open(listening)
         if lifeline is not None:
             lifeline.say_serving()

@@ -10,9 +10,9 @@ from collections.abc import Iterator
 
 import uvicorn
 from starlette.types import ASGIApp
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from scheduler_svc.service.certificate import Certificate
+from scheduler_svc.service.connection import Bounds, Connection, Doors
 
 SERVER_GRACE_SECONDS = 5
 BACKLOG = 2048
@@ -26,9 +26,12 @@ class Server(uvicorn.Server):
     drained.
     """
 
-    def __init__(self, app: ASGIApp, certificate: Certificate | None) -> None:
+    def __init__(
+        self, app: ASGIApp, certificate: Certificate | None, bounds: Bounds | None = None
+    ) -> None:
         super().__init__(_config(app))
         self._certificate = certificate
+        self._doors = Doors(bounds or Bounds())
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -40,8 +43,8 @@ class Server(uvicorn.Server):
         loop = asyncio.get_running_loop()
         await self.lifespan.startup()
 
-        def made() -> HttpToolsProtocol:
-            return HttpToolsProtocol(self.config, self.server_state, self.lifespan.state)
+        def made() -> Connection:
+            return Connection(self.config, self.server_state, self.lifespan.state, self._doors)
 
         secure = self._certificate
         self.servers = [

@@ -57,6 +57,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     tls_reload: Annotated[
         float, _seconds("how often these files are looked at; SIGHUP does it at once", "1s", "1h")
     ] = 10.0
+    connections_max: Annotated[
+        int, _number("connections of callers; beyond it those that wait longest go", 10, 100_000)
+    ] = 2000
     trusted_proxies: Annotated[
         tuple[str, ...], _text("networks of proxies that are believed: X-Forwarded-For, -Proto")
     ] = ()
