@@ -1,4 +1,4 @@
-"""Callers who take their time, and many of them: cut off, while the others are answered (B03)."""
+"""Callers who take their time, and many of them: cut off, while the others are answered."""
 
 import asyncio
 from collections.abc import AsyncIterator
