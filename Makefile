@@ -91,9 +91,10 @@ lock: $(VENV)/.dev ## pin all dependencies anew; UPGRADE=--upgrade takes the new
 		--constraints requirements/dev.txt --output-file requirements/run.txt
 .PHONY: lock
 
-build: $(VENV)/.dev ## make the wheel and the source archive in dist/
+build: $(VENV)/.dev ## make the wheel, the source archive and the bill of materials in dist/
 	rm -rf dist
 	$(BIN)/python -m build --no-isolation --outdir dist .
+	$(BIN)/python deploy/sbom.py run dist/sbom.cdx.json
 .PHONY: build
 
 clean: ## remove what tools leave behind; .data and the virtual environment stay

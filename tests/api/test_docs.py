@@ -25,9 +25,11 @@ async def test_the_pages_hold_no_inline_script_and_forbid_it(http: httpx2.AsyncC
         policy = answer.headers["content-security-policy"]
         assert "script-src 'self';" in policy
         assert "default-src 'none'" in policy
+        assert "frame-ancestors 'none'" in policy
+        assert "unsafe" not in policy
         assert "http:" not in policy
         assert re.findall(r"<script(?![^>]*\bsrc=)", answer.text) == []
-        assert re.findall(r"\son\w+=", answer.text) == []
+        assert re.findall(r"\son\w+=|<style|\sstyle=", answer.text) == []
 
 
 async def test_the_docs_are_swagger_ui_that_reads_openapi_3_1(http: httpx2.AsyncClient) -> None:

@@ -25,6 +25,8 @@ OPEN = {
     "/.well-known/jwks.json",
     "/.well-known/openid-configuration",
 }
+GATES = {"/ui/login": 400, "/ui/logout": 204}
+"""What a session is begun and ended with: they judge for themselves (test_sessions.py)."""
 HOUR_MS = 3_600_000
 
 
@@ -74,6 +76,9 @@ async def test_without_a_key_nothing_but_health_and_the_documents_answers(
         answer = await http.request(route.method, path)
         if route.path in OPEN:
             assert answer.status_code in {200, 404}, route.path
+            continue
+        if route.path in GATES:
+            assert answer.status_code == GATES[route.path]
             continue
         assert (answer.status_code, answer.json()["code"]) == (401, "unauthenticated"), route.path
         assert answer.headers["www-authenticate"] == 'Bearer realm="scheduler-svc"'
@@ -125,7 +130,7 @@ def test_what_is_new_and_not_thought_of_is_for_admin() -> None:
         **dict.fromkeys(
             ("cancel_run", "replay_run", "create_replay", "cancel_replay"), "runs:write"
         ),
-        **dict.fromkeys(("complete_run", "heartbeat_run"), "open"),
+        **dict.fromkeys(("complete_run", "heartbeat_run", "log_in", "log_out"), "open"),
         "preview_schedule": "jobs:read",
         **dict.fromkeys(("create_api_key", "rotate_api_key", "create_signing_secret"), "admin"),
         "release_namespace": "admin",

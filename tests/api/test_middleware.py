@@ -380,3 +380,42 @@ async def test_an_answer_is_json_of_exactly_its_length(http: httpx2.AsyncClient)
     answer = await http.get("/things/1")
     assert answer.headers["content-type"] == "application/json"
     assert json.loads(answer.content) == {"length": 0, "path": {"id": "1"}}
+
+
+SAFE = {
+    "cache-control": "no-store",
+    "x-content-type-options": "nosniff",
+    "referrer-policy": "no-referrer",
+    "content-security-policy": "default-src 'none'; frame-ancestors 'none'",
+    "cross-origin-opener-policy": "same-origin",
+    "cross-origin-resource-policy": "same-origin",
+}
+
+
+async def test_answers_of_every_kind_keep_browsers_in_bounds_and_name_no_software(
+    http: httpx2.AsyncClient,
+) -> None:
+    for path in ("/things/1", "/nothing", "/fail", "/away/refused"):
+        headers = (await http.get(path)).headers
+        assert {name: headers[name] for name in SAFE} == SAFE
+        assert not {"server", "x-powered-by", "via"} & set(headers)
+        assert "strict-transport-security" not in headers
+
+
+@pytest.mark.parametrize(
+    ("base", "said"),
+    [
+        ("https://scheduler.test", True),
+        ("https://127.0.0.1", True),
+        ("http://scheduler.test", False),
+        ("https://localhost:8443", False),
+        ("https://LOCALHOST", False),
+    ],
+)
+async def test_over_tls_browsers_are_told_to_stay_there_but_for_localhost(
+    deps: Deps, base: str, *, said: bool
+) -> None:
+    app = build_app(msgspec.structs.replace(deps, loopback_only=False), ROUTES)
+    async with httpx2.AsyncClient(transport=httpx2.ASGITransport(app), base_url=base) as http:
+        headers = (await http.get("/things/1")).headers
+    assert ("strict-transport-security" in headers) is said

@@ -54,8 +54,20 @@ def test_secrets_are_masked(
     monkeypatch.setenv("DATABASE_URL", f"postgresql://me:{canary}@db.test/x")
     monkeypatch.setenv("SCHEDULER_BOOTSTRAP_KEY", canary)
     monkeypatch.setenv("SCHEDULER_SECRET_KEYS", f"{KEY_TEXT},{OTHER_KEY_TEXT}")
+    monkeypatch.setenv("SCHEDULER_TRUSTED_PROXIES", "10.0.0.0/8")
     assert run(["check-config"]) == 0
     told = capsys.readouterr()
     for secret in (canary, KEY_TEXT, OTHER_KEY_TEXT):
         assert secret not in told.out + told.err
     assert "SCHEDULER_BOOTSTRAP_KEY=***" in told.out
+
+
+def test_what_production_does_not_serve_with_is_told_all_at_once(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("DATABASE_URL", "postgresql://me@db.test/x")
+    assert run(["check-config"]) == 2
+    told = capsys.readouterr().err
+    assert "3 setting(s)" in told
+    for part in ("plain HTTP on 0.0.0.0", "SCHEDULER_SECRET_KEYS: must be set", "an API key"):
+        assert part in told

@@ -14,12 +14,14 @@ from jwt.algorithms import OKPAlgorithm
 
 from commands import COMMAND, call, development, free_port, program
 from scheduler_svc.store.pool import Pool
+from sealing import KEY_TEXT
 
 BOOTSTRAP = "a-bootstrap-key-of-enough-length"
 
 
 def production(dsn: str, port: int, **more: str) -> dict[str, str]:
-    return development(dsn, port, profile="production", host="127.0.0.1", **more)
+    settings = {"profile": "production", "host": "127.0.0.1", "secret_keys": KEY_TEXT}
+    return development(dsn, port, **settings, **more)
 
 
 async def made(dsn: str, *switches: str) -> str:

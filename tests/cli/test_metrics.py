@@ -14,7 +14,11 @@ from scraping import Page, scrape
 from sink import sinking
 
 WORKERS = {"0", "1"}
-SELDOM = {"scheduler_job_runs_total", "scheduler_rate_limited_total"}
+SELDOM = {
+    "scheduler_certificate_expires_seconds",
+    "scheduler_job_runs_total",
+    "scheduler_rate_limited_total",
+}
 """Series that appear with the first event of their kind; neither rules nor dashboard use them."""
 
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import shutil
 from collections.abc import AsyncIterator, Callable, Coroutine
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Any, NamedTuple
 import httpx2
 import pytest
 
+from commands import call, installed, program
 from fleet import Replica, replica
 from scheduler_svc.cli.run import run
 from sink import Sinking, sinking
@@ -240,8 +242,30 @@ async def test_the_key_and_the_namespace_come_from_the_file_or_the_environment(
         assert (told.code, KEY in told.err, "sk_wrong" in told.err) == (1, False, False)
 
 
-@pytest.mark.parametrize("shell", ["bash", "zsh", "tcsh"])
-async def test_a_shell_is_given_what_completes_the_commands(cli: Cli, shell: str) -> None:
+@pytest.mark.parametrize("shell", ["bash", "zsh", "tcsh", "fish"])
+async def test_a_shell_is_given_what_asks_for_completions(cli: Cli, shell: str) -> None:
     told = await cli("completion", shell)
     assert told.code == 0
-    assert "upcoming" in told.out
+    assert "scheduler-svc" in told.out
+
+
+@pytest.mark.skipif(shutil.which("bash") is None, reason="there is no bash")
+async def test_bash_completes_verbs_and_switches(tmp_path: Path) -> None:
+    script = tmp_path / "complete.sh"
+    script.write_text((await call("completion", "bash"))[1])
+    ask = f"""
+        PATH={installed("scheduler-svc").parent}:$PATH
+        source {script}
+        complete_it() {{
+            COMP_LINE="$1" COMP_POINT=${{#1}} COMP_TYPE=9 COMP_KEY=9
+            _python_argcomplete scheduler-svc
+            printf '%s\\n' "${{COMPREPLY[@]}}"
+        }}
+        complete_it "scheduler-svc jobs up"
+        complete_it "scheduler-svc runs list --sta"
+    """
+    async with program("bash", "-c", ask) as shell:
+        assert await shell.end() == 0
+        assert "upcoming" in shell.output
+        assert "update" in shell.output
+        assert "--status" in shell.output

@@ -9,6 +9,7 @@ import pytest
 
 from commands import COMMAND, call, development, free_port, program
 from processes import ends_within
+from sealing import KEY_TEXT
 
 LOOPBACK = "http://127.0.0.1"
 
@@ -89,7 +90,8 @@ async def test_a_port_in_use_is_told_before_anything_is_started(tmp_path: Path) 
 async def test_in_production_a_database_that_is_not_migrated_is_refused(
     empty_database: str,
 ) -> None:
-    env = development(empty_database, free_port(), profile="production", host="127.0.0.1")
+    settings = {"profile": "production", "host": "127.0.0.1", "secret_keys": KEY_TEXT}
+    env = development(empty_database, free_port(), **settings)
     code, told = await call("serve", env=env)
     assert code == 2
     assert "run migrate" in told

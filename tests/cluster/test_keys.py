@@ -7,10 +7,16 @@ import httpx2
 import pytest
 
 from fleet import replica
+from sealing import KEY_TEXT
 
 BOOTSTRAP = "a-bootstrap-key-of-enough-length"
 ROOT = {"Authorization": f"Bearer {BOOTSTRAP}"}
-SETTINGS = {"profile": "production", "host": "127.0.0.1", "bootstrap_key": BOOTSTRAP}
+SETTINGS = {
+    "profile": "production",
+    "host": "127.0.0.1",
+    "bootstrap_key": BOOTSTRAP,
+    "secret_keys": KEY_TEXT,
+}
 
 pytestmark = pytest.mark.timeout(120)
 

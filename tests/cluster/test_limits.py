@@ -11,6 +11,7 @@ import httpx2
 import pytest
 
 from fleet import replica
+from sealing import KEY_TEXT
 
 SECONDS = float(os.environ.get("LIMITS_SECONDS", "5"))
 PER_MINUTE = 3600
@@ -19,6 +20,7 @@ SETTINGS = {
     "profile": "production",
     "host": "127.0.0.1",
     "bootstrap_key": BOOTSTRAP,
+    "secret_keys": KEY_TEXT,
     "rate_reads": str(PER_MINUTE),
 }
 

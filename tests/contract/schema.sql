@@ -477,6 +477,16 @@ CREATE TABLE public.secrets (
     CONSTRAINT secrets_sealed_check CHECK ((sealed ~~ 'sealed:v1:%'::text))
 );
 
+CREATE TABLE public.sessions (
+    hash bytea NOT NULL,
+    credential bytea NOT NULL,
+    created_at timestamp with time zone NOT NULL,
+    used_at timestamp with time zone NOT NULL,
+    expires_at timestamp with time zone NOT NULL,
+    CONSTRAINT sessions_credential_check CHECK ((length(credential) = 32)),
+    CONSTRAINT sessions_hash_check CHECK ((length(hash) = 32))
+);
+
 CREATE TABLE public.signing_secrets (
     id uuid NOT NULL,
     namespace text NOT NULL,
@@ -584,6 +594,9 @@ ALTER TABLE ONLY public.schema_migrations
 
 ALTER TABLE ONLY public.secrets
     ADD CONSTRAINT secrets_pkey PRIMARY KEY (namespace, name);
+
+ALTER TABLE ONLY public.sessions
+    ADD CONSTRAINT sessions_pkey PRIMARY KEY (hash);
 
 ALTER TABLE ONLY public.signing_secrets
     ADD CONSTRAINT signing_secrets_pkey PRIMARY KEY (id);
@@ -702,6 +715,8 @@ CREATE INDEX runs_default_replay_of_idx ON public.runs_default USING btree (repl
 CREATE INDEX runs_running ON ONLY public.runs USING btree (replica) WHERE (status = 'running'::text);
 
 CREATE INDEX runs_default_replica_idx ON public.runs_default USING btree (replica) WHERE (status = 'running'::text);
+
+CREATE INDEX sessions_expires ON public.sessions USING btree (expires_at);
 
 CREATE INDEX signing_secrets_list ON public.signing_secrets USING btree (namespace, created_at DESC, id DESC);
 

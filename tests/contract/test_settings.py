@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from scheduler_svc.settings import Settings, SettingsRefused, load, table
+from scheduler_svc.settings import Settings, SettingsRefused, load, refuse_unsafe, table
 from scheduler_svc.telemetry import events
 from sealing import KEY_TEXT, OTHER_KEY_TEXT
 
@@ -149,11 +149,84 @@ def test_every_entry_of_the_egress_lists_that_can_not_be_read_is_told_at_once() 
         (ISSUER | {"SCHEDULER_JWT_ALGORITHM": "none"}, "SCHEDULER_JWT_ALGORITHM"),
         (ISSUER | {"SCHEDULER_JWT_LEEWAY": "61s"}, "SCHEDULER_JWT_LEEWAY"),
         (SHARED | {"SCHEDULER_JWT_SECRET": "short"}, "SCHEDULER_JWT_SECRET"),
+        (DATABASE | {"SCHEDULER_TLS_CERT": "a.pem"}, "SCHEDULER_TLS_KEY"),
+        (DATABASE | {"SCHEDULER_TLS_KEY": "a.pem"}, "SCHEDULER_TLS_CERT"),
+        (DATABASE | {"SCHEDULER_TLS_CLIENT_CA": "a.pem"}, "SCHEDULER_TLS_CLIENT_CA"),
+        (DATABASE | {"SCHEDULER_TRUSTED_PROXIES": "*"}, "SCHEDULER_TRUSTED_PROXIES"),
+        (DATABASE | {"SCHEDULER_TRUSTED_PROXIES": "0.0.0.0/0"}, "SCHEDULER_TRUSTED_PROXIES"),
+        (DATABASE | {"SCHEDULER_TRUSTED_PROXIES": "::/0"}, "SCHEDULER_TRUSTED_PROXIES"),
+        (DATABASE | {"SCHEDULER_TRUSTED_PROXIES": "10.0.0.1/8"}, "SCHEDULER_TRUSTED_PROXIES"),
+        (DATABASE | {"SCHEDULER_TRUSTED_PROXIES": "proxy.test"}, "SCHEDULER_TRUSTED_PROXIES"),
         (SHARED | {"SCHEDULER_JWT_JWKS": "/keys.json"}, "SCHEDULER_JWT_JWKS"),
     ],
 )
 def test_values_that_do_not_go_together_are_refused(environ: dict[str, str], variable: str) -> None:
     assert set(_faults(environ)) == {variable}
+
+
+@pytest.mark.parametrize(
+    "origin",
+    [
+        "*",
+        "https://*.example",
+        "null",
+        "app.example",
+        "https://app.example/",
+        "https://app.example/path",
+        "https://App.example",
+        "https://user@app.example",
+        "https://app.example:443",
+        "ftp://app.example",
+        "https://app.example:port",
+        "https://",
+    ],
+)
+@pytest.mark.parametrize("profile", ["development", "production"])
+def test_what_is_no_exact_origin_is_refused(origin: str, profile: str) -> None:
+    environ = DATABASE | {"SCHEDULER_PROFILE": profile, "SCHEDULER_CORS_ORIGINS": origin}
+    assert set(_faults(environ)) == {"SCHEDULER_CORS_ORIGINS"}
+
+
+def test_exact_origins_are_taken() -> None:
+    given = "https://app.example,http://localhost:3000,https://[2001:db8::1]:8443"
+    assert len(load(DATABASE | {"SCHEDULER_CORS_ORIGINS": given}).cors_origins) == 3
+
+
+RING = {"SCHEDULER_SECRET_KEYS": KEY_TEXT}
+LOOPBACK = {"SCHEDULER_HOST": "127.0.0.1"}
+
+
+def _unsafe(environ: dict[str, str]) -> set[str]:
+    with pytest.raises(SettingsRefused) as refused:
+        refuse_unsafe(load(DATABASE | environ))
+    return {fault.name for fault in refused.value.faults}
+
+
+def test_production_says_every_reason_not_to_serve_at_once() -> None:
+    every = {"SCHEDULER_HOST", "SCHEDULER_SECRET_KEYS", "SCHEDULER_BOOTSTRAP_KEY"}
+    assert _unsafe({}) == every
+    assert _unsafe(LOOPBACK) == every - {"SCHEDULER_HOST"}
+    assert _unsafe(RING) == every - {"SCHEDULER_SECRET_KEYS"}
+    assert _unsafe({"SCHEDULER_BOOTSTRAP_KEY": "x" * 16}) == every - {"SCHEDULER_BOOTSTRAP_KEY"}
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "::", "10.0.0.1", "example.test"])
+def test_plain_http_that_others_reach_is_refused(host: str) -> None:
+    assert "SCHEDULER_HOST" in _unsafe(RING | {"SCHEDULER_HOST": host})
+
+
+@pytest.mark.parametrize(
+    "safe",
+    [
+        LOOPBACK,
+        {"SCHEDULER_HOST": "::1"},
+        {"SCHEDULER_TRUSTED_PROXIES": "10.0.0.0/8"},
+        {"SCHEDULER_TLS_CERT": "a.pem", "SCHEDULER_TLS_KEY": "b.pem"},
+        {"SCHEDULER_PROFILE": "development", "SCHEDULER_SECRET_KEYS": ""},
+    ],
+)
+def test_loopback_a_certificate_or_a_proxy_will_do(safe: dict[str, str]) -> None:
+    refuse_unsafe(load(DATABASE | RING | safe))
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "127.0.0.2", "::1", "localhost"])

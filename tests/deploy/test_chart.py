@@ -12,7 +12,7 @@ import pytest
 import yaml
 
 from scheduler_svc.settings import load
-from scheduler_svc.settings.fields import DEFAULTS, variable
+from scheduler_svc.settings.names import DEFAULTS, variable
 
 helm = pytest.importorskip("helm_python", reason="helm-python-sdk is not installed")
 

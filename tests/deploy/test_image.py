@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 import yaml
 
-from scheduler_svc.settings.fields import DEFAULTS, variable
+from scheduler_svc.settings.names import DEFAULTS, variable
 
 ROOT = Path(__file__).parents[2]
 DEPLOY = ROOT / "deploy"

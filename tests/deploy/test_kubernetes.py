@@ -11,7 +11,7 @@ import kubernetes_validate
 import pytest
 import yaml
 
-from scheduler_svc.settings.fields import DEFAULTS, variable
+from scheduler_svc.settings.names import DEFAULTS, variable
 
 DEPLOY = Path(__file__).parents[2] / "deploy"
 FOLDER = DEPLOY / "kubernetes"

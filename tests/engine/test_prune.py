@@ -1,4 +1,4 @@
-"""Answers kept for idempotency keys are forgotten after a day, in bounded batches."""
+"""What is kept for a while is forgotten after it, batch by batch: answers, budgets, sessions."""
 
 import pytest
 
@@ -43,3 +43,20 @@ async def test_budgets_that_nobody_draws_from_are_forgotten(pool: Pool, receiver
         )
         assert await prune.prune_buckets(rig.parts) == 1
         assert await pool.fetchval("SELECT client FROM rate_buckets") == "new"
+
+
+async def test_sessions_that_are_over_for_a_day_are_forgotten_and_no_other(
+    pool: Pool, receiver: Receiver
+) -> None:
+    async with rigged(pool, receiver) as rig:
+        for hours in (-49, -25, -23, 1):
+            ends = instant_at(rig.clock.ms + hours * HOUR)
+            await pool.execute(
+                "INSERT INTO sessions VALUES (sha256($1::text::bytea), sha256(''), $2, $2, $3)",
+                str(hours),
+                instant_at(0),
+                ends,
+            )
+        assert await prune.prune_sessions(rig.parts) == 2
+        left = await pool.fetchval("SELECT min(expires_at) FROM sessions")
+        assert left == instant_at(rig.clock.ms - 23 * HOUR)

@@ -22,12 +22,14 @@ from scheduler_svc.domain.errors import NotFound
 METHOD_NOT_ALLOWED = 405
 
 
-def build_app(deps: Deps, routes: Sequence[Route] = ROUTES) -> Starlette:
-    """Make the application; it starts nothing and owns nothing."""
+def build_app(
+    deps: Deps, routes: Sequence[Route] = ROUTES, *, pages: Sequence[StarletteRoute] = ()
+) -> Starlette:
+    """Make the application, with the pages of the dashboard; it starts nothing and owns nothing."""
     # Made now: it takes 50 ms, for which a timer of the engine would wait if a request made it.
     document(deps.version, deps.public_url)
     app = Starlette(
-        routes=_by_path(routes, deps),
+        routes=[*_by_path(routes, deps), *pages],
         middleware=middleware(deps),
         exception_handlers={HTTPException: _refuse},
     )

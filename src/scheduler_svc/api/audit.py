@@ -64,7 +64,7 @@ async def note(
         actor=actor_of(call.caller),
         action=action,
         resource=resource,
-        address=call.address,
+        address=call.peer,
         request_id=call.request_id,
         before=text_of(was),
         after=text_of(now),
@@ -109,7 +109,7 @@ async def note_report(conn: Connection, call: Call, run: Run, report: Any) -> No
         actor=Actor(kind="target", id=f"run:{run.id}:{run.attempt_count}", name=run.job_name),
         action=Action.RUN_COMPLETED,
         resource=Resource(kind="run", id=str(run.id), job_id=run.job_id),
-        address=call.address,
+        address=call.peer,
         request_id=call.request_id,
         after=text_of(document_of(report)),
     )
@@ -188,7 +188,7 @@ def _key_document(key: ApiKey | None) -> Document | None:
 
 
 def _by(call: Call, draft: Draft) -> Draft:
-    return structs.replace(draft, address=call.address, request_id=call.request_id)
+    return structs.replace(draft, address=call.peer, request_id=call.request_id)
 
 
 async def note_jobs(

@@ -11,6 +11,7 @@ from msgspec import Struct
 from starlette.datastructures import Headers
 
 from scheduler_svc.api.feed import Feed
+from scheduler_svc.api.sessions import Live
 from scheduler_svc.domain.access import ANYONE, Caller
 from scheduler_svc.domain.completion import Callbacks
 from scheduler_svc.domain.duration import MILLISECONDS_MAX
@@ -79,13 +80,37 @@ class Failure(Struct, frozen=True, kw_only=True):
     unavailable: bool
 
 
+class Session(Protocol):
+    """Knows the sessions of browsers."""
+
+    most_seconds: int
+
+    async def begin_with(self, key: str) -> str:
+        """Begin a session for a key that was judged; return its token."""
+
+    async def find(self, token: str) -> Live:
+        """Return the session of a token; raise Unauthenticated."""
+
+    async def end(self, token: str) -> None:
+        """End a session."""
+
+
 class Gatekeeper(Protocol):
     """Tells who makes a request."""
 
-    async def caller(self, headers: Headers, peer: str | None) -> Caller:
-        """Return the caller; raise Unauthenticated."""
+    @property
+    def sessions(self) -> Session | None:
+        """Return what knows sessions, where there are any."""
 
-    def remembers(self, headers: Headers) -> bool:
+    async def caller(
+        self, headers: Headers, peer: str | None, session: str | None = None
+    ) -> Caller:
+        """Return the caller, by header or session; raise Unauthenticated."""
+
+    async def admit_key(self, key: str, peer: str | None) -> Caller:
+        """Return whom a key stands for that somebody logs in with; raise Unauthenticated."""
+
+    def remembers(self, headers: Headers, session: str | None = None) -> bool:
         """Tell whether these credentials were accepted here a while ago, or are none."""
 
 
@@ -133,6 +158,9 @@ class Deps(Struct, frozen=True, kw_only=True):
     """Counts requests; without one nobody is limited."""
     lookahead_ms: int = 1000
     loopback_only: bool = True
+    trusted_proxies: tuple[str, ...] = ()
+    """Networks whose word counts for who is asking, and over what."""
+    cors_origins: tuple[str, ...] = ()
     public_url: str | None = None
     ring: KeyRing | None = None
     callbacks: Callbacks = Callbacks()
@@ -165,7 +193,8 @@ class Call(Struct, frozen=True, kw_only=True):
     headers: Headers
     body: bytes
     caller: Caller = ANYONE
-    address: str | None = None
+    scheme: str = "http"
+    peer: str | None = None
     """Where the request came from; behind a trusted proxy what that says."""
     token: Token | None = None
     """The idempotency key that the request is made under."""

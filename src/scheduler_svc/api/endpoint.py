@@ -13,13 +13,15 @@ from starlette.datastructures import Headers
 from starlette.requests import ClientDisconnect
 from starlette.types import Receive, Scope, Send
 
-from scheduler_svc.api import query, standby_reads
+from scheduler_svc.api import query, same_origin, standby_reads
+from scheduler_svc.api.answer import TOLD
 from scheduler_svc.api.context import Call, Deps, Gatekeeper, Meter, stays
+from scheduler_svc.api.cookie import token_of
 from scheduler_svc.api.limits import address_of
-from scheduler_svc.api.middleware import REQUEST_ID, ROUTE, TOLD
+from scheduler_svc.api.middleware import REQUEST_ID, ROUTE
 from scheduler_svc.api.problems import TooLarge, UnsupportedMediaType
 from scheduler_svc.api.replies import send_reply, send_stream
-from scheduler_svc.api.route import JSON, Body, Route
+from scheduler_svc.api.route import FORM, JSON, Body, Route
 from scheduler_svc.domain.access import ANYONE, EVERY, NAMESPACE_PATTERN, Caller
 from scheduler_svc.domain.errors import (
     Fault,
@@ -69,8 +71,9 @@ async def read_call(route: Route, deps: Deps, scope: Scope, receive: Receive) ->
         request_id=scope[REQUEST_ID],
         namespace=_namespace(caller, headers, deps.namespace),
         caller=caller,
-        address=scope["client"][0] if scope.get("client") else None,
         again=_judge(deps, headers, scope),
+        scheme=scope["scheme"],
+        peer=_peer(scope),
         method=route.method,
         url_path=scope["path"],
         path=path,
@@ -88,24 +91,36 @@ async def _admitted(route: Route, deps: Deps, headers: Headers, scope: Scope) ->
     """
     if route.needs == "open":
         return ANYONE
-    peer = scope.get("client")
-    address = peer[0] if peer else None
-    caller = ANYONE if deps.gate is None else await _known(deps, deps.gate, headers, address)
+    address = _peer(scope)
+    session = _session(headers, scope)
+    caller = ANYONE
+    if deps.gate is not None:
+        caller = await _known(deps, deps.gate, headers, address, session)
     if deps.meter is not None:
         client = caller.id or address_of(address)
         scope[TOLD].update(await _metered(deps, deps.meter, client, route.budget))
     if not caller.may(route.needs):
         has = _listed(sorted(caller.scopes))
         raise Forbidden(f"This needs the scope {route.needs}; the credentials have {has}.")
+    same_origin.check(scope, headers, session, deps.cors_origins)
     return caller
+
+
+def _peer(scope: Scope) -> str | None:
+    peer = scope.get("client")
+    return peer[0] if peer else None
+
+
+def _session(headers: Headers, scope: Scope) -> str | None:
+    """Return the cookie that stands for a key, where no key came."""
+    return None if "authorization" in headers else token_of(headers, scope["scheme"])
 
 
 def _judge(deps: Deps, headers: Headers, scope: Scope) -> Callable[[], Awaitable[object]]:
     """Return what judges the credentials of a request anew."""
-    gate, peer = deps.gate, scope.get("client")
-    if gate is None:
+    if deps.gate is None:
         return stays
-    return partial(gate.caller, headers, peer[0] if peer else None)
+    return partial(deps.gate.caller, headers, _peer(scope), _session(headers, scope))
 
 
 async def _metered(deps: Deps, meter: Meter, client: str, budget: Budget) -> dict[str, str]:
@@ -117,17 +132,19 @@ async def _metered(deps: Deps, meter: Meter, client: str, budget: Budget) -> dic
         raise
 
 
-async def _known(deps: Deps, gate: Gatekeeper, headers: Headers, address: str | None) -> Caller:
+async def _known(
+    deps: Deps, gate: Gatekeeper, headers: Headers, address: str | None, session: str | None
+) -> Caller:
     """Return the caller; an address whose credentials fail too often is told to wait."""
     client = address_of(address)
-    if deps.meter is not None and not gate.remembers(headers):
+    if deps.meter is not None and not gate.remembers(headers, session):
         try:
             await deps.meter.check(client, "logins")
         except RateLimited as refused:
             deps.on_event(EventName.RATE_LIMITED, limit=refused.limit)
             raise
     try:
-        return await gate.caller(headers, address)
+        return await gate.caller(headers, address, session)
     except Unauthenticated as refused:
         if deps.meter is not None and refused.given:
             await deps.meter.admit(client, "logins")
@@ -185,7 +202,7 @@ def _check_media_type(body: Body, given: str | None, *, empty: bool) -> None:
     if given is None or (empty and not body.required):
         return
     name, _, parameters = given.partition(";")
-    if name.strip().lower() not in body.media_types:
+    if name.strip().lower() not in (*body.media_types, *((FORM,) if body.forms else ())):
         raise UnsupportedMediaType(
             f"Content-Type is '{given[:100]}'; send {_listed(body.media_types)}."
         )

@@ -8,12 +8,13 @@ A key is looked up once a second; a notice of its revocation is heard before tha
 import hmac
 from collections import OrderedDict
 from collections.abc import Callable
-from hashlib import sha256
 from time import monotonic
 
 from msgspec import Struct
 from starlette.datastructures import Headers
 
+from scheduler_svc.api.digest import digest_of
+from scheduler_svc.api.sessions import Sessions
 from scheduler_svc.api.tokens import TOKEN_MAX, Tokens
 from scheduler_svc.domain.access import ANYONE, SCOPES, Caller, is_from
 from scheduler_svc.domain.errors import Unauthenticated
@@ -48,6 +49,7 @@ class Gate:
         required: bool,
         bootstrap_key: str | None = None,
         tokens: Tokens | None = None,
+        sessions: Sessions | None = None,
         clock: Callable[[], float] = monotonic,
     ) -> None:
         self._pool = pool
@@ -55,30 +57,63 @@ class Gate:
         self._required = required
         self._bootstrap = None if bootstrap_key is None else digest_of(bootstrap_key)
         self._tokens = tokens
+        self.sessions = sessions
         self._clock = clock
         self._known: OrderedDict[bytes, _Known] = OrderedDict()
         self._accepted: OrderedDict[bytes, None] = OrderedDict()
 
-    async def caller(self, headers: Headers, peer: str | None) -> Caller:
-        """Return who makes a request; raise Unauthenticated."""
+    async def caller(
+        self, headers: Headers, peer: str | None, session: str | None = None
+    ) -> Caller:
+        """Return who makes a request: by its header, else by its session.
+
+        Raises Unauthenticated.
+        """
         given = headers.getlist("authorization")
-        if not given:
-            if self._required:
-                raise Unauthenticated("Send credentials: `Authorization: Bearer sk_...`.")
-            return ANYONE
-        token = _token(given)
-        digest = digest_of(token)
-        caller = await self._judged(token, digest, peer)
+        if given:
+            token = _token(given)
+            return self._noted(digest_of(token), await self._judged(token, peer))
+        if session is not None and self.sessions is not None:
+            try:
+                caller = await self._of_session(self.sessions, session, peer)
+                return self._noted(digest_of(session), caller)
+            except Unauthenticated:
+                if self._required:
+                    raise
+        if self._required:
+            raise Unauthenticated("Send credentials: `Authorization: Bearer sk_...`.")
+        return ANYONE
+
+    async def admit_key(self, key: str, peer: str | None) -> Caller:
+        """Return whom a key stands for that somebody logs in with; raise Unauthenticated."""
+        return self._noted(digest_of(key), await self._of_key(digest_of(key), peer))
+
+    def _noted(self, digest: bytes, caller: Caller) -> Caller:
+        """Remember that these credentials were accepted."""
         self._accepted[digest] = None
         if len(self._accepted) > KNOWN_MAX:
             self._accepted.popitem(last=False)
         return caller
 
-    async def _judged(self, token: str, digest: bytes, peer: str | None) -> Caller:
+    async def _judged(self, token: str, peer: str | None) -> Caller:
+        if self._tokens is not None and not token.startswith(KEY_PREFIX):
+            digest = digest_of(token)
+            if self._bootstrap is not None and hmac.compare_digest(digest, self._bootstrap):
+                return BOOTSTRAP
+            return await self._tokens.caller(token)
+        return await self._of_key(digest_of(token), peer)
+
+    async def _of_session(self, sessions: Sessions, token: str, peer: str | None) -> Caller:
+        """Return the caller that the session's key stands for now, from this address."""
+        live = await sessions.find(token)
+        try:
+            return await self._of_key(live.credential, peer)
+        except Unauthenticated:
+            raise Unauthenticated("The session's key is good no more: log in again.") from None
+
+    async def _of_key(self, digest: bytes, peer: str | None) -> Caller:
         if self._bootstrap is not None and hmac.compare_digest(digest, self._bootstrap):
             return BOOTSTRAP
-        if self._tokens is not None and not token.startswith(KEY_PREFIX):
-            return await self._tokens.caller(token)
         known = self._known.get(digest)
         if known is None or known.until < self._clock():
             known = await self._look_up(digest)
@@ -86,13 +121,12 @@ class Gate:
             raise Unauthenticated(_REFUSAL, given=True)
         return known.caller
 
-    def remembers(self, headers: Headers) -> bool:
+    def remembers(self, headers: Headers, session: str | None = None) -> bool:
         """Tell whether these credentials were accepted here before, or are none at all."""
         given = headers.get("authorization")
         if given is None:
-            return True
-        digest = digest_of(given.partition(" ")[2].strip(" "))
-        return digest in self._accepted
+            return session is None or digest_of(session) in self._accepted
+        return digest_of(given.partition(" ")[2].strip(" ")) in self._accepted
 
     def forget(self, key_id: str) -> None:
         """Ask the database again before a key opens anything; without an id, for every key."""
@@ -119,11 +153,6 @@ class Gate:
     def _is_good(self, key: ApiKey, peer: str | None) -> bool:
         expired = key.expires_at is not None and epoch_ms(key.expires_at) <= self._now_ms()
         return not expired and is_from(peer, tuple(key.cidrs))
-
-
-def digest_of(token: str) -> bytes:
-    """Return what is known of a key. It is random, so that one round of SHA-256 is enough."""
-    return sha256(token.encode("utf-8", "surrogateescape")).digest()
 
 
 def caller_of(key: ApiKey) -> Caller:

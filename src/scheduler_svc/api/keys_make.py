@@ -6,7 +6,8 @@ from datetime import datetime
 
 from msgspec import Struct
 
-from scheduler_svc.api.gate import KEY_PREFIX, digest_of
+from scheduler_svc.api.digest import digest_of
+from scheduler_svc.api.gate import KEY_PREFIX
 from scheduler_svc.domain.access import Scope
 from scheduler_svc.domain.ids import RANDOM_BYTES, instant_at
 from scheduler_svc.domain.ids import api_key_id as new_key_id

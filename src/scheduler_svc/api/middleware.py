@@ -1,21 +1,25 @@
 """What happens to every request, whatever its route: one list, outermost first.
 
-Frame    an id for the request, the headers of every answer, errors made problems, one record each
-Host     in development, only requests made to a loopback name are answered (DNS rebinding)
+Forwarded  behind trusted proxies, the caller's address and scheme in place of the proxy's
+Frame      an id for the request, the headers of every answer, errors made problems, one record each
+HostGuard  in development, only requests made to a loopback name are answered (DNS rebinding)
+Cors       where origins are listed, their pages may read answers
 """
 
 import re
-from http import HTTPStatus
 from ipaddress import ip_address
 from time import perf_counter
 
-from starlette.datastructures import Headers, MutableHeaders
+from starlette.datastructures import Headers
 from starlette.middleware import Middleware
 from starlette.requests import ClientDisconnect
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from scheduler_svc.api import problems
+from scheduler_svc.api.answer import Answer
 from scheduler_svc.api.context import Access, Deps, Failure, Reply
+from scheduler_svc.api.cors import Cors
+from scheduler_svc.api.forwarded import Forwarded
 from scheduler_svc.api.replies import send_reply
 from scheduler_svc.domain import ids
 from scheduler_svc.domain.errors import Refused
@@ -23,21 +27,20 @@ from scheduler_svc.store.pool import is_database_away
 
 REQUEST_ID = "scheduler.request_id"
 ROUTE = "scheduler.route"
-TOLD = "scheduler.told"
 CLIENT_LEFT = 499
 _KEPT_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
 _PORT = re.compile(r":[0-9]{0,5}$")
-ALWAYS = {
-    "Cache-Control": "no-store",
-    "X-Content-Type-Options": "nosniff",
-    "Referrer-Policy": "no-referrer",
-    "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
-}
 
 
 def middleware(deps: Deps) -> list[Middleware]:
     """Return the list, outermost first."""
-    return [Middleware(Frame, deps=deps), Middleware(HostGuard, deps=deps)]
+    proxies, origins = deps.trusted_proxies, deps.cors_origins
+    return [
+        *([Middleware(Forwarded, proxies=proxies)] if proxies else []),
+        Middleware(Frame, deps=deps),
+        Middleware(HostGuard, deps=deps),
+        *([Middleware(Cors, origins=origins)] if origins else []),
+    ]
 
 
 class Frame:
@@ -53,9 +56,7 @@ class Frame:
             return
         began = perf_counter()
         scope[REQUEST_ID] = request_id = self._request_id(scope)
-        told: dict[str, str] = {}
-        scope[TOLD] = told
-        answer = _Answer(send, request_id, told)
+        answer = Answer(send, scope, request_id)
         try:
             await self.app(scope, receive, answer)
         except ClientDisconnect:
@@ -120,28 +121,6 @@ def is_loopback(host: str) -> bool:
     except ValueError:
         return False
     return address.is_loopback and bracketed == (address.version == 6)  # noqa: PLR2004
-
-
-class _Answer:
-    """Passes an answer on with the headers that every answer has, and remembers its status."""
-
-    def __init__(self, send: Send, request_id: str, told: dict[str, str]) -> None:
-        self._send = send
-        self._request_id = request_id
-        self._told = told
-        self.started = False
-        self.status = int(HTTPStatus.INTERNAL_SERVER_ERROR)
-
-    async def __call__(self, message: Message) -> None:
-        if message["type"] == "http.response.start":
-            self.started = True
-            self.status = message["status"]
-            headers = MutableHeaders(raw=list(message.get("headers", ())))
-            headers["X-Request-ID"] = self._request_id
-            for name, text in (*self._told.items(), *ALWAYS.items()):
-                headers.setdefault(name, text)
-            message = {**message, "headers": headers.raw}
-        await self._send(message)
 
 
 def _access(scope: Scope, status: int, seconds: float) -> Access:

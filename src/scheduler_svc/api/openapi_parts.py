@@ -30,6 +30,7 @@ TAGS = (
     ("api-keys", "Who may call this service, and for what."),
     ("events", "What happens to runs and jobs, as it happens."),
     ("audit", "Who changed what."),
+    ("sessions", "A browser's cookie in place of a key."),
     ("replicas", "The processes of this service."),
     ("service", "Health, readiness, this document."),
     ("pages", "For people."),

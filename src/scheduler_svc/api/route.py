@@ -13,6 +13,7 @@ from scheduler_svc.domain.access import Scope
 from scheduler_svc.domain.limits import Budget
 
 JSON = "application/json"
+FORM = "application/x-www-form-urlencoded"
 MERGE_PATCH = "application/merge-patch+json"
 BODY_MAX = 1024 * 1024
 BULK_BODY_MAX = 32 * 1024 * 1024
@@ -75,6 +76,7 @@ class Body(Struct, frozen=True, kw_only=True):
     media_types: tuple[str, ...] = (JSON,)
     length_max: int = BODY_MAX
     examples: Mapping[str, Any] = {}
+    forms: bool = False  # forms of our own pages are taken too; the document is for programs
 
 
 class Answer(Struct, frozen=True, kw_only=True):

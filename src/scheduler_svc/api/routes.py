@@ -46,6 +46,7 @@ from scheduler_svc.api import (
     run_replay,
     runs_list,
     secrets,
+    session_routes,
     signing_secrets,
     well_known,
 )
@@ -114,6 +115,7 @@ ROUTES: tuple[Route, ...] = (
     *secrets.ROUTES,
     *signing_secrets.ROUTES,
     *well_known.ROUTES,
+    *session_routes.ROUTES,
     *health.ROUTES,
     *metrics.ROUTES,
     OPENAPI,

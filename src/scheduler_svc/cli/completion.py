@@ -1,12 +1,29 @@
-"""`completion`: a script that lets a shell complete commands and switches."""
+"""`completion`: a script by which a shell asks this program what may follow.
 
+A shell reads it at its start; each Tab then calls the program, which answers and does nothing.
+"""
+
+import os
 from argparse import ArgumentParser, Namespace
 
-import shtab
+import argcomplete
+from argcomplete.shell_integration import shellcode
 
 from scheduler_svc.cli.command import OK, Command
 
-SHELLS = ("bash", "zsh", "tcsh")
+SHELLS = ("bash", "zsh", "tcsh", "fish")
+ASKED = "_ARGCOMPLETE"
+"""Set by the shell where it asks."""
+
+
+def is_asked() -> bool:
+    """Tell whether a shell asks what may follow."""
+    return ASKED in os.environ
+
+
+def answer(parser: ArgumentParser) -> None:
+    """Tell the shell, and leave."""
+    argcomplete.autocomplete(parser)
 
 
 def _switches(parser: ArgumentParser) -> None:
@@ -14,9 +31,7 @@ def _switches(parser: ArgumentParser) -> None:
 
 
 def _run(given: Namespace) -> int:
-    from scheduler_svc.cli.commands import parser  # noqa: PLC0415 - which has this one too
-
-    print(shtab.complete(parser(), shell=given.shell))
+    print(shellcode(["scheduler-svc"], shell=given.shell))
     return OK
 
 

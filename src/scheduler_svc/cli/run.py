@@ -8,6 +8,7 @@ import os
 import sys
 from collections.abc import Sequence
 
+from scheduler_svc.cli import completion
 from scheduler_svc.cli.command import FAILED, INTERRUPTED, OK, REFUSED
 from scheduler_svc.cli.commands import COMMANDS, parser
 from scheduler_svc.settings import SettingsRefused
@@ -15,6 +16,8 @@ from scheduler_svc.settings import SettingsRefused
 
 def run(arguments: Sequence[str]) -> int:
     """Do what the arguments ask; argparse itself leaves with 2 where it cannot read them."""
+    if completion.is_asked():
+        completion.answer(parser())
     top = parser(arguments[:1] if arguments and arguments[0] in COMMANDS else COMMANDS)
     given = top.parse_args(arguments)
     if given.command == "help":

@@ -7,6 +7,7 @@ from scheduler_svc.cli.environment import settings_with
 from scheduler_svc.service import process, workers
 from scheduler_svc.service.lifeline import Lifeline
 from scheduler_svc.service.siblings import Siblings
+from scheduler_svc.settings import refuse_unsafe
 
 
 def _switches(parser: ArgumentParser) -> None:
@@ -31,6 +32,7 @@ def _run(given: Namespace) -> int:
     settings = settings_with(
         workers=given.workers, role=given.role, accept_drift=given.accept_drift
     )
+    refuse_unsafe(settings)
     if given.lifeline is not None:
         return process.serve(settings, Lifeline(given.lifeline), Siblings(given.siblings))
     if settings.workers > 1:

@@ -1,5 +1,5 @@
 """What the service keeps for a while and then forgets, by row: answers kept for idempotency keys,
-and what callers had left of their budgets.
+what callers had left of their budgets, and sessions that are over.
 
 Bounded per statement and repeated, on every replica; the days of history are dropped by `upkeep`.
 """
@@ -7,7 +7,7 @@ Bounded per statement and repeated, on every replica; the days of history are dr
 import asyncio
 
 from scheduler_svc.engine.parts import Parts
-from scheduler_svc.store import idempotency, rate_limits
+from scheduler_svc.store import idempotency, rate_limits, sessions
 from scheduler_svc.store.pool import connection, is_database_away
 
 PRUNE_SECONDS = 60.0
@@ -21,6 +21,7 @@ async def prunes(parts: Parts) -> None:
         try:
             await prune(parts)
             await prune_buckets(parts)
+            await prune_sessions(parts)
         except Exception as error:
             if not is_database_away(error):
                 raise
@@ -43,6 +44,17 @@ async def prune_buckets(parts: Parts) -> int:
     while True:
         async with connection(parts.pool, seconds=parts.limits.database_seconds) as conn:
             done = await rate_limits.prune(conn, now_ms=parts.clock.now_ms(), batch=PRUNE_BATCH)
+        count += done
+        if done < PRUNE_BATCH:
+            return count
+
+
+async def prune_sessions(parts: Parts) -> int:
+    """Forget sessions that have been over for a day; return how many there were."""
+    count = 0
+    while True:
+        async with connection(parts.pool, seconds=parts.limits.database_seconds) as conn:
+            done = await sessions.prune(conn, now_ms=parts.clock.now_ms(), batch=PRUNE_BATCH)
         count += done
         if done < PRUNE_BATCH:
             return count

@@ -3,10 +3,12 @@
 Promises that the production profile never serves where nobody could have credentials.
 """
 
+import os
 from collections.abc import Callable, Mapping
 
 from scheduler_svc.api.gate import Gate
 from scheduler_svc.api.limits import Limiter
+from scheduler_svc.api.sessions import Sessions
 from scheduler_svc.api.tokens import Tokens
 from scheduler_svc.domain.limits import Policy
 from scheduler_svc.engine.clock import DatabaseClock
@@ -32,6 +34,13 @@ def gate_of(settings: Settings, pool: Pool, clock: DatabaseClock, tokens: Tokens
         required=settings.profile == "production",
         bootstrap_key=settings.bootstrap_key,
         tokens=tokens,
+        sessions=Sessions(
+            pool,
+            clock.now_ms,
+            os.urandom,
+            idle_seconds=settings.session_idle,
+            most_seconds=settings.session_max,
+        ),
     )
 
 

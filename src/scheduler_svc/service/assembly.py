@@ -254,6 +254,8 @@ def _deps(settings: Settings, engine: Engine, *, pool: Pool, rules: EgressRules)
         meter=admission.meter_of(settings, pool),
         lookahead_ms=int(settings.lookahead * 1000),
         loopback_only=settings.profile == "development",
+        trusted_proxies=settings.trusted_proxies,
+        cors_origins=settings.cors_origins,
         public_url=settings.public_url,
         callbacks=engine.parts.callbacks,
         namespace_alerts=engine.parts.namespace_alerts,

@@ -13,5 +13,6 @@ def callbacks(settings: Settings, own: tuple[str, int]) -> Callbacks:
     url = settings.public_url
     if url is None and settings.profile == "development":
         host = f"[{own[0]}]" if ":" in own[0] else own[0]
-        url = f"http://{host}:{own[1]}"
+        scheme = "http" if settings.tls_cert is None else "https"
+        url = f"{scheme}://{host}:{own[1]}"
     return Callbacks(url=url, keys=keys_of(settings))

@@ -25,11 +25,19 @@ from scheduler_svc.domain.events import EventName
 from scheduler_svc.engine import run as engine_run
 from scheduler_svc.service import assembly
 from scheduler_svc.service.broadcast import Broadcast, broadcasting
+from scheduler_svc.service.certificate import (
+    Certificate,
+    CertificateRefused,
+    certificate_of,
+)
 from scheduler_svc.service.connect import CanNotStart
+from scheduler_svc.service.connection import Bounds
 from scheduler_svc.service.database import database
 from scheduler_svc.service.lifeline import Lifeline
 from scheduler_svc.service.linger import Farewell
 from scheduler_svc.service.pulse import signs
+from scheduler_svc.service.renewal import renewing
+from scheduler_svc.service.server import BACKLOG, Server
 from scheduler_svc.service.siblings import Siblings, gathering
 from scheduler_svc.settings import Settings
 from scheduler_svc.store import embedded
@@ -37,10 +45,9 @@ from scheduler_svc.telemetry import logs
 from scheduler_svc.telemetry.events import emit, fan_out
 from scheduler_svc.telemetry.sampling import Sampled
 from scheduler_svc.telemetry.tally import Tally
+from scheduler_svc.web.pages import pages
 
 OK, FAILED, REFUSED = 0, 1, 2
-SERVER_GRACE_SECONDS = 5
-BACKLOG = 2048
 COLLECT_EVERY = (50_000, 20, 50)
 """Allocations between two collections of the young, and how many of those make an older one."""
 
@@ -51,9 +58,19 @@ def serve(
     """Run one replica until told to stop, or its starter is gone; return the exit code."""
     logs.configure(style=settings.log_format, level=settings.log_level)
     try:
+        certificate = certificate_of(settings)
         with _listening(settings) as listening, database(settings) as dsn:
-            return uvloop.run(_run(settings, dsn, listening, lifeline, siblings))
-    except (embedded.EmbeddedRefused, CanNotStart) as refused:
+            return uvloop.run(
+                _run(
+                    settings,
+                    dsn,
+                    listening,
+                    certificate=certificate,
+                    lifeline=lifeline,
+                    siblings=siblings,
+                )
+            )
+    except (embedded.EmbeddedRefused, CanNotStart, CertificateRefused) as refused:
         print(f"scheduler-svc: {refused}", file=sys.stderr)  # noqa: T201 - before there is a log
         return REFUSED
 
@@ -62,11 +79,13 @@ async def _run(
     settings: Settings,
     dsn: str,
     listening: socket.socket,
+    *,
+    certificate: Certificate | None,
     lifeline: Lifeline | None,
     siblings: Siblings | None,
 ) -> int:
-    stop = asyncio.Event()
-    _on_signals(stop)
+    stop, reload = asyncio.Event(), asyncio.Event()
+    _on_signals(stop, None if certificate is None else reload)
     if lifeline is not None:
         lifeline.on_end(stop)
     host, port = listening.getsockname()[:2]
@@ -86,15 +105,10 @@ async def _run(
     ) as built:
         if built is None:
             return OK  # told to stop while the database was awaited
-        server = _Server(_server_config(Farewell(build_app(built.deps), stop)))
-        _open(listening)
-        if lifeline is not None:
-            lifeline.say_serving()
-        else:
-            say(greeting(settings, host, port))
-        tell(EventName.SERVICE_STARTED, host=host, port=port, role=settings.role)
-        _settle_garbage_collector()
+        if certificate is not None:
+            built.scrape.certificate_ends = certificate.ends_at
         async with (
+            renewing(certificate, reload, every=settings.tls_reload, on_event=tell),
             gathering(built.scrape, siblings),
             broadcasting(broadcast, built.deps, stop, listens=settings.listen),
             signs(
@@ -104,10 +118,38 @@ async def _run(
                 on_event=tell,
             ),
         ):
-            fault = await _both(server, built.engine, listening, stop, linger=settings.linger)
+            fault = await _serve_built(
+                settings, built, listening, stop, certificate=certificate, lifeline=lifeline
+            )
     code = OK if fault is None else FAILED
     emit(EventName.SERVICE_STOPPED, code=code, error=None if fault is None else repr(fault))
     return code
+
+
+async def _serve_built(
+    settings: Settings,
+    built: assembly.Built,
+    listening: socket.socket,
+    stop: asyncio.Event,
+    *,
+    certificate: Certificate | None,
+    lifeline: Lifeline | None,
+) -> BaseException | None:
+    """Let callers in, say so, and work until the end; return what went wrong."""
+    host, port = listening.getsockname()[:2]
+    server = Server(
+        Farewell(build_app(built.deps, pages=pages()), stop),
+        certificate,
+        Bounds(connections_max=settings.connections_max),
+    )
+    _open(listening)
+    if lifeline is not None:
+        lifeline.say_serving()
+    else:
+        say(greeting(settings, host, port))
+    built.deps.on_event(EventName.SERVICE_STARTED, host=host, port=port, role=settings.role)
+    _settle_garbage_collector()
+    return await _both(server, built.engine, listening, stop, linger=settings.linger)
 
 
 def _settle_garbage_collector() -> None:
@@ -169,37 +211,13 @@ async def _stop_server(server: uvicorn.Server, stop: asyncio.Event, *, linger: f
     server.should_exit = True
 
 
-class _Server(uvicorn.Server):
-    """A server that leaves the signals to us.
-
-    Its own handling re-raises them when it returns, which kills the process before the engine has
-    drained.
-    """
-
-    @contextlib.contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        """Capture nothing."""
-        yield
-
-
-def _server_config(app: object) -> uvicorn.Config:
-    return uvicorn.Config(
-        app,  # type: ignore[arg-type]  # Starlette's own type is narrower than ASGI's
-        http="httptools",
-        ws="none",
-        lifespan="off",
-        log_config=None,
-        access_log=False,
-        server_header=False,
-        timeout_graceful_shutdown=SERVER_GRACE_SECONDS,
-        backlog=BACKLOG,
-    )
-
-
-def _on_signals(stop: asyncio.Event) -> None:
+def _on_signals(stop: asyncio.Event, reload: asyncio.Event | None) -> None:
+    """Let signals be orders; without a certificate SIGHUP is what it always was, the end."""
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
+    if reload is not None:
+        loop.add_signal_handler(signal.SIGHUP, reload.set)
 
 
 @contextlib.contextmanager
@@ -240,7 +258,7 @@ def say(line: str) -> None:
 def greeting(settings: Settings, host: str, port: int) -> str:
     """Say in one line where everything is."""
     shown = f"[{host}]" if ":" in host else host
-    base = f"http://{shown}:{port}"
+    base = f"http{'' if settings.tls_cert is None else 's'}://{shown}:{port}"
     if settings.database_url is None:
         data = str(Path(settings.data_dir).resolve())
     else:

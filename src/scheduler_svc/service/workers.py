@@ -13,9 +13,11 @@ import sys
 from asyncio.subprocess import Process
 from typing import NamedTuple
 
+from scheduler_svc.service.certificate import CertificateRefused, certificate_of
 from scheduler_svc.service.database import database
 from scheduler_svc.service.lifeline import SERVING
-from scheduler_svc.service.process import FAILED, REFUSED, SERVER_GRACE_SECONDS, greeting, say
+from scheduler_svc.service.process import FAILED, REFUSED, greeting, say
+from scheduler_svc.service.server import SERVER_GRACE_SECONDS
 from scheduler_svc.service.siblings import Hub
 from scheduler_svc.settings import Settings
 from scheduler_svc.store.embedded import EmbeddedRefused
@@ -37,9 +39,10 @@ def serve(settings: Settings) -> int:
     if settings.port == 0:
         return _refuse("port 0 would give each replica a port of its own: name one")
     try:
+        certificate_of(settings)  # said once, and not by each replica
         with database(settings) as dsn:
             return asyncio.run(_run(settings, dsn))
-    except EmbeddedRefused as refused:
+    except (EmbeddedRefused, CertificateRefused) as refused:
         return _refuse(str(refused))
 
 
@@ -54,6 +57,8 @@ async def _run(settings: Settings, dsn: str) -> int:
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     async with asyncio.TaskGroup() as group:
         replicas = [await _start(settings, dsn) for _ in range(settings.workers)]
+        if settings.tls_cert is not None:
+            _pass_on(signal.SIGHUP, replicas)
         ends = [group.create_task(_see_out(one.process, stop)) for one in replicas]
         greeter = group.create_task(_greet(settings, replicas))
         hub = group.create_task(Hub([one.figures for one in replicas]).run())
@@ -86,6 +91,17 @@ async def _start(settings: Settings, dsn: str) -> Kept:
             start_new_session=True,
         )
     return Kept(process, ours, hub)
+
+
+def _pass_on(number: signal.Signals, replicas: list[Kept]) -> None:
+    """Give every replica this signal, whenever we get it: each has the certificate of its own."""
+
+    def give() -> None:
+        for one in replicas:
+            if one.process.returncode is None:
+                one.process.send_signal(number)
+
+    asyncio.get_running_loop().add_signal_handler(number, give)
 
 
 async def _see_out(process: Process, stop: asyncio.Event) -> int:

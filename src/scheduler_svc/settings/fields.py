@@ -4,7 +4,7 @@ Promises that a secret is not shown by its repr. Knows nothing of the environmen
 """
 
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal, get_args, get_type_hints
+from typing import Annotated, Any, Literal
 
 import msgspec
 from msgspec import Meta
@@ -15,7 +15,6 @@ MASK = "***"
 SECRETS = frozenset(
     {"database_url", "read_database_url", "bootstrap_key", "secret_keys", "jwt_secret", "ping_url"}
 )
-PREFIX = "SCHEDULER_"
 
 
 def _text(description: str, **limits: Any) -> Meta:
@@ -56,6 +55,31 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     ] = "production"
     host: Annotated[str, _text("address to listen on", min_length=1)] = "0.0.0.0"  # noqa: S104
     port: Annotated[int, _number("port to listen on", 0, 65535)] = 8080
+    tls_cert: Annotated[
+        str | None, _text("our certificate, a file in PEM: its own first, then those above it")
+    ] = None
+    tls_key: Annotated[str | None, _text("its private key, a file in PEM")] = None
+    tls_client_ca: Annotated[
+        str | None, _text("authorities of callers: without a certificate of theirs nobody gets in")
+    ] = None
+    tls_reload: Annotated[
+        float, _seconds("how often these files are looked at; SIGHUP does it at once", "1s", "1h")
+    ] = 10.0
+    connections_max: Annotated[
+        int, _number("connections of callers; beyond it those that wait longest go", 10, 100_000)
+    ] = 2000
+    trusted_proxies: Annotated[
+        tuple[str, ...], _text("networks of proxies that are believed: X-Forwarded-For, -Proto")
+    ] = ()
+    session_idle: Annotated[
+        float, _seconds("how long a browser's session lasts that is not used", "1m", "30d")
+    ] = 3600.0
+    session_max: Annotated[
+        float, _seconds("how long a browser's session lasts at most", "1m", "30d")
+    ] = 12 * 3600.0
+    cors_origins: Annotated[
+        tuple[str, ...], _text("pages of other origins that may use the API: https://app.example")
+    ] = ()
     public_url: Annotated[
         str | None, _text("where callers reach this service, for links and callbacks")
     ] = None
@@ -230,52 +254,3 @@ DEVELOPMENT: Mapping[str, object] = {
     "rate_bulk": 0,
     "rate_failed_logins": 0,
 }
-HINTS = get_type_hints(Settings, include_extras=True)
-DEFAULTS: Mapping[str, object] = {
-    field.name: field.default for field in msgspec.structs.fields(Settings)
-}
-
-
-def variable(field: str) -> str:
-    """Name the environment variable of a field."""
-    return "DATABASE_URL" if field == "database_url" else PREFIX + field.upper()
-
-
-def meta_of(field: str) -> Meta:
-    meta: Meta = HINTS[field].__metadata__[0]
-    return meta
-
-
-def is_duration(field: str) -> bool:
-    return bool((meta_of(field).extra or {}).get("duration"))
-
-
-def bounds(field: str) -> tuple[str, str] | None:
-    """Give the least and the greatest value as one would write them, None where there are none."""
-    meta = meta_of(field)
-    return None if meta.ge is None else (plain(field, meta.ge), plain(field, meta.le))
-
-
-def wanted(field: str) -> str | None:
-    """Say what a field takes, where its type says it: a range, a choice, yes or no."""
-    if limits := bounds(field):
-        noun = "a whole number" if get_args(HINTS[field])[0] is int else "a number"
-        noun = "a duration like 15s" if is_duration(field) else noun
-        return f"{noun} from {limits[0]} to {limits[1]}"
-    if choices := get_args(get_args(HINTS[field])[0]):
-        named = [choice for choice in choices if isinstance(choice, str)]
-        return f"one of {', '.join(named)}" if named else None
-    return "true or false" if isinstance(DEFAULTS[field], bool) else None
-
-
-def plain(field: str, value: object) -> str:
-    """Write a value as the environment would have it."""
-    match value:
-        case bool():
-            return str(value).lower()
-        case tuple():
-            return ",".join(str(part) for part in value)
-        case int() | float() if is_duration(field):
-            return duration.text_of(round(value * 1000))
-        case _:
-            return str(value)

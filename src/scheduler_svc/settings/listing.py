@@ -3,14 +3,8 @@
 Promises every field; a test compares the page with it.
 """
 
-from scheduler_svc.settings.fields import (
-    DEFAULTS,
-    DEVELOPMENT,
-    bounds,
-    meta_of,
-    plain,
-    variable,
-)
+from scheduler_svc.settings.fields import DEVELOPMENT
+from scheduler_svc.settings.names import DEFAULTS, bounds, meta_of, plain, variable
 
 
 def table() -> str:

@@ -7,24 +7,17 @@ Will not fall back silently: a value that cannot be used is a fault.
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from difflib import get_close_matches
-from ipaddress import ip_address
-from typing import Any, NamedTuple
+from typing import Any
 from urllib.parse import urlsplit
 
 import msgspec
 
 from scheduler_svc.domain import duration
 from scheduler_svc.domain.egress_entries import entry_faults
-from scheduler_svc.settings.fields import (
-    DEFAULTS,
-    DEVELOPMENT,
-    HINTS,
-    PREFIX,
-    Settings,
-    is_duration,
-    variable,
-    wanted,
-)
+from scheduler_svc.settings import edge
+from scheduler_svc.settings.fault import SettingFault, SettingsRefused
+from scheduler_svc.settings.fields import DEVELOPMENT, Settings
+from scheduler_svc.settings.names import DEFAULTS, HINTS, PREFIX, is_duration, variable, wanted
 from scheduler_svc.store.vault import read_key
 
 # Kubernetes sets such names in every pod for a Service called scheduler or scheduler-svc.
@@ -39,26 +32,12 @@ JWT_SECRET_MIN = 32
 _WORDS = {"yes": "true", "on": "true", "no": "false", "off": "false"}
 
 
-class SettingFault(NamedTuple):
-    name: str
-    detail: str
-
-
-class SettingsRefused(Exception):
-    """The environment cannot be used; carries every fault, each with the variable's name."""
-
-    def __init__(self, faults: list[SettingFault]) -> None:
-        self.faults = tuple(faults)
-        lines = "\n".join(f"  {fault.name}: {fault.detail}" for fault in faults)
-        super().__init__(f"{len(faults)} setting(s) cannot be used:\n{lines}")
-
-
 def load(environ: Mapping[str, str], *, terminal: bool = False) -> Settings:
     """Read the settings; `terminal` says whether people read the log, which they may in columns.
 
     Raises SettingsRefused with all faults: unknown names, bad values, values at odds.
     """
-    faults = list(_unknown(environ))
+    faults = [*_unknown(environ), *edge.left_over(environ)]
     given: dict[str, Any] = {}
     for field in DEFAULTS:
         # An empty value is an unset one: compose files and shells write both.
@@ -73,6 +52,7 @@ def load(environ: Mapping[str, str], *, terminal: bool = False) -> Settings:
         profile.pop("log_format", None)
     settings = Settings(**(profile | given))
     faults.extend(_egress_faults(settings))
+    faults.extend(edge.list_faults(settings))
     if not faults:  # else defaults stand in for bad values and would be blamed for them
         faults.extend(_at_odds(settings))
     if faults:
@@ -148,7 +128,7 @@ def _at_odds(settings: Settings) -> Iterator[SettingFault]:
         )
     if settings.database_url is None and settings.profile == "production":
         yield SettingFault("DATABASE_URL", "must be set in the production profile")
-    if settings.profile == "development" and not _is_loopback(settings.host):
+    if settings.profile == "development" and not edge.is_loopback(settings.host):
         yield SettingFault(
             variable("host"), "the development profile asks for no keys, so it serves loopback only"
         )
@@ -156,6 +136,7 @@ def _at_odds(settings: Settings) -> Iterator[SettingFault]:
         yield SettingFault(
             variable("bootstrap_key"), f"must have at least {BOOTSTRAP_KEY_MIN} characters"
         )
+    yield from edge.tls_faults(settings)
     yield from _token_faults(settings)
     if settings.heartbeat * 3 > settings.lease:
         yield SettingFault(
@@ -209,10 +190,3 @@ def _is_http(address: str) -> bool:
     except ValueError:
         return False
     return parts.scheme in {"http", "https"} and bool(parts.hostname)
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"

@@ -133,6 +133,11 @@ EVENTS: Mapping[EventName, Description] = MappingProxyType(
         _NAME.AUDIT_BROKEN: Description(
             _E, ("seq", "detail"), "the audit log does not end where it was sealed: verify it"
         ),
+        _NAME.SESSION_BEGUN: Description(_I, ("by", "peer"), "somebody logged in, with this key"),
+        _NAME.SESSION_ENDED: Description(_I, ("peer",), "somebody logged out"),
+        _NAME.SESSION_REFUSED: Description(
+            _W, ("peer",), "somebody tried to log in with a key that opens nothing"
+        ),
         _NAME.RATE_LIMITED: Description(
             _D, ("limit",), "a caller was told to wait: its budget is spent"
         ),
@@ -183,6 +188,15 @@ EVENTS: Mapping[EventName, Description] = MappingProxyType(
         _NAME.API_FAILED: Description(_E, (*_ASKED, "error"), "a bug: the caller got a 500"),
         _NAME.DRIFT_SETTLED: Description(
             _I, ("moved", "before", "after"), "what other versions had computed was judged anew"
+        ),
+        _NAME.CERTIFICATE_LOADED: Description(
+            _I, ("expires_at",), "handshakes get the certificate that the files hold now"
+        ),
+        _NAME.CERTIFICATE_REFUSED: Description(
+            _E, ("error", "expires_at"), "the files can not be used; the old certificate goes on"
+        ),
+        _NAME.CERTIFICATE_EXPIRING: Description(
+            _W, ("expires_at", "days"), "the certificate of the port ends soon: once a day"
         ),
         _NAME.PING_FAILED: Description(
             _W, ("outcome", "status_code"), "the dead man's switch can not be reached"

@@ -103,6 +103,7 @@ FAMILIES: tuple[Family, ...] = (
     _counter("api_requests", "requests answered", "method", "route", "status"),
     _histogram("api_duration_seconds", "one request", QUICK, "route"),
     _counter("rate_limited", "what was held back by a limit, by its kind", "limit"),
+    _gauge("certificate_expires_seconds", "when the port's own certificate ends, in Unix time"),
     _gauge("breakers_open", "targets that are spared because they fail"),
     _counter("breaker_changes", "breakers that opened or closed", "to"),
     _counter("process_cpu_seconds", "processor time of the process"),

@@ -26,10 +26,14 @@ class Scrape:
         self._tally, self._engine, self._pools = tally, engine, pools
         self._shared = Shared(engine, replicas_wanted=replicas_wanted)
         self.gather: Gather | None = None
+        self.certificate_ends: Callable[[], float] | None = None
 
     def own(self) -> Snapshot:
         """Return the figures of this process."""
-        return self._tally.snapshot() | standing(self._engine, self._pools)
+        found = self._tally.snapshot() | standing(self._engine, self._pools)
+        if self.certificate_ends is not None:
+            found["scheduler_certificate_expires_seconds"] = [Sample((), self.certificate_ends())]
+        return found
 
     async def text(self, accept: str) -> tuple[bytes, str]:
         """Return the whole page and its media type."""
