@@ -44,5 +44,7 @@ AUDITED: Mapping[str, tuple[Action, ...]] = {
 }
 NOT_AUDITED: Mapping[str, str] = {
     "preview_schedule": "it changes nothing",
+    "log_in": "it changes who may ask, and nothing else: the log tells of it, `session.begun`",
+    "log_out": "the same: `session.ended`",
     "heartbeat_run": "a target says every while that it goes on; what it decides is `complete_run`",
 }
