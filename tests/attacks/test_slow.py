@@ -6,6 +6,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 
 import pytest
 from starlette.applications import Starlette
+from starlette.types import Receive, Scope, Send
 
 from raw import Place, Wire, listening
 from scheduler_svc.service.connection import Bounds
@@ -91,6 +92,24 @@ async def test_a_caller_who_asks_and_asks_is_not_cut_off(quick: Place) -> None:
             answer = await wire.answer()
             assert answer is not None
             await asyncio.sleep(0.1)
+
+
+async def test_an_answer_under_way_is_not_cut_for_the_head_that_follows() -> None:
+    told = asyncio.Event()
+
+    async def slow(_scope: Scope, _receive: Receive, send: Send) -> None:
+        await told.wait()
+        fields = [(b"content-length", b"0")]
+        await send({"type": "http.response.start", "status": 200, "headers": fields})
+        await send({"type": "http.response.body"})
+
+    async with listening(slow, QUICK) as place, place.wire() as wire:
+        await wire.send(GET + b"GET /healthz HTTP/1.1\r\nX: ")
+        asyncio.get_running_loop().call_later(3 * QUICK.head_seconds, told.set)
+        answer = await wire.answer()
+        assert answer is not None
+        assert answer.status == 200
+        assert await wire.ends(CUT_SECONDS)
 
 
 async def test_beyond_the_limit_those_that_wait_longest_make_room(app: Starlette) -> None:

@@ -84,6 +84,7 @@ JOB: dict[str, Any] = {
     },
     "auto_pause_after": 0,
     "delete_after_completion": False,
+    "retention": None,
     "state": "active",
     "pause": None,
     "next_fire_at": "2026-01-05T08:00:00Z",

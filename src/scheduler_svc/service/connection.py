@@ -155,7 +155,7 @@ class Connection(HttpToolsProtocol):
     def pause_writing(self) -> None:
         """Give the caller a while to read what is on its way."""
         super().pause_writing()
-        self._stall = self.loop.call_later(self._bounds.answer_seconds, self._end)
+        self._stall = self.loop.call_later(self._bounds.answer_seconds, self.transport.abort)
 
     def resume_writing(self) -> None:
         super().resume_writing()
@@ -173,7 +173,8 @@ class Connection(HttpToolsProtocol):
         self._refuse(self._status)
 
     def _wait(self) -> None:
-        self._doors.waiting[self] = None
+        if not self._answering:
+            self._doors.waiting[self] = None
         self._arm(self._bounds.head_seconds)
 
     def _arm(self, seconds: float) -> None:
@@ -188,7 +189,10 @@ class Connection(HttpToolsProtocol):
     def _end(self) -> None:
         """Cut the connection: whoever is that slow reads no farewell either."""
         self._timer = None
-        self.transport.abort()
+        if self._in_head and self._answering:
+            self._wait()  # the next head has the time after the answer: we may not have read on
+        else:
+            self.transport.abort()
 
     def _raise(self, status: int) -> None:
         self._status = status
