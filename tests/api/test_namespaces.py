@@ -48,11 +48,14 @@ async def test_a_namespace_gets_settings_by_its_name_and_shows_them(
             "slow_factor": None,
             "on_recovery": True,
         },
+        "quotas": dict.fromkeys(("jobs_max", "min_interval", "body_max", "backfill_max")),
+        "usage": None,
         "revision": 1,
         "created_at": "2026-01-05T08:00:00Z",
         "updated_at": "2026-01-05T08:00:00Z",
     }
-    assert (await http.get("/namespaces/team-a")).json() == made
+    read = (await http.get("/namespaces/team-a")).json()
+    assert read == {**made, "usage": {"jobs": 0, "jobs_max": None}}
 
 
 async def test_the_same_settings_again_change_nothing_and_others_raise_the_revision(

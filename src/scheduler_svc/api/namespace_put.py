@@ -8,6 +8,7 @@ from msgspec import json, structs
 
 from scheduler_svc.api import etag, validate
 from scheduler_svc.api.check_alerts import alert_faults
+from scheduler_svc.api.check_target import duration_faults
 from scheduler_svc.api.context import Call, Reply
 from scheduler_svc.api.job_find import is_name
 from scheduler_svc.api.namespaces import TAG
@@ -22,11 +23,15 @@ from scheduler_svc.domain.events import EventName
 from scheduler_svc.domain.ids import instant_at
 from scheduler_svc.domain.jobs import NAME_PATTERN, Alerts
 from scheduler_svc.domain.namespaces import NAMESPACES_MAX, EgressLists, NamespaceSettings, rules_of
+from scheduler_svc.domain.quotas import normal_form
 from scheduler_svc.store import namespaces, notices
 from scheduler_svc.store.pool import Connection, transaction
 
 EXAMPLES = {
     "only partners": {"egress": {"allow": ["*.partner.example", "10.1.0.0/16:8443"], "deny": []}},
+    "a small team": {
+        "quotas": {"jobs_max": 500, "min_interval": "1m"},
+    },
     "nothing of its own": {},
 }
 
@@ -97,6 +102,7 @@ def _read(raw: bytes, rules: EgressRules) -> NamespaceSettings:
     document = looked_at.document
     if looked_at.value is not None:
         faults += _faults(looked_at.value.egress, looked_at.value.alerts, rules)
+        faults += duration_faults("/quotas/min_interval", looked_at.value.quotas.min_interval)
     elif isinstance(document, dict):
         faults += _faults(
             validate.part(document.get("egress"), EgressLists),
@@ -106,6 +112,7 @@ def _read(raw: bytes, rules: EgressRules) -> NamespaceSettings:
     if faults or looked_at.value is None:
         raise Invalid(faults)
     settings, alerts = looked_at.value, looked_at.value.alerts
+    settings = structs.replace(settings, quotas=normal_form(settings.quotas))
     if alerts is None:
         return settings
     late = structs.replace(alerts, late_after=normal(alerts.late_after))
@@ -138,7 +145,8 @@ ROUTES = (
         description=(
             "`egress` narrows what the operator allows and never widens it: with `allow` only what"
             " it lists may be called, and never what `deny` lists. It holds for every connection"
-            " opened from now on, also of jobs that are there already."
+            " opened from now on, also of jobs that are there already. `quotas` say how much it may"
+            " have; null is the operator's default."
         ),
         tag="namespaces",
         headers=(

@@ -3,10 +3,12 @@
 from scheduler_svc.api import cursor, etag
 from scheduler_svc.api.context import Call, Reply
 from scheduler_svc.api.jobs_list import CURSOR, LIMIT, next_link
+from scheduler_svc.api.namespace_usage import usage_of
 from scheduler_svc.api.route import Answer, HeaderParam, Route
 from scheduler_svc.api.wire_namespaces import Namespace, NamespaceList, namespace_view
 from scheduler_svc.domain.access import EVERY
 from scheduler_svc.domain.errors import NotFound
+from scheduler_svc.domain.quotas import quotas_of
 from scheduler_svc.store.namespaces import get_namespace, list_namespaces
 from scheduler_svc.store.pool import connection
 
@@ -39,12 +41,13 @@ async def get_one(call: Call) -> Reply:
         raise NotFound(f"The namespace '{name[:128]}' has no settings that this key may see.")
     async with connection(call.deps.pool) as conn:
         found = await get_namespace(conn, name)
-    if found is None:
-        raise NotFound(f"The namespace '{name[:128]}' has no settings; PUT gives it some.")
-    tag = etag.of(found.revision)
-    if etag.not_modified(call.headers, tag):
-        return Reply(status=304, headers={"ETag": tag})
-    return Reply(body=namespace_view(found), headers={"ETag": tag})
+        if found is None:
+            raise NotFound(f"The namespace '{name[:128]}' has no settings; PUT gives it some.")
+        tag = etag.of(found.revision)
+        if etag.not_modified(call.headers, tag):
+            return Reply(status=304, headers={"ETag": tag})
+        usage = await usage_of(conn, name, quotas_of(found.settings, call.deps.quotas))
+    return Reply(body=namespace_view(found, usage), headers={"ETag": tag})
 
 
 ROUTES = (
@@ -69,7 +72,7 @@ ROUTES = (
         path="/namespaces/{name}",
         handler=get_one,
         operation_id="get_namespace",
-        summary="Read a namespace's settings",
+        summary="Read a namespace's settings and usage",
         tag="namespaces",
         headers=(
             HeaderParam(

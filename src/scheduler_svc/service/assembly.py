@@ -39,6 +39,7 @@ from scheduler_svc.service import admission, completion, issuer
 from scheduler_svc.service.connect import CanNotStart, await_database, read_clock
 from scheduler_svc.service.key_ring import KeyFileRefused, key_ring
 from scheduler_svc.service.pressure import pressure_rules
+from scheduler_svc.service.quotas import default_quotas
 from scheduler_svc.service.readiness import readiness
 from scheduler_svc.settings import Settings
 from scheduler_svc.store.pool import (
@@ -259,6 +260,7 @@ def _deps(
         loopback_only=settings.profile == "development",
         public_url=settings.public_url,
         callbacks=engine.parts.callbacks,
+        quotas=default_quotas(settings),
         namespace_alerts=engine.parts.namespace_alerts,
         on_event=on_event,
         on_request=on_request,

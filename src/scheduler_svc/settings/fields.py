@@ -164,6 +164,18 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     rate_failed_logins: Annotated[
         int, _number("credentials of one address that fail in a minute; 0: any", 0, 10_000_000)
     ] = 60
+    quota_jobs: Annotated[
+        int, _number("jobs of a namespace that sets no quota of its own; 0: any", 0, 10_000_000)
+    ] = 0
+    quota_min_interval: Annotated[
+        float, _seconds("shortest gap in a schedule of such a namespace; 0s: any", "0s", "365d")
+    ] = 0.0
+    quota_body: Annotated[
+        int, _number("bytes of a body that such a namespace sends; 0: the general limit", 0, 262144)
+    ] = 0
+    quota_backfill: Annotated[
+        int, _number("runs of one backfill or replay of such a namespace; 0: any", 0, 1_000_000)
+    ] = 0
     drift_max: Annotated[
         int, _number("jobs that other versions may move at start, unasked", 0, 10_000_000)
     ] = 100
