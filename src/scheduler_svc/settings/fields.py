@@ -105,6 +105,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     key_share: Annotated[
         float, _number("part of the slots for a key whose calls do not come back", 0.01, 1)
     ] = 0.25
+    namespace_share: Annotated[
+        float, _number("part of the slots left free by others for one namespace", 0.01, 1)
+    ] = 0.9
     breaker_failures: Annotated[
         int, _number("failures in a row that open a key's breaker; 0: never", 0, 10_000)
     ] = 10
