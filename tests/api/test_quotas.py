@@ -216,9 +216,63 @@ async def test_usage_is_shown_beside_the_quota_in_force(http: httpx2.AsyncClient
     await create(http)
     shown = (await http.get("/namespaces/default")).json()
     assert shown["quotas"]["jobs_max"] == 3
-    assert shown["usage"] == {"jobs": 1, "jobs_max": 3}
+    assert shown["usage"] == {
+        "jobs": 1,
+        "jobs_max": 3,
+        "runs_this_minute": 0,
+        "runs_per_minute": None,
+    }
     listed = (await http.get("/namespaces")).json()["items"]
     assert listed[0]["usage"] is None
+
+
+async def test_triggers_and_replays_beyond_the_runs_of_a_minute_are_told_when_to_come_again(
+    http: httpx2.AsyncClient, clock: Clock
+) -> None:
+    clock.ms = MORNING_MS + 15_500
+    await create(http, name="job", overlap="allow")
+    await create(http, name="skips", overlap="skip")
+    await quotas(http, runs_per_minute=3)
+    run = (await http.post("/jobs/job/trigger")).json()
+    await http.post(f"/runs/{run['id']}/cancel")
+    assert (await http.post("/jobs/skips/trigger")).status_code == 202
+    # What is refused for another reason uses nothing up.
+    assert (await http.post("/jobs/skips/trigger")).json()["code"] == "overlap"
+    assert (await http.post(f"/runs/{run['id']}/replay")).status_code == 202
+    for path in ("/jobs/job/trigger", f"/runs/{run['id']}/replay"):
+        answer = await http.post(path)
+        assert told(answer, 429) == {""}
+        assert answer.headers["Retry-After"] == "45"
+    usage = (await http.get("/namespaces/default")).json()["usage"]
+    assert (usage["runs_this_minute"], usage["runs_per_minute"]) == (3, 3)
+    clock.ms = MORNING_MS + 60_000
+    assert (await http.post("/jobs/job/trigger")).status_code == 202
+
+
+async def test_a_bulk_trigger_fits_into_the_minute_as_a_whole_or_does_nothing(
+    http: httpx2.AsyncClient, pool: Pool
+) -> None:
+    for _ in range(3):
+        await create(http)
+    asked = {"action": "trigger", "filter": {}, "expect_count": 3}
+    await quotas(http, runs_per_minute=2)
+    assert told(await http.post("/jobs/bulk-actions", json=asked), 422) == {"/filter"}
+    await quotas(http, runs_per_minute=4)
+    assert (await http.post("/jobs/bulk-actions", json=asked)).json()["done"] == 3
+    await create(http)
+    again = await http.post("/jobs/bulk-actions", json={**asked, "expect_count": 4})
+    assert told(again, 429) == {"/filter"}
+    assert await pool.fetchval("SELECT count(*) FROM runs") == 3
+
+
+async def test_triggers_at_once_never_exceed_the_runs_of_a_minute(
+    http: httpx2.AsyncClient, pool: Pool
+) -> None:
+    await create(http, name="job", overlap="allow")
+    await quotas(http, runs_per_minute=5)
+    answers = await asyncio.gather(*(http.post("/jobs/job/trigger") for _ in range(12)))
+    assert sorted(answer.status_code for answer in answers) == [202] * 5 + [429] * 7
+    assert await pool.fetchval("SELECT count(*) FROM runs") == 5
 
 
 @pytest.fixture

@@ -456,6 +456,7 @@ async def test_putting_runs_back_under_their_key_looks_each_up_by_key(conn: Conn
         ("end_deferred", (["deadline"] * n, REPLICA, NOON)),
         ("stamp_runs", (["k"] * n, REPLICA)),
         ("note_rates", ([NOON] * n,)),
+        ("put_off_runs", ([NOON] * n, [None] * n, REPLICA)),
     ):
         told = await _cost(conn, name, *keys, *more)
         assert told.read <= BATCH * 2 + EDGE

@@ -30,6 +30,7 @@ from scheduler_svc.api.job_change import LockedJob, lock_job, move_timer, moved
 from scheduler_svc.api.job_open import cancel_open, open_runs, release_queued
 from scheduler_svc.api.namespace_rules import rules_of
 from scheduler_svc.api.route import IF_MATCH, Answer, Body, Route
+from scheduler_svc.api.run_quota import count_runs
 from scheduler_svc.api.validate import decode
 from scheduler_svc.api.wire_jobs import UNSAID, JobTriggerRequest
 from scheduler_svc.api.wire_runs import Run, run_view
@@ -58,6 +59,7 @@ async def trigger_job(call: Call) -> Reply:
         quotas = (await rules_of(conn, call)).quotas
         _check_body(asked, quotas)
         asked = _sealed(call, asked, locked, names)
+        await count_runs(conn, call, quotas)
         policy = asked.overlap or locked.job.definition.overlap
         taken = locked.unsent is not None and policy != "allow"
         verdict = await _judge(conn, locked, policy, taken=taken)

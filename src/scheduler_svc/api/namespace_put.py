@@ -30,7 +30,7 @@ from scheduler_svc.store.pool import Connection, transaction
 EXAMPLES = {
     "only partners": {"egress": {"allow": ["*.partner.example", "10.1.0.0/16:8443"], "deny": []}},
     "a small team": {
-        "quotas": {"jobs_max": 500, "min_interval": "1m"},
+        "quotas": {"jobs_max": 500, "min_interval": "1m", "runs_per_minute": 600},
     },
     "nothing of its own": {},
 }

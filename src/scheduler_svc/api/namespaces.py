@@ -46,7 +46,9 @@ async def get_one(call: Call) -> Reply:
         tag = etag.of(found.revision)
         if etag.not_modified(call.headers, tag):
             return Reply(status=304, headers={"ETag": tag})
-        usage = await usage_of(conn, name, quotas_of(found.settings, call.deps.quotas))
+        usage = await usage_of(
+            conn, name, quotas_of(found.settings, call.deps.quotas), now_ms=call.deps.now_ms()
+        )
     return Reply(body=namespace_view(found, usage), headers={"ETag": tag})
 
 

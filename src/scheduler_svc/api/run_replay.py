@@ -6,8 +6,10 @@ asked for by someone who looked at the run, so the overlap policy does not hold 
 
 from scheduler_svc.api.context import Call, Reply
 from scheduler_svc.api.idempotency import keep, writing
+from scheduler_svc.api.namespace_rules import rules_of
 from scheduler_svc.api.route import Answer, Route
 from scheduler_svc.api.run_get import find_run
+from scheduler_svc.api.run_quota import count_runs
 from scheduler_svc.api.wire_runs import Run, run_view
 from scheduler_svc.domain import runs
 from scheduler_svc.domain.errors import Conflict
@@ -30,6 +32,8 @@ async def replay_run(call: Call) -> Reply:
         job = await jobs.get_job(conn, call.namespace, original.job_id)
         if job is None and original.trigger != "alert":
             raise Conflict("The job of this run was deleted: there is nowhere to send it.")
+        if original.trigger != "alert":
+            await count_runs(conn, call, (await rules_of(conn, call)).quotas)
         run = await _insert(conn, call, job, original, overrides)
         reply = Reply(status=202, body=run_view(run), headers={"Location": f"/runs/{run.id}"})
         return await keep(conn, call, reply)

@@ -18,6 +18,8 @@ class NamespaceUsage(Struct, frozen=True, kw_only=True):
 
     jobs: int
     jobs_max: int | None
+    runs_this_minute: int
+    runs_per_minute: int | None
 
 
 class Namespace(Struct, frozen=True, kw_only=True):

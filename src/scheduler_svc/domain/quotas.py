@@ -35,6 +35,7 @@ SPAN_MS: Final = 2 * 366 * 86_400_000
 """And so far from the first of them."""
 
 Count = Annotated[int, Meta(ge=0, le=COUNT_MAX)]
+Rate = Annotated[int, Meta(ge=1, le=COUNT_MAX)]
 
 
 class Quotas(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -42,6 +43,7 @@ class Quotas(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
     jobs_max: Count | None = None
     min_interval: DurationText | None = None
+    runs_per_minute: Rate | None = None
     body_max: Count | None = None
     backfill_max: Count | None = None
 

@@ -14,7 +14,7 @@ from scheduler_svc.domain.decide import Decision, Deferred, NewRun, Timer, decid
 from scheduler_svc.domain.events import EventName
 from scheduler_svc.domain.ids import scheduled_ms_of
 from scheduler_svc.domain.overlap import OpenRun
-from scheduler_svc.engine import resume
+from scheduler_svc.engine import resume, run_quota
 from scheduler_svc.engine.jobs import KnownJob
 from scheduler_svc.engine.parts import Parts
 from scheduler_svc.engine.placing import Placing
@@ -49,6 +49,8 @@ class Scan(msgspec.Struct, frozen=True):
     mark: Mark
     full: bool
     resumed: tuple[UUID, ...] = ()
+    missing: frozenset[str] = frozenset()
+    """Namespaces whose quota of runs could not be judged."""
     crowds: frozenset[str] = frozenset()
     """The namespaces that had a good part of a whole batch, or of which timers were left."""
 
@@ -78,6 +80,7 @@ async def _claimed_by(parts: Parts, lock: Lock, after: Mark, batch: int) -> Scan
         lambda conn: _claim(parts, conn, lock, after, batch),
         seconds=parts.limits.database_seconds,
     )
+    await run_quota.make_missing(parts, scan.missing)
     for job_id in scan.resumed:
         parts.on_event(EventName.JOB_RESUMED, job_id=job_id)
     for decision in scan.decisions:
@@ -110,13 +113,14 @@ async def _claim(parts: Parts, conn: Connection, lock: Lock, after: Mark, batch:
     decisions = list(ending.decisions)
     again = list(ending.deferred)
     runs = 0
+    quotas = await run_quota.locked_for(parts, conn, known.values(), now_ms=now_ms)
     placing = Placing(parts, now_ms=now_ms)
     last = locked[-1]
     for timer in locked:
         job = known.get(timer.job_id)
         if job is None or timer.job_id in ending.jobs:
             continue
-        if placing.leaves(job, timer):
+        if quotas.leaves(job) or placing.leaves(job, timer):
             again.append(max(timer.fire_ms, now_ms + LEFT_MS))
             continue
         verdict = await _decide(
@@ -125,11 +129,12 @@ async def _claim(parts: Parts, conn: Connection, lock: Lock, after: Mark, batch:
         if isinstance(verdict, Deferred):
             again.append(verdict.fire_ms)
         elif verdict is not None:
-            decisions.append(placing.place(job, verdict))
+            decisions.append(placing.place(job, quotas.place(verdict)))
             runs += len(verdict.runs) if timer.fire_ms < now_ms - BEHIND_MS else 0
         if runs >= RUNS_MAX:
             last = timer
             break
+    await quotas.save(conn)
     written = await _write(parts, conn, decisions, now_ms) if decisions else set()
     # What is due still, or again, lies behind the mark.
     again += [d.fire_ms for d in decisions if d.fire_ms is not None and d.fire_ms <= now_ms]
@@ -141,6 +146,7 @@ async def _claim(parts: Parts, conn: Connection, lock: Lock, after: Mark, batch:
         full=(len(locked) == batch or last is not locked[-1]) and not placing.choked,
         resumed=tuple(d.job.id for d in ending.decisions),
         crowds=frozenset(placing.crowds | (_many(known) if len(locked) == batch else set())),
+        missing=quotas.missing,
     )
 
 

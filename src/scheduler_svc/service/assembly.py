@@ -168,7 +168,7 @@ def _parts(
     rand: Callable[[], float],
     ring: KeyRing | None,
 ) -> Parts:
-    namespaces = KnownNamespaces()
+    namespaces = KnownNamespaces(default_quotas(settings))
     return Parts(
         replica=uuid4(),
         pool=pool,

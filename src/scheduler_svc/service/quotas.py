@@ -11,6 +11,7 @@ def default_quotas(settings: Settings) -> Quotas:
     return Quotas(
         jobs_max=settings.quota_jobs or None,
         min_interval=text_of(interval_ms) if interval_ms else None,
+        runs_per_minute=settings.quota_runs_per_minute or None,
         body_max=settings.quota_body or None,
         backfill_max=settings.quota_backfill or None,
     )

@@ -173,6 +173,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     quota_min_interval: Annotated[
         float, _seconds("shortest gap in a schedule of such a namespace; 0s: any", "0s", "365d")
     ] = 0.0
+    quota_runs_per_minute: Annotated[
+        int, _number("runs a minute of such a namespace; 0: any", 0, 10_000_000)
+    ] = 0
     quota_body: Annotated[
         int, _number("bytes of a body that such a namespace sends; 0: the general limit", 0, 262144)
     ] = 0
