@@ -132,7 +132,7 @@ async def test_who_has_no_quota_waits_for_no_lock(http: httpx2.AsyncClient, pool
     [
         ({"every": "59s"}, "every"),
         ({"cron": "*/30 * * * * *"}, "cron"),
-        ({"cron": ["0 9 * * *", "30 0 9 1 1 *"]}, "cron"),
+        ({"cron": ["*/2 * * * *", "30 0 9 1 6 *"]}, "cron"),
         ({"at": ["2026-02-01T00:00:00Z", "2026-02-03T00:00:00Z", "2026-02-01T00:00:59Z"]}, "at"),
     ],
 )

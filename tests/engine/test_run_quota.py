@@ -2,16 +2,24 @@
 
 import json
 from collections import Counter
+from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
 
 from factories import waiting_run
 from receiver import Receiver
-from rig import HOUR, MINUTE, SECOND, Rig
+from rig import HOUR, MINUTE, SECOND, Rig, rigged
 from scheduler_svc.domain.explain_run import WHY
 from scheduler_svc.domain.ids import epoch_ms, instant_at
 from scheduler_svc.store.pool import Pool, transaction
+
+
+@pytest.fixture
+async def rig(engine_pool: Pool, receiver: Receiver) -> AsyncIterator[Rig]:
+    """A replica that decides a few at a time, so that what it gave away has to be remembered."""
+    async with rigged(engine_pool, receiver, batch=3) as built:
+        yield built
 
 
 async def _limit(rig: Rig, pool: Pool, runs_per_minute: int | None) -> None:
