@@ -72,6 +72,7 @@ class Rig:
         at_ms: int | None = None,
         created_ms: int | None = None,
         runs_made: int = 0,
+        namespace: str = "default",
         **changes: Any,
     ) -> UUID:
         """Store a job whose timer stands at its next occurrence, or at the one given."""
@@ -84,7 +85,7 @@ class Rig:
         made = msgspec.structs.replace(read, target=sealed_target(new_id, read.target))
         new = Job(
             id=new_id,
-            namespace="default",
+            namespace=namespace,
             definition=made,
             state="active",
             pause=None,

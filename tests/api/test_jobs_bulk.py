@@ -11,7 +11,9 @@ from starlette.datastructures import Headers
 from factories import MORNING_MS, URL, Clock, Json, body, create
 from scheduler_svc.api.bulk_read import BulkReader
 from scheduler_svc.api.context import Call, Deps
+from scheduler_svc.api.namespace_rules import NamespaceRules
 from scheduler_svc.domain.errors import Malformed, Refused
+from scheduler_svc.domain.quotas import NO_QUOTAS
 from scheduler_svc.store.pool import Pool
 
 JSON = {"Content-Type": "application/json"}
@@ -307,7 +309,9 @@ async def test_the_second_of_two_equal_schedules_is_judged_by_the_first(deps: De
         headers=Headers(),
         body=b"",
     )
-    reader = BulkReader(call, MORNING_MS, secrets=frozenset(), narrower=None)
+    reader = BulkReader(
+        call, MORNING_MS, secrets=frozenset(), rules=NamespaceRules(None, NO_QUOTAS)
+    )
     drafts = [reader.read(n, msgspec.json.encode(sent)) for n, sent in enumerate([*GOOD, *GOOD])]
     for one, twin in zip(drafts, drafts[len(GOOD) :], strict=False):
         if "H H" in str(one.job.definition.schedule.cron):

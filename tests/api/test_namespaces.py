@@ -16,6 +16,9 @@ from scheduler_svc.store.pool import Pool
 Json = dict[str, Any]
 ONLY_LOOPBACK = {"egress": {"allow": ["127.0.0.0/8"], "deny": [":9443"]}}
 
+QUOTAS = ("jobs_max", "min_interval", "runs_per_minute", "body_max", "backfill_max")
+USAGE = {"jobs": 0, "jobs_max": None, "runs_this_minute": 0, "runs_per_minute": None}
+
 
 @pytest.fixture(autouse=True)
 def _morning(clock: Clock) -> None:
@@ -50,11 +53,14 @@ async def test_a_namespace_gets_settings_by_its_name_and_shows_them(
         },
         "held": None,
         "retention": None,
+        "quotas": dict.fromkeys(QUOTAS),
+        "usage": None,
         "revision": 1,
         "created_at": "2026-01-05T08:00:00Z",
         "updated_at": "2026-01-05T08:00:00Z",
     }
-    assert (await http.get("/namespaces/team-a")).json() == made
+    read = (await http.get("/namespaces/team-a")).json()
+    assert read == {**made, "usage": USAGE}
 
 
 async def test_the_same_settings_again_change_nothing_and_others_raise_the_revision(

@@ -373,6 +373,15 @@ CREATE TABLE public.replicas (
     CONSTRAINT replicas_role_check CHECK ((role = ANY (ARRAY['all'::text, 'api'::text, 'engine'::text])))
 );
 
+CREATE TABLE public.run_calendars (
+    namespace text NOT NULL,
+    first bigint NOT NULL,
+    given integer[] NOT NULL,
+    past integer[] NOT NULL,
+    CONSTRAINT run_calendars_check CHECK ((cardinality(given) = cardinality(past)))
+)
+WITH (fillfactor='50');
+
 CREATE TABLE public.runs (
     id uuid NOT NULL,
     scheduled_for timestamp with time zone NOT NULL,
@@ -573,6 +582,9 @@ ALTER TABLE ONLY public.replays
 
 ALTER TABLE ONLY public.replicas
     ADD CONSTRAINT replicas_pkey PRIMARY KEY (id);
+
+ALTER TABLE ONLY public.run_calendars
+    ADD CONSTRAINT run_calendars_pkey PRIMARY KEY (namespace);
 
 ALTER TABLE public.runs
     ADD CONSTRAINT runs_completion_status CHECK ((completion_status = ANY (ARRAY['succeeded'::text, 'failed'::text]))) NOT VALID;

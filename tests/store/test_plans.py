@@ -120,6 +120,26 @@ async def test_the_claim_reads_one_batch_of_timers(conn: Connection) -> None:
     assert told.buffers <= BATCH * 4
 
 
+async def test_looking_past_a_crowd_reads_what_it_is_told_to_and_locks_by_key(
+    conn: Connection,
+) -> None:
+    await conn.execute(
+        "UPDATE jobs SET namespace = 'other' WHERE id IN"
+        " (SELECT job_id FROM job_timers WHERE fire_at <= $1 ORDER BY fire_at DESC LIMIT 5)",
+        NOON,
+    )
+    after = (soon(-(10**9)), UUID(int=0), soon(1000))
+    told = await _cost(conn, "look_past", *after, BATCH, ["default"])
+    assert told.read <= 4 * BATCH
+    assert told.buffers <= BATCH * 8
+    told = await _cost(conn, "lock_listed_timers", await _due_jobs(conn), soon(1000))
+    assert told.read <= BATCH + EDGE
+    assert told.buffers <= BATCH * 6
+    for names in (1, 2):
+        told = await _cost(conn, "has_others", names)
+        assert told.buffers <= 3 * BUFFERS_A_LOOK * (names + 1)
+
+
 async def test_reading_definitions_looks_each_up_by_key(conn: Connection) -> None:
     ids = await _due_jobs(conn)
     told = await _cost(conn, "load_definitions", ids)
@@ -436,6 +456,7 @@ async def test_putting_runs_back_under_their_key_looks_each_up_by_key(conn: Conn
         ("end_deferred", (["deadline"] * n, REPLICA, NOON)),
         ("stamp_runs", (["k"] * n, REPLICA)),
         ("note_rates", ([NOON] * n,)),
+        ("put_off_runs", ([NOON] * n, [None] * n, REPLICA)),
     ):
         told = await _cost(conn, name, *keys, *more)
         assert told.read <= BATCH * 2 + EDGE

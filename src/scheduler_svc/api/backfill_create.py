@@ -13,6 +13,7 @@ from scheduler_svc.api.idempotency import keep, writing
 from scheduler_svc.api.job_change import lock_job
 from scheduler_svc.api.job_find import find_job
 from scheduler_svc.api.job_view import planned
+from scheduler_svc.api.namespace_rules import rules_of
 from scheduler_svc.api.route import IF_MATCH, Answer, Body, Route
 from scheduler_svc.api.validate import decode
 from scheduler_svc.api.wire import stamp_ms
@@ -30,6 +31,7 @@ from scheduler_svc.domain.events import EventName
 from scheduler_svc.domain.ids import RANDOM_BYTES, backfill_id, epoch_ms, instant_at
 from scheduler_svc.domain.jobs import Job
 from scheduler_svc.domain.occurrences import SearchTooLong
+from scheduler_svc.domain.quotas import extent_faults
 from scheduler_svc.store.backfills import insert_backfill
 from scheduler_svc.store.pool import connection
 
@@ -48,7 +50,10 @@ async def create_backfill(call: Call) -> Reply:
     _check_range(asked, now_ms)
     async with connection(call.deps.pool) as conn:
         job = await find_job(conn, call.namespace, call.path["id"])
+        quotas = (await rules_of(conn, call)).quotas
     found = await _extent(job, asked)
+    if faults := list(extent_faults(quotas, found.count, "/from")):
+        raise Invalid(faults)
     if asked.dry_run:
         return Reply(body=_shown(found))
     made = _draft(call, job, asked, found, now_ms)

@@ -13,7 +13,9 @@ from scheduler_svc.api.context import Call, Reply
 from scheduler_svc.api.holds import refuse_held
 from scheduler_svc.api.job_open import release_queued
 from scheduler_svc.api.jobs_list import labels_of
+from scheduler_svc.api.namespace_rules import rules_of
 from scheduler_svc.api.route import Answer, Body, Route
+from scheduler_svc.api.run_quota import count_runs
 from scheduler_svc.api.validate import decode
 from scheduler_svc.api.wire_bulk import BulkActed, BulkActionRequest, BulkFilter
 from scheduler_svc.domain.audit import Action as Audited
@@ -50,6 +52,10 @@ async def act_on_jobs(call: Call) -> Reply:
         async with connection(call.deps.pool) as conn:
             await refuse_held(conn, call)
     matched = await _matched(call, asked)
+    if asked.action == "trigger":
+        async with transaction(call.deps.pool) as conn:
+            quotas = (await rules_of(conn, call)).quotas
+            await count_runs(conn, call, quotas, len(matched), "/filter")
     done: list[UUID] = []
     held: list[UUID] = []
     for begin in range(0, len(matched), BATCH):

@@ -20,6 +20,7 @@ from scheduler_svc.api.check_definition import (
 )
 from scheduler_svc.api.context import Call
 from scheduler_svc.api.job_view import planned
+from scheduler_svc.api.namespace_rules import NamespaceRules
 from scheduler_svc.api.validate_json import DEPTH_MAX, parse
 from scheduler_svc.domain.arming import Armed
 from scheduler_svc.domain.decide import NewRun
@@ -29,7 +30,6 @@ from scheduler_svc.domain.ids import RANDOM_BYTES, epoch_ms, instant_at
 from scheduler_svc.domain.ids import job_id as new_job_id
 from scheduler_svc.domain.incidents import Memory
 from scheduler_svc.domain.jobs import NO_BODY, Definition, Job, OidcAuth
-from scheduler_svc.domain.namespaces import NamespaceEgress
 from scheduler_svc.domain.occurrences import depends_on_id
 from scheduler_svc.domain.schedule import Schedule
 from scheduler_svc.store.bulk import Row, row_of
@@ -69,12 +69,13 @@ class BulkReader:
         now_ms: int,
         *,
         secrets: frozenset[str],
-        narrower: NamespaceEgress | None,
+        rules: NamespaceRules,
     ) -> None:
         self.now_ms = now_ms
         self._call = call
         self._secrets = secrets
-        self._narrower = narrower
+        self._rules = rules
+        self.quotas = rules.quotas
         self._now = instant_at(now_ms)
         self._rhythms: dict[bytes, _Rhythm] = {}
         self.asks_identity: Definition | None = None
@@ -92,7 +93,8 @@ class BulkReader:
             ring=self._call.deps.ring,
             public_url=self._call.deps.public_url,
             secrets=self._secrets,
-            narrower=self._narrower,
+            narrower=self._rules.egress,
+            quotas=self.quotas,
             callbacks=self._call.deps.callbacks,
             retention_max_ms=self._call.deps.retention_max_ms,
         )

@@ -30,6 +30,7 @@ from scheduler_svc.domain.errors import Fault, Invalid
 from scheduler_svc.domain.ids import instant_at, looks_like_id
 from scheduler_svc.domain.jobs import Alerts, Definition, Misfire, Retry, Target
 from scheduler_svc.domain.namespaces import NamespaceEgress
+from scheduler_svc.domain.quotas import NO_QUOTAS, Quotas, body_faults, interval_faults
 from scheduler_svc.domain.retention import Retention, normal_retention, retention_faults
 from scheduler_svc.domain.schedule import Schedule
 from scheduler_svc.domain.schedule_check import check
@@ -58,6 +59,7 @@ class Bench(Struct, frozen=True, kw_only=True):
     """What the namespace may call, of what the operator allows."""
     callbacks: Callbacks = Callbacks()
     retention_max_ms: int = MILLISECONDS_MAX
+    quotas: Quotas = NO_QUOTAS
     stored: Definition | None = None
 
     @property
@@ -138,6 +140,8 @@ def _part_faults(document: Any, bench: Bench) -> Iterator[Fault]:
 
 def _target_faults(target: Target, bench: Bench, labels: dict[str, str] | None) -> Iterator[Fault]:
     yield from target_faults(target, bench.egress, bench.narrower)
+    if bench.stored is None or not _same_body(target, bench.stored.target):
+        yield from body_faults(bench.quotas, target)
     yield from secret_faults(target, bench.safe, public_url=bench.public_url)
     known = bench.secrets | named_in(bench.stored)
     kept = kept_texts(bench.stored)
@@ -146,6 +150,10 @@ def _target_faults(target: Target, bench: Bench, labels: dict[str, str] | None) 
     yield from completion_faults(target, bench.callbacks)
     tls = tls_faults(target, stored=bench.stored, safe=bench.safe, now=now)
     yield from _under("/tls", tls)
+
+
+def _same_body(one: Target, other: Target) -> bool:
+    return one.body == other.body and one.body_base64 == other.body_base64
 
 
 def _part(document: dict[str, Any], name: str, shape: type[T]) -> T | None:
@@ -158,12 +166,15 @@ def _schedule(schedule: Schedule, bench: Bench) -> tuple[Schedule, list[Fault]]:
     if schedule.every is not UNSET and schedule.anchor is UNSET:
         kept = UNSET if stored is None else stored.anchor
         schedule = structs.replace(schedule, anchor=bench.created_at if kept is UNSET else kept)
-    return check(
+    good, faults = check(
         schedule,
         now=instant_at(bench.now_ms),
         job_id=bench.job_id,
         known_at=frozenset() if stored is None else known_instants(stored),
     )
+    if not faults and good != stored:  # what is stored is judged by no quota that came after it
+        faults = list(interval_faults(bench.quotas, good, job_id=bench.job_id, now_ms=bench.now_ms))
+    return good, faults
 
 
 def known_instants(schedule: Schedule) -> frozenset[datetime]:

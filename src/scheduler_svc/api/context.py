@@ -20,6 +20,7 @@ from scheduler_svc.domain.events import OnEvent, ignore
 from scheduler_svc.domain.incidents import no_rules
 from scheduler_svc.domain.jobs import Alerts
 from scheduler_svc.domain.limits import Budget
+from scheduler_svc.domain.quotas import NO_QUOTAS, Quotas
 from scheduler_svc.store.idempotency import Token
 from scheduler_svc.store.pool import Pool
 from scheduler_svc.store.standby import Standby
@@ -164,6 +165,8 @@ class Deps(Struct, frozen=True, kw_only=True):
     public_url: str | None = None
     ring: KeyRing | None = None
     callbacks: Callbacks = Callbacks()
+    quotas: Quotas = NO_QUOTAS
+    """Those of a namespace that does not set its own."""
     namespace_alerts: Callable[[str], Alerts | None] = no_rules
     held: Callable[[str], bool] = _never
     """Tells whether a namespace was held as of the last heartbeat."""

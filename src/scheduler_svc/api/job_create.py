@@ -6,7 +6,9 @@ from scheduler_svc.api import audit
 from scheduler_svc.api.check_definition import Bench, read_definition
 from scheduler_svc.api.context import Call
 from scheduler_svc.api.job_change import moved, tell
+from scheduler_svc.api.job_quota import check_room
 from scheduler_svc.api.job_view import planned
+from scheduler_svc.api.namespace_rules import NamespaceRules
 from scheduler_svc.domain.arming import Armed, arm, past_instants
 from scheduler_svc.domain.audit import Action
 from scheduler_svc.domain.decide import NewRun
@@ -16,19 +18,17 @@ from scheduler_svc.domain.ids import RANDOM_BYTES, instant_at
 from scheduler_svc.domain.ids import job_id as new_job_id
 from scheduler_svc.domain.incidents import Memory, rules_for
 from scheduler_svc.domain.jobs import Job
-from scheduler_svc.domain.namespaces import NamespaceEgress
+from scheduler_svc.domain.quotas import Quotas
 from scheduler_svc.store import expectations, incidents, jobs, timers
 from scheduler_svc.store.jobs import TimerState
 from scheduler_svc.store.pool import Connection
 from scheduler_svc.store.timers import NIL
 
 
-def draft(
-    call: Call, now_ms: int, secrets: frozenset[str], narrower: NamespaceEgress | None
-) -> Job:
+def draft(call: Call, now_ms: int, secrets: frozenset[str], rules: NamespaceRules) -> Job:
     """Read the request as a new job, active and not yet armed; raise Malformed, Invalid.
 
-    `secrets` are the names that its templates may use, `narrower` is what its namespace may call.
+    `secrets` are the names that its templates may use, `rules` are those of its namespace.
     """
     now = instant_at(now_ms)
     job_id = new_job_id(now_ms, call.deps.random_bytes(RANDOM_BYTES))
@@ -41,7 +41,8 @@ def draft(
         ring=call.deps.ring,
         public_url=call.deps.public_url,
         secrets=secrets,
-        narrower=narrower,
+        narrower=rules.egress,
+        quotas=rules.quotas,
         callbacks=call.deps.callbacks,
         retention_max_ms=call.deps.retention_max_ms,
     )
@@ -76,8 +77,9 @@ def armed(job: Job, now_ms: int) -> tuple[Job, Armed | None, list[NewRun]]:
     return ready, following, past
 
 
-async def insert(conn: Connection, call: Call, new: Job, now_ms: int) -> Job:
-    """Write a new job and wake the replicas; raise NameTaken."""
+async def insert(conn: Connection, call: Call, new: Job, now_ms: int, quotas: Quotas) -> Job:
+    """Write a new job and wake the replicas; raise NameTaken, or QuotaExceeded."""
+    await check_room(conn, call, quotas, new.definition.name)
     job, following, past = armed(new, now_ms)
     plan = planned(job)
     decision = moved(plan, following.scheduled_ms if following else None, sent(past), past)

@@ -14,6 +14,7 @@ from scheduler_svc.api.context import Call
 from scheduler_svc.api.job_change import LockedJob, at_rest, moved, revised, write_change
 from scheduler_svc.api.job_open import cancel_open, open_runs
 from scheduler_svc.api.job_view import planned
+from scheduler_svc.api.namespace_rules import NamespaceRules
 from scheduler_svc.domain.arming import (
     instants_of,
     passed_while_paused,
@@ -25,7 +26,6 @@ from scheduler_svc.domain.decide import Deferred, NewRun, PlannedJob, Timer, dec
 from scheduler_svc.domain.drift import expect, versions
 from scheduler_svc.domain.ids import epoch_ms
 from scheduler_svc.domain.jobs import Definition, Job, Pause
-from scheduler_svc.domain.namespaces import NamespaceEgress
 from scheduler_svc.domain.overlap import OpenRun
 from scheduler_svc.store import expectations
 from scheduler_svc.store.pool import Connection
@@ -44,9 +44,7 @@ class Edit(Struct, frozen=True):
     changed: bool
 
 
-def bench(
-    call: Call, locked: LockedJob, secrets: frozenset[str], narrower: NamespaceEgress | None
-) -> Bench:
+def bench(call: Call, locked: LockedJob, secrets: frozenset[str], rules: NamespaceRules) -> Bench:
     """Return what a new definition of a job is judged against; `secrets` are names."""
     return Bench(
         now_ms=locked.now_ms,
@@ -57,7 +55,8 @@ def bench(
         ring=call.deps.ring,
         public_url=call.deps.public_url,
         secrets=secrets,
-        narrower=narrower,
+        narrower=rules.egress,
+        quotas=rules.quotas,
         callbacks=call.deps.callbacks,
         retention_max_ms=call.deps.retention_max_ms,
         stored=locked.job.definition,

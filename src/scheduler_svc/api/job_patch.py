@@ -13,7 +13,7 @@ from scheduler_svc.api.job_compare import comparison, would_be
 from scheduler_svc.api.job_edit import bench, edit
 from scheduler_svc.api.job_view import job_view
 from scheduler_svc.api.merge_patch import merge
-from scheduler_svc.api.namespace_egress import egress_of
+from scheduler_svc.api.namespace_rules import rules_of
 from scheduler_svc.api.route import (
     IF_MATCH,
     JSON,
@@ -45,8 +45,8 @@ async def patch_job(call: Call) -> Reply:
     async with transaction(call.deps.pool) as conn:
         locked = await lock_job(conn, call, call.path["id"])
         etag.check(call.headers, etag.of(locked.job.revision))
-        narrower = await egress_of(conn, call.namespace)
-        definition = _merged(call.body, changes, bench(call, locked, names, narrower))
+        rules = await rules_of(conn, call)
+        definition = _merged(call.body, changes, bench(call, locked, names, rules))
         if call.query["dry_run"]:
             after = would_be(locked.job, definition)
             return Reply(body=comparison(locked.job, after, now_ms=locked.now_ms))

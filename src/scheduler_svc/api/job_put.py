@@ -4,7 +4,16 @@ from uuid import UUID
 
 from msgspec import structs
 
-from scheduler_svc.api import audit, etag, handover, herd, identity, job_create, unsigned
+from scheduler_svc.api import (
+    audit,
+    etag,
+    handover,
+    herd,
+    identity,
+    job_create,
+    job_quota,
+    unsigned,
+)
 from scheduler_svc.api.check_definition import read_definition
 from scheduler_svc.api.check_templates import secret_names
 from scheduler_svc.api.context import Call, Reply
@@ -14,7 +23,7 @@ from scheduler_svc.api.job_edit import bench, edit
 from scheduler_svc.api.job_examples import EXAMPLES
 from scheduler_svc.api.job_find import is_name, no_job
 from scheduler_svc.api.job_view import put_view
-from scheduler_svc.api.namespace_egress import egress_of
+from scheduler_svc.api.namespace_rules import rules_of
 from scheduler_svc.api.route import (
     IF_MATCH,
     IF_NONE_MATCH,
@@ -71,12 +80,14 @@ async def _create(
         raise Invalid([Fault("", f"is no name: it must match {NAME_PATTERN}", parameter="id")])
     etag.check(call.headers, None)
     now_ms = call.deps.now_ms()
-    new = job_create.draft(call, now_ms, names, await egress_of(conn, call.namespace))
+    rules = await rules_of(conn, call)
+    new = job_create.draft(call, now_ms, names, rules)
     new = structs.replace(new, definition=_named(new.definition, name))
     if call.query["dry_run"]:
+        await job_quota.check_room(conn, call, rules.quotas, None, lock=False)
         shown = job_create.armed(new, now_ms)[0]
         return Reply(body=comparison(None, shown, now_ms=now_ms)), None
-    job = await job_create.insert(conn, call, new, now_ms)
+    job = await job_create.insert(conn, call, new, now_ms, rules.quotas)
     await identity.ensure(conn, call, job.definition)
     also = [*await herd.of_job(conn, job), *await unsigned.of_job(conn, call, job)]
     reply = Reply(
@@ -92,8 +103,8 @@ async def _replace(
 ) -> tuple[Reply, UUID | None]:
     """Replace a job; with the answer goes its id, or None where nothing was changed."""
     etag.check(call.headers, etag.of(locked.job.revision))
-    narrower = await egress_of(conn, call.namespace)
-    definition = read_definition(call.body, bench(call, locked, names, narrower))
+    rules = await rules_of(conn, call)
+    definition = read_definition(call.body, bench(call, locked, names, rules))
     if not looks_like_id(call.path["id"]):
         definition = _named(definition, call.path["id"])
     if call.query["dry_run"]:

@@ -29,7 +29,9 @@ from scheduler_svc.api.holds import refuse_held
 from scheduler_svc.api.idempotency import keep, writing
 from scheduler_svc.api.job_change import LockedJob, lock_job, move_timer, moved
 from scheduler_svc.api.job_open import cancel_open, open_runs, release_queued
+from scheduler_svc.api.namespace_rules import rules_of
 from scheduler_svc.api.route import IF_MATCH, Answer, Body, Route
+from scheduler_svc.api.run_quota import count_runs
 from scheduler_svc.api.validate import decode
 from scheduler_svc.api.wire_jobs import UNSAID, JobTriggerRequest
 from scheduler_svc.api.wire_runs import Run, run_view
@@ -38,6 +40,7 @@ from scheduler_svc.domain.errors import Invalid, Overlapping
 from scheduler_svc.domain.ids import RANDOM_BYTES, random_run_id
 from scheduler_svc.domain.jobs import Overlap
 from scheduler_svc.domain.overlap import OpenRun
+from scheduler_svc.domain.quotas import Quotas, body_fault
 from scheduler_svc.domain.runs import Overrides
 from scheduler_svc.domain.secrecy import MASK, is_secret_header, place_of_target
 from scheduler_svc.store import notices
@@ -55,7 +58,10 @@ async def trigger_job(call: Call) -> Reply:
         locked = await lock_job(conn, call, call.path["id"])
         etag.check(call.headers, etag.of(locked.job.revision))
         await refuse_held(conn, call)
+        quotas = (await rules_of(conn, call)).quotas
+        _check_body(asked, quotas)
         asked = _sealed(call, asked, locked, names)
+        await count_runs(conn, call, quotas)
         policy = asked.overlap or locked.job.definition.overlap
         taken = locked.unsent is not None and policy != "allow"
         verdict = await _judge(conn, locked, policy, taken=taken)
@@ -79,6 +85,11 @@ def _read(raw: bytes) -> JobTriggerRequest:
     if faults:
         raise Invalid(faults)
     return asked
+
+
+def _check_body(asked: JobTriggerRequest, quotas: Quotas) -> None:
+    if faults := list(body_fault(quotas, len(bytes(asked.body)), "/body")):
+        raise Invalid(faults)
 
 
 def _sealed(

@@ -8,32 +8,27 @@ import asyncio
 import gc
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
 
 import msgspec
 from msgspec import Raw, Struct
 
 from scheduler_svc.api import audit, identity, problems
 from scheduler_svc.api.bulk_read import BulkReader, Draft
+from scheduler_svc.api.bulk_write import Outcome, write
 from scheduler_svc.api.check_templates import secret_names
 from scheduler_svc.api.context import Call, Reply
 from scheduler_svc.api.idempotency import keep, writing
-from scheduler_svc.api.job_change import moved
-from scheduler_svc.api.job_create import sent
 from scheduler_svc.api.job_examples import EXAMPLES
-from scheduler_svc.api.job_view import planned
-from scheduler_svc.api.namespace_egress import egress_of
+from scheduler_svc.api.job_quota import room_of
+from scheduler_svc.api.namespace_rules import rules_of
 from scheduler_svc.api.route import BULK_BODY_MAX, Answer, Body, QueryParam, Route
 from scheduler_svc.api.validate import decode
 from scheduler_svc.api.wire_bulk import JOBS_MAX, BulkCreated, BulkError, BulkItem, BulkRequest
 from scheduler_svc.domain.audit import Action
-from scheduler_svc.domain.drift import versions
-from scheduler_svc.domain.errors import Fault, Invalid, NameTaken, Refused
+from scheduler_svc.domain.errors import Fault, Invalid, NameTaken, QuotaExceeded, Refused
 from scheduler_svc.domain.events import EventName
-from scheduler_svc.domain.ids import epoch_ms
-from scheduler_svc.store import bulk, incidents, notices, timers
+from scheduler_svc.store import bulk, notices
 from scheduler_svc.store.pool import Connection
-from scheduler_svc.store.timers import NIL
 
 AT_ONCE = 25
 """Items judged before the loop may turn to others: a millisecond or two."""
@@ -48,29 +43,16 @@ class _Items(Struct, frozen=True, forbid_unknown_fields=True):
     jobs: list[Raw]
 
 
-class _Outcome(Struct):
-    """What became of the items so far; `ids` and `refused` are by index."""
-
-    ids: dict[int, Any] = {}
-    refused: dict[int, Refused] = {}
-    earliest_ms: int | None = None
-    twins: bool = False
-    """Some name was given twice: no answer can be right for both."""
-
-    def wake_at(self, ms: int | None) -> None:
-        if ms is not None and (self.earliest_ms is None or ms < self.earliest_ms):
-            self.earliest_ms = ms
-
-
 async def create_jobs(call: Call) -> Reply:
     """Create all the jobs of a request or none; with `partial` those that are good."""
     items, partial = _items(call.body), call.query["partial"]
-    outcome = _Outcome()
+    outcome = Outcome()
     names = await secret_names(call)
     async with writing(call, seconds=SECONDS) as conn:
         await bulk.lock_namespace(conn, call.namespace)
-        narrower = await egress_of(conn, call.namespace)
-        reader = BulkReader(call, call.deps.now_ms(), secrets=names, narrower=narrower)
+        rules = await rules_of(conn, call)
+        reader = BulkReader(call, call.deps.now_ms(), secrets=names, rules=rules)
+        outcome.room = await room_of(conn, call.namespace, rules.quotas)
         with _uncollected():
             await _create(conn, reader, items, outcome, partial=partial)
         if outcome.twins or (outcome.refused and not partial):
@@ -115,13 +97,13 @@ def _items(raw: bytes) -> list[Raw]:
 
 
 async def _create(
-    conn: Connection, reader: BulkReader, items: Sequence[Raw], outcome: _Outcome, *, partial: bool
+    conn: Connection, reader: BulkReader, items: Sequence[Raw], outcome: Outcome, *, partial: bool
 ) -> None:
     """Judge the items and write them, side by side; raise the first error of either."""
     ready: asyncio.Queue[list[Draft]] = asyncio.Queue(AHEAD)
     try:
         async with asyncio.TaskGroup() as both:
-            both.create_task(_write(conn, ready, outcome, reader))
+            both.create_task(write(conn, ready, outcome, reader))
             await _judge(reader, items, ready, outcome, partial=partial)
             await ready.put([])
     except BaseExceptionGroup as errors:
@@ -132,7 +114,7 @@ async def _judge(
     reader: BulkReader,
     items: Sequence[Raw],
     ready: "asyncio.Queue[list[Draft]]",
-    outcome: _Outcome,
+    outcome: Outcome,
     *,
     partial: bool,
 ) -> None:
@@ -155,7 +137,7 @@ async def _judge(
         await ready.put(batch)
 
 
-def _check_twin(names: dict[str, int], draft: Draft, outcome: _Outcome) -> None:
+def _check_twin(names: dict[str, int], draft: Draft, outcome: Outcome) -> None:
     """Raise Invalid where an item before has the same name."""
     name = draft.job.definition.name
     if name is None:
@@ -167,50 +149,7 @@ def _check_twin(names: dict[str, int], draft: Draft, outcome: _Outcome) -> None:
         raise Invalid([Fault("/name", detail)])
 
 
-async def _write(
-    conn: Connection, ready: "asyncio.Queue[list[Draft]]", outcome: _Outcome, reader: BulkReader
-) -> None:
-    """Write batches until an empty one; note what was made, and whose name is taken."""
-    while batch := await ready.get():
-        made = await bulk.insert_jobs(
-            conn,
-            [draft.row for draft in batch],
-            namespace=batch[0].job.namespace,
-            now=batch[0].job.created_at,
-            versions=versions(),
-        )
-        past, looks = [], {}
-        for draft in batch:
-            job = draft.job
-            if job.id not in made:
-                detail = f"A job named '{job.definition.name}' exists already."
-                fault = Fault("/name", detail, "name_taken")
-                outcome.refused[draft.index] = NameTaken(detail, (fault,))
-                continue
-            outcome.ids[draft.index] = job.id
-            outcome.wake_at(None if job.next_fire_at is None else epoch_ms(job.next_fire_at))
-            if draft.past:
-                past.append(draft)
-            if draft.look is not None:
-                looks[job.id] = draft.look
-        await _write_past(conn, past, outcome, reader.now_ms)
-        await incidents.watch_all(conn, looks)
-
-
-async def _write_past(conn: Connection, past: list[Draft], outcome: _Outcome, now_ms: int) -> None:
-    """Write what becomes of instants that were past already when their job was made."""
-    decisions = []
-    for draft in past:
-        job = draft.job
-        at = None if job.scheduled_for is None else epoch_ms(job.scheduled_for)
-        decisions.append(moved(planned(job), at, sent(draft.past), draft.past))
-        if any(run.status == "due" for run in draft.past):
-            outcome.wake_at(now_ms)
-    if decisions:
-        await timers.write_decisions(conn, decisions, replica=NIL, now_ms=now_ms)
-
-
-def _refusal(outcome: _Outcome) -> Refused:
+def _refusal(outcome: Outcome) -> Refused:
     """Refuse the whole request for the faults of its items: the first of them, and how many."""
     faults = list(_faults(outcome))
     shown, count = faults[:FAULTS_MAX], len(faults)
@@ -219,18 +158,20 @@ def _refusal(outcome: _Outcome) -> Refused:
     detail = f"Nothing was created: {items} of the items have {count} faults{more}."
     if all(fault.code == "name_taken" for fault in faults):
         return NameTaken(detail, tuple(shown))
+    if all(isinstance(one, QuotaExceeded) for one in outcome.refused.values()):
+        return QuotaExceeded(detail, tuple(shown))
     refused = Invalid(shown)
     refused.detail = detail
     return refused
 
 
-def _faults(outcome: _Outcome) -> Iterator[Fault]:
+def _faults(outcome: Outcome) -> Iterator[Fault]:
     for index, refused in sorted(outcome.refused.items()):
         for fault in refused.faults:
             yield fault._replace(pointer=f"/jobs/{index}{fault.pointer}")
 
 
-def _created(count: int, outcome: _Outcome) -> BulkCreated:
+def _created(count: int, outcome: Outcome) -> BulkCreated:
     left = FAULTS_MAX
     items = []
     for index in range(count):

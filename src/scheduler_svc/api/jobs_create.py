@@ -1,12 +1,12 @@
 """POST /jobs: create a job, or only look at what would be created."""
 
-from scheduler_svc.api import etag, herd, identity, job_create, unsigned
+from scheduler_svc.api import etag, herd, identity, job_create, job_quota, unsigned
 from scheduler_svc.api.check_templates import secret_names
 from scheduler_svc.api.context import Call, Reply
 from scheduler_svc.api.idempotency import keep, writing
 from scheduler_svc.api.job_examples import EXAMPLES, JOB
 from scheduler_svc.api.job_view import job_view
-from scheduler_svc.api.namespace_egress import egress_of
+from scheduler_svc.api.namespace_rules import rules_of
 from scheduler_svc.api.route import Answer, Body, QueryParam, Route
 from scheduler_svc.api.wire_jobs import Job
 from scheduler_svc.domain.events import EventName
@@ -21,17 +21,18 @@ async def create_job(call: Call) -> Reply:
     now_ms = call.deps.now_ms()
     names = await secret_names(call)
     async with connection(call.deps.pool) as conn:
-        narrower = await egress_of(conn, call.namespace)
-    new = job_create.draft(call, now_ms, names, narrower)
+        rules = await rules_of(conn, call)
+    new = job_create.draft(call, now_ms, names, rules)
     if call.query["dry_run"]:
         async with connection(call.deps.pool) as conn:
             await job_create.check_name(conn, call.namespace, new.definition.name)
+            await job_quota.check_room(conn, call, rules.quotas, None, lock=False)
             shown = job_create.armed(new, now_ms)[0]
             also = [*await herd.of_job(conn, shown), *await unsigned.of_job(conn, call, shown)]
         view = job_view(shown, now_ms=now_ms, upcoming=DRY_UPCOMING, dry=True, also=also)
         return Reply(body=view)
     async with writing(call) as conn:
-        job = await job_create.insert(conn, call, new, now_ms)
+        job = await job_create.insert(conn, call, new, now_ms, rules.quotas)
         await identity.ensure(conn, call, job.definition)
         also = [*await herd.of_job(conn, job), *await unsigned.of_job(conn, call, job)]
         reply = Reply(

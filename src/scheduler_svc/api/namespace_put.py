@@ -8,6 +8,7 @@ from msgspec import json, structs
 
 from scheduler_svc.api import audit, etag, validate
 from scheduler_svc.api.check_alerts import alert_faults
+from scheduler_svc.api.check_target import duration_faults
 from scheduler_svc.api.context import Call, Deps, Reply
 from scheduler_svc.api.job_find import is_name
 from scheduler_svc.api.namespaces import TAG, shown
@@ -22,12 +23,16 @@ from scheduler_svc.domain.events import EventName
 from scheduler_svc.domain.ids import instant_at
 from scheduler_svc.domain.jobs import NAME_PATTERN, Alerts
 from scheduler_svc.domain.namespaces import NAMESPACES_MAX, EgressLists, NamespaceSettings, rules_of
+from scheduler_svc.domain.quotas import normal_form
 from scheduler_svc.domain.retention import Asked, Retention, normal_retention, retention_faults
 from scheduler_svc.store import namespaces, notices
 from scheduler_svc.store.pool import Connection, transaction
 
 EXAMPLES = {
     "only partners": {"egress": {"allow": ["*.partner.example", "10.1.0.0/16:8443"], "deny": []}},
+    "a small team": {
+        "quotas": {"jobs_max": 500, "min_interval": "1m", "runs_per_minute": 600},
+    },
     "nothing of its own": {},
 }
 
@@ -98,6 +103,7 @@ def _read(raw: bytes, deps: Deps) -> NamespaceSettings:
     if looked_at.value is not None:
         faults += _faults(looked_at.value.egress, looked_at.value.alerts, deps.egress)
         faults += _retention_faults(looked_at.value.retention, deps)
+        faults += duration_faults("/quotas/min_interval", looked_at.value.quotas.min_interval)
     elif isinstance(document, dict):
         faults += _faults(
             validate.part(document.get("egress"), EgressLists),
@@ -107,9 +113,9 @@ def _read(raw: bytes, deps: Deps) -> NamespaceSettings:
         faults += _retention_faults(validate.part(document.get("retention"), Retention), deps)
     if faults or looked_at.value is None:
         raise Invalid(faults)
-    alerts = looked_at.value.alerts
+    alerts, quotas = looked_at.value.alerts, normal_form(looked_at.value.quotas)
     kept = normal_retention(looked_at.value.retention)
-    settings = structs.replace(looked_at.value, retention=kept)
+    settings = structs.replace(looked_at.value, retention=kept, quotas=quotas)
     if alerts is None:
         return settings
     late = structs.replace(alerts, late_after=normal(alerts.late_after))
@@ -148,7 +154,8 @@ ROUTES = (
             "`egress` narrows what the operator allows and never widens it: with `allow` only what"
             " it lists may be called, and never what `deny` lists. It holds for every connection"
             " opened from now on, also of jobs that are there already. `retention` is what its jobs"
-            " keep of their history where they say nothing themselves."
+            " keep of their history where they say nothing themselves. `quotas`"
+            " say how much it may have; null is the operator's default."
         ),
         tag="namespaces",
         headers=(

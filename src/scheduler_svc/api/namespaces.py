@@ -3,6 +3,7 @@
 from scheduler_svc.api import cursor, etag
 from scheduler_svc.api.context import Call, Reply
 from scheduler_svc.api.jobs_list import CURSOR, LIMIT, next_link
+from scheduler_svc.api.namespace_usage import usage_of
 from scheduler_svc.api.route import Answer, HeaderParam, Route
 from scheduler_svc.api.wire_namespaces import (
     Namespace,
@@ -14,6 +15,7 @@ from scheduler_svc.domain import namespaces as stored
 from scheduler_svc.domain.access import EVERY
 from scheduler_svc.domain.errors import NotFound
 from scheduler_svc.domain.holds import Hold
+from scheduler_svc.domain.quotas import Quotas, quotas_of
 from scheduler_svc.store import holds
 from scheduler_svc.store.namespaces import get_namespace, list_namespaces
 from scheduler_svc.store.pool import Connection, connection
@@ -50,7 +52,7 @@ async def get_one(call: Call) -> Reply:
     """Return a namespace."""
     name = seen_namespace(call)
     async with connection(call.deps.pool) as conn:
-        body = await shown(conn, name, now_ms=call.deps.now_ms())
+        body = await shown(conn, name, now_ms=call.deps.now_ms(), defaults=call.deps.quotas)
     tag = etag.of(body.revision)
     if body.held is None and etag.not_modified(call.headers, tag):
         return Reply(status=304, headers={"ETag": tag})
@@ -65,16 +67,24 @@ def seen_namespace(call: Call) -> str:
     return name
 
 
-async def shown(conn: Connection, name: str, *, now_ms: int) -> Namespace:
-    """Read a namespace as it is shown, with what waits where it is held; raise NotFound."""
+async def shown(
+    conn: Connection, name: str, *, now_ms: int, defaults: Quotas | None = None
+) -> Namespace:
+    """Read a namespace as it is shown, with what waits where it is held; raise NotFound.
+
+    With the operator's quotas also what it uses of those in force.
+    """
     found = await get_namespace(conn, name)
     hold = await holds.get_hold(conn, name)
+    usage = None
+    if found is not None and defaults is not None:
+        usage = await usage_of(conn, name, quotas_of(found.settings, defaults), now_ms=now_ms)
     if hold is not None:
         missed = await holds.missed_of(conn, name, now_ms=now_ms)
-        return namespace_view(found or _bare(hold), held_view(hold, missed))
+        return namespace_view(found or _bare(hold), held_view(hold, missed), usage)
     if found is None:
         raise NotFound(f"The namespace '{name[:128]}' has no settings; PUT gives it some.")
-    return namespace_view(found)
+    return namespace_view(found, usage=usage)
 
 
 def _bare(hold: Hold) -> stored.Namespace:
@@ -110,7 +120,7 @@ ROUTES = (
         path="/namespaces/{name}",
         handler=get_one,
         operation_id="get_namespace",
-        summary="Read a namespace's settings",
+        summary="Read a namespace's settings and usage",
         tag="namespaces",
         headers=(
             HeaderParam(

@@ -7,7 +7,8 @@
     `-- Misdirected            asked for by a name that is not ours (DNS rebinding)
 
 Promises one `code` for each kind, the same status for the same code, all faults of a request, and
-nothing about the inside of the service.
+nothing about the inside of the service. One code has two: `quota_exceeded` is 429 where something
+is used up, and 422 where this request can never be within the quota.
 """
 
 from collections.abc import Iterable
@@ -17,7 +18,14 @@ from msgspec import UNSET, Struct, UnsetType
 
 from scheduler_svc.api.context import Reply
 from scheduler_svc.api.ratelimit_fields import retry_after
-from scheduler_svc.domain.errors import Fault, RateLimited, Refused, Unauthenticated
+from scheduler_svc.domain.errors import (
+    Fault,
+    Invalid,
+    QuotaExceeded,
+    RateLimited,
+    Refused,
+    Unauthenticated,
+)
 
 PROBLEM_JSON = "application/problem+json"
 RETRY_AFTER_SECONDS = 2
@@ -42,7 +50,7 @@ TITLES: dict[str, str] = {
     "unauthenticated": "Credentials are needed",
     "forbidden": "Not allowed",
     "rate_limited": "Too many requests",
-    "quota_exceeded": "A quota is used up",
+    "quota_exceeded": "A quota of the namespace does not allow it",
     "unavailable": "The database is away",
     "internal": "An error of the service",
 }
@@ -122,7 +130,9 @@ class Problem(Struct, frozen=True, kw_only=True):
 def refusal(error: Refused, request_id: str) -> Reply:
     """Make the answer to a refused request."""
     code = code_of(error)
-    status = HTTPStatus.MISDIRECTED_REQUEST if isinstance(error, Misdirected) else STATUSES[code]
+    status = STATUSES["invalid"] if isinstance(error, Invalid) else STATUSES[code]
+    if isinstance(error, Misdirected):
+        status = HTTPStatus.MISDIRECTED_REQUEST
     reply = _reply(code, status, error.detail, request_id, error.faults)
     if isinstance(error, MethodNotAllowed):
         reply.headers["Allow"] = error.allow
@@ -130,6 +140,8 @@ def refusal(error: Refused, request_id: str) -> Reply:
         reply.headers["WWW-Authenticate"] = CHALLENGE + (NOT_ACCEPTED if error.given else "")
     if isinstance(error, RateLimited):
         reply.headers.update(error.told, **{"Retry-After": retry_after(error.wait_seconds)})
+    if isinstance(error, QuotaExceeded) and error.wait_seconds is not None:
+        reply.headers["Retry-After"] = retry_after(error.wait_seconds)
     if code in {"unavailable", "idempotency_in_progress"}:
         reply.headers["Retry-After"] = str(RETRY_AFTER_SECONDS)
     return reply

@@ -11,6 +11,7 @@ from scheduler_svc.api import audit
 from scheduler_svc.api.context import Call, Reply
 from scheduler_svc.api.holds import refuse_held
 from scheduler_svc.api.idempotency import keep, writing
+from scheduler_svc.api.namespace_rules import rules_of
 from scheduler_svc.api.route import Answer, Body, Route
 from scheduler_svc.api.validate import decode
 from scheduler_svc.api.wire_replays import Replay, ReplayExtent, ReplayRequest, replay_view
@@ -19,6 +20,7 @@ from scheduler_svc.domain.audit import Action
 from scheduler_svc.domain.errors import Conflict, Fault, Invalid
 from scheduler_svc.domain.events import EventName
 from scheduler_svc.domain.ids import EPOCH, MILLISECOND, RANDOM_BYTES, backfill_id, instant_at
+from scheduler_svc.domain.quotas import extent_faults
 from scheduler_svc.domain.replays import RUNS_MAX, ReplayFilter, labels_of
 from scheduler_svc.store.job_lists import ID_LAST
 from scheduler_svc.store.replays import count_matching, insert_replay
@@ -42,6 +44,9 @@ async def create_replay(call: Call) -> Reply:
     async with writing(call) as conn:
         total = await count_matching(conn, made)
         _check_count(asked, total)
+        quotas = (await rules_of(conn, call)).quotas
+        if faults := list(extent_faults(quotas, total, "/filter")):
+            raise Invalid(faults)
         if asked.dry_run:
             return Reply(body=ReplayExtent(count=total))
         await refuse_held(conn, call)

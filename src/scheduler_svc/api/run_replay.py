@@ -8,8 +8,10 @@ from scheduler_svc.api import audit
 from scheduler_svc.api.context import Call, Reply
 from scheduler_svc.api.holds import refuse_held
 from scheduler_svc.api.idempotency import keep, writing
+from scheduler_svc.api.namespace_rules import rules_of
 from scheduler_svc.api.route import Answer, Route
 from scheduler_svc.api.run_get import find_run
+from scheduler_svc.api.run_quota import count_runs
 from scheduler_svc.api.wire_runs import Run, run_view
 from scheduler_svc.domain import runs
 from scheduler_svc.domain.audit import Action
@@ -34,6 +36,8 @@ async def replay_run(call: Call) -> Reply:
         job = await jobs.get_job(conn, call.namespace, original.job_id)
         if job is None and original.trigger != "alert":
             raise Conflict("The job of this run was deleted: there is nowhere to send it.")
+        if original.trigger != "alert":
+            await count_runs(conn, call, (await rules_of(conn, call)).quotas)
         run = await _insert(conn, call, job, original, overrides)
         await audit.note(
             conn,

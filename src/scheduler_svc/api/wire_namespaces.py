@@ -10,10 +10,11 @@ from scheduler_svc.domain import namespaces
 from scheduler_svc.domain.holds import Hold, Missed, Reason
 from scheduler_svc.domain.jobs import Alerts
 from scheduler_svc.domain.namespaces import EgressLists, NamespaceSettings
+from scheduler_svc.domain.quotas import Quotas
 from scheduler_svc.domain.retention import Retention
 from scheduler_svc.store.holds import MissedWork
 
-READ_ONLY = frozenset({"name", "held", "revision", "created_at", "updated_at"})
+READ_ONLY = frozenset({"name", "held", "usage", "revision", "created_at", "updated_at"})
 SETTINGS = msgspec.json.Decoder(NamespaceSettings)
 
 
@@ -35,6 +36,15 @@ class HeldNamespace(Struct, frozen=True, kw_only=True):
     runs: Annotated[int | None, Meta(description="Runs that have not ended.")] = None
 
 
+class NamespaceUsage(Struct, frozen=True, kw_only=True):
+    """What a namespace has now, beside what is in force: its own quota, or the operator's."""
+
+    jobs: int
+    jobs_max: int | None
+    runs_this_minute: int
+    runs_per_minute: int | None
+
+
 class Namespace(Struct, frozen=True, kw_only=True):
     """A namespace: what holds for all its jobs; revision 0 is one without settings of its own."""
 
@@ -43,6 +53,8 @@ class Namespace(Struct, frozen=True, kw_only=True):
     alerts: Alerts | None
     held: HeldNamespace | None
     retention: Retention | None
+    quotas: Quotas
+    usage: NamespaceUsage | None = None
     revision: int
     created_at: Stamp
     updated_at: Stamp
@@ -68,7 +80,11 @@ def held_view(hold: Hold, missed: MissedWork | None = None) -> HeldNamespace:
     )
 
 
-def namespace_view(stored: namespaces.Namespace, held: HeldNamespace | None = None) -> Namespace:
+def namespace_view(
+    stored: namespaces.Namespace,
+    held: HeldNamespace | None = None,
+    usage: NamespaceUsage | None = None,
+) -> Namespace:
     """Write a namespace for the answer."""
     settings = SETTINGS.decode(stored.settings)
     return Namespace(
@@ -77,6 +93,8 @@ def namespace_view(stored: namespaces.Namespace, held: HeldNamespace | None = No
         alerts=settings.alerts,
         held=held,
         retention=settings.retention or None,
+        quotas=settings.quotas,
+        usage=usage,
         revision=stored.revision,
         created_at=stamp(stored.created_at),
         updated_at=stamp(stored.updated_at),

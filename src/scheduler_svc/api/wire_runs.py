@@ -37,7 +37,7 @@ class Deferral(Struct, frozen=True, kw_only=True):
     """Why a run waits, or waited, because of its concurrency key; `until` null: it waits."""
 
     reason: Reason
-    key: str
+    key: str | None
     count: Annotated[int, Meta(description="How often it was set aside; 0: not late yet.")]
     since: Stamp
     until: Stamp | None

@@ -1,4 +1,4 @@
-"""Why a run waited because of its key, as the ledger keeps it and as a sentence."""
+"""Why a run waited because of its key or its namespace, as the ledger has it and as a sentence."""
 
 from datetime import datetime
 from typing import Final, Literal
@@ -8,14 +8,18 @@ from msgspec import Struct
 from scheduler_svc.domain.ids import epoch_ms
 from scheduler_svc.domain.words import at_text, counted
 
-Reason = Literal["breaker", "concurrency", "rate", "host_share"]
+Reason = Literal["breaker", "concurrency", "rate", "host_share", "namespace_share", "quota"]
 
 WHY: Final[dict[Reason, str]] = {
     "breaker": "calls to the key '{}' failed, and its breaker was open",
     "concurrency": "the key '{}' had all the calls at once that its limit allows",
     "rate": "the key '{}' had all the calls a second that its limit allows",
     "host_share": "the key '{}' held its share of a replica's slots with calls that did not end",
+    "namespace_share": "its namespace held its share of a replica's slots",
+    "quota": "its namespace had all the runs a minute that its quota allows",
 }
+COUNTED: Final[frozenset[Reason]] = frozenset({"breaker", "host_share", "namespace_share"})
+"""What sets a run aside at once; the others let it stand in line first."""
 
 
 class Deferral(Struct, frozen=True, kw_only=True):
@@ -25,7 +29,7 @@ class Deferral(Struct, frozen=True, kw_only=True):
     """
 
     reason: Reason
-    key: str
+    key: str | None
     count: int
     since: datetime
     until: datetime | None = None

@@ -10,6 +10,7 @@
     |   `-- IdempotencyInProgress   another request with this key has not ended
     |-- Unauthenticated      no credentials, or none that are accepted
     |-- RateLimited          too many requests of one caller
+    |-- QuotaExceeded        the namespace has all that it may have of something
     |-- Forbidden            the credentials do not go so far
     |-- IdempotencyReused    the key was used for another request
     |-- PreconditionFailed   If-Match or If-None-Match did not hold
@@ -114,6 +115,18 @@ class RateLimited(Refused):
         self.limit = limit
         self.wait_seconds = wait_seconds
         self.told = told
+
+
+class QuotaExceeded(Refused):
+    """The namespace has all that it may have; `wait_seconds` where time alone helps."""
+
+    code = "quota_exceeded"
+
+    def __init__(
+        self, detail: str, faults: tuple[Fault, ...] = (), *, wait_seconds: float | None = None
+    ) -> None:
+        super().__init__(detail, faults)
+        self.wait_seconds = wait_seconds
 
 
 class Forbidden(Refused):

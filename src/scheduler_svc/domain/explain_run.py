@@ -23,7 +23,8 @@ WHY: Final = {
     "merged": "it was missed, and a later occurrence stands for it",
     "excluded": "the schedule excludes it",
     "max_runs": "all runs that max_runs allows had been made",
-    "quota": "the quota was used up",
+    "quota": "its namespace had all the runs a minute that its quota allows until the next"
+    " occurrence",
     "attempts": "every attempt that the retry policy allows failed",
     "next_occurrence": "its retries would have reached the next occurrence",
     "deadline": "its deadline had passed",

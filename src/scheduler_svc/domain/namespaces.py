@@ -13,6 +13,7 @@ from msgspec import UNSET, Meta, Struct
 from scheduler_svc.domain.egress import classify
 from scheduler_svc.domain.egress_entries import ENTRY_LENGTH_MAX, Entry, parse_entry
 from scheduler_svc.domain.jobs import Alerts
+from scheduler_svc.domain.quotas import Quotas
 from scheduler_svc.domain.retention import Asked
 from scheduler_svc.domain.url import Url
 
@@ -45,6 +46,7 @@ class NamespaceSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields
     egress: EgressLists = msgspec.field(default_factory=EgressLists)
     alerts: Alerts | None = None
     retention: Asked = UNSET
+    quotas: Quotas = msgspec.field(default_factory=Quotas)
 
 
 class Namespace(Struct, frozen=True, kw_only=True):

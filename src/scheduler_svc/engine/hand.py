@@ -53,6 +53,7 @@ class Hand:
         """How many runs were ever claimed: what a pass added to it is the size of its claim."""
         self._runs: dict[UUID, HeldRun] = {}
         self._of_key: Counter[Key] = Counter()
+        self._of_namespace: Counter[str] = Counter()
         self._heap: list[tuple[int, int, UUID]] = []
 
     def __len__(self) -> int:
@@ -93,19 +94,20 @@ class Hand:
         if (before := self._runs.get(claim.id)) is not None:
             self._uncount(before)
         self._of_key[job.key] += 1
+        self._of_namespace[job.key.namespace] += 1
         self._runs[claim.id] = HeldRun(claim, job)
         self.taken += 1
         heapq.heappush(self._heap, (claim.fire_ms, -job.plan.definition.priority, claim.id))
 
     def pop_due(self, now_ms: int) -> list[HeldRun]:
-        """Take what is to be sent now, marked as being sent."""
+        """Take what is to be sent now, marked as being sent; of several namespaces in turn."""
         due = []
         while (fire_ms := self.next_fire_ms) is not None and fire_ms <= now_ms:
             _, _, run_id = heapq.heappop(self._heap)
             held = self._runs[run_id]
             held.sending = True
             due.append(held)
-        return due
+        return due if len(self._of_namespace) < 2 else _in_turn(due)  # noqa: PLR2004
 
     def get(self, run_id: UUID) -> HeldRun | None:
         """Return a held run."""
@@ -147,14 +149,32 @@ class Hand:
         """Return how many runs of a key are held."""
         return self._of_key[key]
 
+    def of_namespace(self, name: str) -> int:
+        """Return how many runs of a namespace are held."""
+        return self._of_namespace[name]
+
     def _uncount(self, held: HeldRun) -> None:
-        self._of_key[held.job.key] -= 1
-        if not self._of_key[held.job.key]:
-            del self._of_key[held.job.key]
+        key = held.job.key
+        self._of_key[key] -= 1
+        if not self._of_key[key]:
+            del self._of_key[key]
+        self._of_namespace[key.namespace] -= 1
+        if not self._of_namespace[key.namespace]:
+            del self._of_namespace[key.namespace]
 
     def _holds_background(self, run_id: UUID) -> bool:
         held = self._runs.get(run_id)
         return held is not None and _is_background(held.claim)
+
+
+def _in_turn(due: list[HeldRun]) -> list[HeldRun]:
+    """Order what goes out in one go: the first of each namespace, then the second of each."""
+    turns: Counter[str] = Counter()
+    keyed = []
+    for held in due:
+        turns[held.job.key.namespace] += 1
+        keyed.append((turns[held.job.key.namespace], held))
+    return [held for _, held in sorted(keyed, key=lambda one: one[0])]
 
 
 def _is_background(claim: ClaimedRun) -> bool:

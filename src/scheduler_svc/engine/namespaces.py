@@ -12,6 +12,7 @@ import msgspec
 from scheduler_svc.domain.duration import milliseconds
 from scheduler_svc.domain.jobs import Alerts
 from scheduler_svc.domain.namespaces import NamespaceEgress, NamespaceSettings, egress_of
+from scheduler_svc.domain.quotas import NO_QUOTAS, Quotas, quotas_of
 from scheduler_svc.domain.retention import Retention
 from scheduler_svc.engine.alarm import Alarm
 from scheduler_svc.store import namespaces
@@ -29,12 +30,16 @@ class KnownNamespace(msgspec.Struct, frozen=True):
     revision: int
     egress: NamespaceEgress | None
     settings: NamespaceSettings | None
+    quotas: Quotas
 
 
 class KnownNamespaces:
     """Every namespace that has settings."""
 
-    def __init__(self) -> None:
+    def __init__(self, quotas: Quotas = NO_QUOTAS) -> None:
+        self._default = quotas
+        self.limit_runs = quotas.runs_per_minute is not None
+        """Some namespace has a quota of runs a minute: else nobody asks for it."""
         self.changed = Alarm()
         self._mark: NamespacesMark | None = None
         self._known: dict[str, KnownNamespace] = {}
@@ -70,6 +75,11 @@ class KnownNamespaces:
                 longest = max(longest, milliseconds(one.settings.retention.age))
         return longest
 
+    def quotas(self, name: str) -> Quotas:
+        """Return the quotas in force for a namespace."""
+        known = self._known.get(name)
+        return self._default if known is None else known.quotas
+
     def alerts(self, name: str) -> Alerts | None:
         """Return whom a namespace tells about its jobs; None where nobody."""
         known = self._known.get(name)
@@ -93,10 +103,12 @@ class KnownNamespaces:
         for one in found:
             kept = self._known.get(one.name)
             if kept is None or self._mark is None or kept.revision != one.revision:
-                kept = _read(one.revision, one.settings)
+                kept = _read(one.revision, one.settings, self._default)
                 await asyncio.sleep(0)  # the loop also fires timers, and many lists are work
             known[one.name] = kept
         self._known, self._mark = known, mark
+        limits = [self._default, *(one.quotas for one in known.values())]
+        self.limit_runs = any(one.runs_per_minute is not None for one in limits)
 
 
 async def refreshes(known: KnownNamespaces, pool: Pool) -> None:
@@ -111,9 +123,9 @@ async def refreshes(known: KnownNamespaces, pool: Pool) -> None:
         await known.changed.wait(REFRESH_SECONDS)
 
 
-def _read(revision: int, text: str) -> KnownNamespace:
+def _read(revision: int, text: str, default: Quotas) -> KnownNamespace:
     try:
         settings = SETTINGS.decode(text)
     except ValueError:
         settings = None
-    return KnownNamespace(revision, egress_of(text), settings)
+    return KnownNamespace(revision, egress_of(text), settings, quotas_of(text, default))

@@ -8,6 +8,7 @@ import msgspec
 
 from scheduler_svc.domain.events import EventName
 from scheduler_svc.engine import keys, pressed, tick, waiting
+from scheduler_svc.engine.crowds import Crowds, claim_others
 from scheduler_svc.engine.parts import Parts
 from scheduler_svc.store.claims import NextInstants, next_instants
 from scheduler_svc.store.pool import connection, is_database_away
@@ -40,6 +41,7 @@ class Pace(msgspec.Struct):
     failures: int = 0
     away: bool = False
     stopped: bool = False
+    crowds: Crowds = msgspec.field(default_factory=Crowds)
     background_ms: int = 0
     """Up to where the pace of the past is given away, in epoch milliseconds."""
     wake_ms: float = float("inf")
@@ -49,6 +51,7 @@ class Pace(msgspec.Struct):
         """Look from this instant on, where it is earlier than the mark; tell whether to hurry."""
         if at_ms <= self.low.fire_ms:
             self.low = Mark(at_ms - 1)
+        self.crowds.notice(at_ms)
         return at_ms - lookahead_ms < self.wake_ms
 
 
@@ -96,10 +99,11 @@ async def one_pass(parts: Parts, pace: Pace) -> float:
     await keys.keep(parts)
     # By chance, so that the share also holds where slots come free one at a time.
     reserved = int(parts.hand.free / RESERVED_SHARE + parts.rand())
+    pace.crowds.begin()
     deferred_ms, seen_all = await _claim_timers(parts, pace, started_ms, reserved=reserved)
+    others_ms = await claim_others(parts, pace.crowds, low=pace.low, reserved=reserved)
     again_ms = await _claim_pressed(parts, pace)
-    while await waiting.claim_waiting(parts):
-        pass
+    more = await _claim_waiting(parts)
     await _claim_background(parts, pace)
     if again_ms is None:  # what came by the other sources may wait because of its key
         again_ms = await _claim_pressed(parts, pace)
@@ -110,7 +114,9 @@ async def one_pass(parts: Parts, pace: Pace) -> float:
     horizon_ms = started_ms + parts.limits.lookahead_ms
     async with connection(parts.pool, seconds=parts.limits.database_seconds) as conn:
         following = await next_instants(conn, after_ms=horizon_ms)
-    wake_ms = [at for at in (deferred_ms, again_ms) if at is not None]
+    wake_ms = [at for at in (deferred_ms, others_ms, again_ms) if at is not None]
+    if more:
+        wake_ms.append(started_ms)
     if pace.background_ms > started_ms:
         # There may be more of it, due already: only the pace held it back.
         wake_ms.append(started_ms + _gather_ms(parts))
@@ -118,6 +124,15 @@ async def one_pass(parts: Parts, pace: Pace) -> float:
         parts.pressure.waits = True
         wake_ms.append(started_ms + GATHER_MS_MIN)
     return _sleep(parts, started_ms, following, min(wake_ms, default=None))
+
+
+async def _claim_waiting(parts: Parts) -> bool:
+    """Take runs that are due, but not for long: what comes by timers is not late for them."""
+    until_ms = parts.clock.now_ms() + GATHER_MS_MIN
+    while more := await waiting.claim_waiting(parts):
+        if parts.clock.now_ms() > until_ms:
+            break
+    return more
 
 
 async def _claim_background(parts: Parts, pace: Pace) -> None:
@@ -162,22 +177,25 @@ async def _claim_timers(
     while (room := parts.hand.free - reserved) > 0:
         scan = await tick.claim_timers(parts, after, room=room)
         after = scan.mark
-        if scan.deferred_ms is not None:
-            deferred_ms = min(scan.deferred_ms, deferred_ms or scan.deferred_ms)
+        deferred_ms = _earlier(deferred_ms, scan.deferred_ms)
+        pace.crowds.names |= scan.crowds
+        if scan.full:
+            beside = claim_others(parts, pace.crowds, low=pace.low, reserved=reserved, soon=True)
+            deferred_ms = _earlier(deferred_ms, await beside)
         if not scan.full:
             _raise_mark(pace, started_ms, deferred_ms)
             return deferred_ms, True
         now_ms = parts.clock.now_ms()
         if after.fire_ms < started_ms - tick.BEHIND_MS:
-            await _claim_on_time(parts, now_ms - tick.BEHIND_MS, reserved=reserved)
+            await _claim_on_time(parts, pace, now_ms - tick.BEHIND_MS, reserved=reserved)
         elif now_ms >= ahead_ms:
             # A crowd at one instant, such as all jobs of a dead host: who comes after is not late.
-            await _claim_on_time(parts, now_ms, reserved=reserved)
+            await _claim_on_time(parts, pace, now_ms, reserved=reserved)
             ahead_ms = parts.clock.now_ms() + _gather_ms(parts)
     return deferred_ms, False
 
 
-async def _claim_on_time(parts: Parts, after_ms: int, *, reserved: int) -> None:
+async def _claim_on_time(parts: Parts, pace: Pace, after_ms: int, *, reserved: int) -> None:
     """Between two portions of what an outage or a crowd left behind, take what is due from then.
 
     What is deferred here the scan from the mark meets again.
@@ -186,8 +204,14 @@ async def _claim_on_time(parts: Parts, after_ms: int, *, reserved: int) -> None:
     while (room := parts.hand.free - reserved) > 0:
         scan = await tick.claim_timers(parts, after, room=room)
         after = scan.mark
+        pace.crowds.names |= scan.crowds
         if not scan.full:
             return
+        await claim_others(parts, pace.crowds, low=pace.low, reserved=reserved, soon=True)
+
+
+def _earlier(one: int | None, other: int | None) -> int | None:
+    return min((at for at in (one, other) if at is not None), default=None)
 
 
 def _gather_ms(parts: Parts) -> int:

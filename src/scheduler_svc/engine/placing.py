@@ -10,7 +10,7 @@ from collections.abc import Iterable
 import msgspec
 
 from scheduler_svc.domain.decide import Decision, NewRun, Timer
-from scheduler_svc.domain.deferral import Deferral
+from scheduler_svc.domain.deferral import COUNTED, Deferral
 from scheduler_svc.domain.ids import instant_at
 from scheduler_svc.engine.jobs import KnownJob
 from scheduler_svc.engine.parts import Parts
@@ -29,16 +29,30 @@ class Placing:
         self._turn = Turn(parts.pressure, parts.hand)
         self._now_ms = now_ms
         self.choked = False
-        """A key whose calls come back has all that it may have: what follows waits for them."""
+        """A key whose calls come back, or a namespace, has all that it may have: what follows waits
+        for them."""
+        self.crowds: set[str] = set()
+        """The namespaces of the timers that were left."""
 
     def leaves(self, job: KnownJob, timer: Timer) -> bool:
-        """Tell whether a timer is left where it is, for its key is over its share.
+        """Tell whether a timer is left where it is, for its key or namespace is over its share.
 
         If its calls come back quickly, they will soon have made room. If nobody knows yet and its
         instant is still to come, the first of them will tell. Else its run is written and waits.
+        A namespace over its share goes on when it has a slot again, as all do where none is free.
         """
-        if timer.scheduled_ms is None or not self._turn.is_over_share(job.key):
-            return False
+        left = timer.scheduled_ms is not None and self._is_left(job, timer)
+        if left:
+            self.crowds.add(job.key.namespace)
+        return left
+
+    def _is_left(self, job: KnownJob, timer: Timer) -> bool:
+        if not self._turn.is_over_share(job.key):
+            crowded = self._turn.is_crowded(job.key.namespace)
+            if crowded:
+                self._parts.pressure.crowded = job.key.namespace
+                self.choked = True
+            return crowded
         quick = self._parts.pressure.is_quick(job.key, now_ms=self._now_ms)
         if quick and timer.fire_ms > self._now_ms - LEFT_MS_MAX:
             self._parts.pressure.choked = job.key
@@ -66,7 +80,7 @@ class Placing:
                     reason=reason,
                     key=job.key.name,
                     # One that only stands in line for a grant has not been deferred yet.
-                    count=int(reason in {"breaker", "host_share"}),
+                    count=int(reason in COUNTED),
                     since=instant_at(run.fire_ms),
                 )
                 yield msgspec.structs.replace(run, status="due", deferral=note)

@@ -9,6 +9,7 @@ from collections import Counter
 
 import msgspec
 
+from scheduler_svc.domain.deferral import COUNTED
 from scheduler_svc.domain.events import EventName
 from scheduler_svc.domain.pressure import Ceiling, Grant, Key, KeyState, grant
 from scheduler_svc.engine import aftermath, granted
@@ -156,6 +157,7 @@ async def _plan(
     running = await stored.running_of(conn, counted) if counted else {}
     plan = Plan(states=locked, grants={})
     free = parts.hand.free
+    granted_of: Counter[str] = Counter()
     for one in ready:
         key = one.key
         if key in limiting and key not in locked:
@@ -174,12 +176,16 @@ async def _plan(
             look.again_ms.append(one.first_ms - max(0, may.horizon_ms - now_ms))
             continue
         room = parts.pressure.room(key, held=parts.hand.of_key(key), free=free)
-        count = min(may.count, room, parts.limits.batch)
+        shared = parts.pressure.room_of_namespace(
+            held=parts.hand.of_namespace(key.namespace) + granted_of[key.namespace], free=free
+        )
+        count = min(may.count, room, shared, parts.limits.batch)
         if count > 0:
             plan.grants[key] = msgspec.structs.replace(
                 may, count=PROBES_MAX if may.probe else count
             )
             free -= count
+            granted_of[key.namespace] += count
     return plan
 
 
@@ -219,7 +225,7 @@ async def set_aside(
             turn.take(job.key)
             kept.append((claim, job))
         else:
-            back.append(Back(claim, job.key, reason, counted=reason in {"breaker", "host_share"}))
+            back.append(Back(claim, job.key, reason, counted=reason in COUNTED))
     if back:
         await stored.defer(conn, back, replica=parts.replica, now_ms=now_ms)
         parts.pressure.waits = True

@@ -34,6 +34,8 @@ class PressureRules(msgspec.Struct, frozen=True, kw_only=True):
     share: float = 0.25
     """Of the slots that other keys leave free, the part that one key may have before its calls are
     known to come back quickly; then it may have all but this part."""
+    namespace_share: float = 1.0
+    """Of the slots that other namespaces leave free, the part that one namespace may have."""
     breaker: BreakerRules = BreakerRules()
 
 
@@ -66,6 +68,8 @@ class Pressure:
         """Some runs may wait because of their key: the third source is to be asked."""
         self.choked: Key | None = None
         """A quick key that has all it may have: its timers are claimed as its calls end."""
+        self.crowded: str | None = None
+        """A namespace that has all it may have: its timers are claimed as its runs end."""
         self.after = Key("", "")
         """Up to where the third source came when there were too many keys for one look."""
         self.opened: set[Key] = set()
@@ -86,6 +90,11 @@ class Pressure:
         return state.under(self.rules.default).reason
 
     @property
+    def is_choked(self) -> bool:
+        """Tell whether timers were left for a key or a namespace that has all it may have."""
+        return self.choked is not None or self.crowded is not None
+
+    @property
     def open_breakers(self) -> int:
         """Return how many keys are spared, as far as this replica has read."""
         return sum(state.breaker.state != "closed" for state in self.known.values())
@@ -99,6 +108,10 @@ class Pressure:
         if key in self._quick:
             share = max(share, 1.0 - share)
         return min(free, max(1, int((free + held) * share)) - held)
+
+    def room_of_namespace(self, *, held: int, free: int) -> int:
+        """Return how many more runs of a namespace may be held beside those that are."""
+        return min(free, max(1, int((free + held) * self.rules.namespace_share)) - held)
 
     def is_quick(self, key: Key, *, now_ms: int) -> bool:
         """Tell whether calls of a key come back quickly at this time."""
@@ -162,6 +175,7 @@ class Turn:
         self._pressure = pressure
         self._hand = hand
         self._taken: Counter[Key] = Counter()
+        self._taken_of: Counter[str] = Counter()
         self._total = 0
 
     def reason(self, key: Key) -> Reason | None:
@@ -169,7 +183,15 @@ class Turn:
         found = self._pressure.reason(key)
         if found is None and self.is_over_share(key):
             found = "host_share"
+        if found is None and self.is_crowded(key.namespace):
+            found = "namespace_share"
         return found
+
+    def is_crowded(self, namespace: str) -> bool:
+        """Tell whether a namespace has its share of the slots."""
+        free = self._hand.free - self._total
+        held = self._hand.of_namespace(namespace) + self._taken_of[namespace]
+        return free > 0 and self._pressure.room_of_namespace(held=held, free=free) <= 0
 
     def is_over_share(self, key: Key) -> bool:
         """Tell whether a key has its share; without a free slot it is not that which is missing."""
@@ -183,5 +205,6 @@ class Turn:
         if self._hand.free <= self._total:
             return False
         self._taken[key] += 1
+        self._taken_of[key.namespace] += 1
         self._total += 1
         return True

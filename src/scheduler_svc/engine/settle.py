@@ -111,7 +111,7 @@ async def flush(parts: Parts, outbox: Outbox) -> None:
             retry_ms.append(settlement.next_attempt_at)
             parts.pressure.waits |= ended.held.claim.keyed
     aftermath.tell(parts, noted)
-    if was_full or retry_ms or parts.pressure.waits or parts.pressure.choked:
+    if was_full or retry_ms or parts.pressure.waits or parts.pressure.is_choked:
         parts.to_claim.ring()
     if outbox.ended:
         parts.to_settle.ring()

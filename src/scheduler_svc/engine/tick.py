@@ -4,6 +4,8 @@ A look at the timers is one short transaction. It asks for no more than the free
 when it should be looked again. `pace` decides when that is; `waiting` takes the runs that wait.
 """
 
+from collections import Counter
+from collections.abc import Awaitable, Callable
 from uuid import UUID
 
 import msgspec
@@ -12,7 +14,7 @@ from scheduler_svc.domain.decide import Decision, Deferred, NewRun, Timer, decid
 from scheduler_svc.domain.events import EventName
 from scheduler_svc.domain.ids import scheduled_ms_of
 from scheduler_svc.domain.overlap import OpenRun
-from scheduler_svc.engine import holding, resume
+from scheduler_svc.engine import holding, resume, run_quota
 from scheduler_svc.engine.jobs import KnownJob
 from scheduler_svc.engine.parts import Parts
 from scheduler_svc.engine.placing import Placing
@@ -32,6 +34,9 @@ LEFT_MS = 50
 """A timer that is left for its key's calls to come back is looked at again after so long, if none
 of them rings before."""
 CHOKED_BATCH = 50
+CROWD_SHARE = 4
+"""A namespace with a fourth of a whole batch is a crowd, and others may be due behind it."""
+Lock = Callable[[Connection, int], Awaitable[list[Timer]]]
 
 
 class Scan(msgspec.Struct, frozen=True):
@@ -44,16 +49,38 @@ class Scan(msgspec.Struct, frozen=True):
     mark: Mark
     full: bool
     resumed: tuple[UUID, ...] = ()
+    missing: frozenset[str] = frozenset()
+    """Namespaces whose quota of runs could not be judged."""
+    crowds: frozenset[str] = frozenset()
+    """The namespaces that had a good part of a whole batch, or of which timers were left."""
 
 
 async def claim_timers(parts: Parts, after: Mark, *, room: int) -> Scan:
     """Take the next batch of timers that are due within the lookahead, in one transaction."""
     batch = _batch(parts, room)
+
+    async def lock(conn: Connection, horizon_ms: int) -> list[Timer]:
+        return await timers.lock_due(conn, after, horizon_ms=horizon_ms, batch=batch)
+
+    return await _claimed_by(parts, lock, after, batch)
+
+
+async def claim_listed(parts: Parts, job_ids: list[UUID]) -> Scan:
+    """Take these jobs' timers, as far as they are due and free, in one transaction."""
+
+    async def lock(conn: Connection, horizon_ms: int) -> list[Timer]:
+        return await timers.lock_listed(conn, job_ids, horizon_ms=horizon_ms)
+
+    return await _claimed_by(parts, lock, Mark(), len(job_ids) + 1)
+
+
+async def _claimed_by(parts: Parts, lock: Lock, after: Mark, batch: int) -> Scan:
     scan = await run_once_more(
         parts.pool,
-        lambda conn: _claim(parts, conn, after, batch),
+        lambda conn: _claim(parts, conn, lock, after, batch),
         seconds=parts.limits.database_seconds,
     )
+    await run_quota.make_missing(parts, scan.missing)
     for job_id in scan.resumed:
         parts.on_event(EventName.JOB_RESUMED, job_id=job_id)
     for decision in scan.decisions:
@@ -62,18 +89,21 @@ async def claim_timers(parts: Parts, after: Mark, *, room: int) -> Scan:
 
 
 def _batch(parts: Parts, room: int) -> int:
-    """Lock no more timers than will be taken, where a quick key has all it may have."""
-    batch = min(parts.limits.batch, room)
-    choked, parts.pressure.choked = parts.pressure.choked, None
-    if choked is None:
-        return batch
-    left = parts.pressure.room(choked, held=parts.hand.of_key(choked), free=parts.hand.free)
-    return min(batch, max(left, CHOKED_BATCH))
+    """Lock no more timers than will be taken, where a quick key or namespace has all it may."""
+    batch, pressure, hand = min(parts.limits.batch, room), parts.pressure, parts.hand
+    choked, pressure.choked = pressure.choked, None
+    crowded, pressure.crowded = pressure.crowded, None
+    if choked is not None:
+        left = pressure.room(choked, held=hand.of_key(choked), free=hand.free)
+        batch = min(batch, max(left, CHOKED_BATCH))
+    if crowded is not None:
+        left = pressure.room_of_namespace(held=hand.of_namespace(crowded), free=hand.free)
+        batch = min(batch, max(left, CHOKED_BATCH))
+    return batch
 
 
-async def _claim(parts: Parts, conn: Connection, after: Mark, batch: int) -> Scan:
-    horizon_ms = parts.clock.now_ms() + parts.limits.lookahead_ms
-    locked = await timers.lock_due(conn, after, horizon_ms=horizon_ms, batch=batch)
+async def _claim(parts: Parts, conn: Connection, lock: Lock, after: Mark, batch: int) -> Scan:
+    locked = await lock(conn, parts.clock.now_ms() + parts.limits.lookahead_ms)
     if not locked:
         return Scan([], frozenset(), None, after, full=False)
     ending = await resume.end_pauses(parts, conn, locked)
@@ -86,13 +116,14 @@ async def _claim(parts: Parts, conn: Connection, after: Mark, batch: int) -> Sca
     decisions = list(ending.decisions)
     again = [*ending.deferred, *sifted.again]
     runs = 0
+    quotas = await run_quota.locked_for(parts, conn, known.values(), now_ms=now_ms)
     placing = Placing(parts, now_ms=now_ms)
     last = locked[-1]
     for timer in locked:
         job = known.get(timer.job_id)
         if job is None or timer.job_id in ending.jobs:
             continue
-        if placing.leaves(job, timer):
+        if quotas.leaves(job) or placing.leaves(job, timer):
             again.append(max(timer.fire_ms, now_ms + LEFT_MS))
             continue
         verdict = await _decide(
@@ -101,11 +132,12 @@ async def _claim(parts: Parts, conn: Connection, after: Mark, batch: int) -> Sca
         if isinstance(verdict, Deferred):
             again.append(verdict.fire_ms)
         elif verdict is not None:
-            decisions.append(placing.place(job, sifted.after(verdict)))
+            decisions.append(placing.place(job, quotas.place(sifted.after(verdict))))
             runs += len(verdict.runs) if timer.fire_ms < now_ms - BEHIND_MS else 0
         if runs >= RUNS_MAX:
             last = timer
             break
+    await quotas.save(conn)
     written = await _write(parts, conn, decisions, now_ms) if decisions else set()
     # What is due still, or again, lies behind the mark.
     again += [d.fire_ms for d in decisions if d.fire_ms is not None and d.fire_ms <= now_ms]
@@ -116,7 +148,15 @@ async def _claim(parts: Parts, conn: Connection, after: Mark, batch: int) -> Sca
         Mark(last.fire_ms, last.job_id),
         full=(len(locked) == batch or last is not locked[-1]) and not placing.choked,
         resumed=tuple(d.job.id for d in ending.decisions),
+        crowds=frozenset(placing.crowds | (_many(known) if len(locked) == batch else set())),
+        missing=quotas.missing,
     )
+
+
+def _many(known: dict[UUID, KnownJob]) -> set[str]:
+    """Return the namespaces that have a good part of a batch."""
+    counts = Counter(job.key.namespace for job in known.values())
+    return {name for name, count in counts.items() if count * CROWD_SHARE >= len(known)}
 
 
 async def _standing(

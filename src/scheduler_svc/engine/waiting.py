@@ -6,6 +6,7 @@ fewer slots and at a bounded rate, so that the past never delays what is on time
 
 import msgspec
 
+from scheduler_svc.engine import run_quota
 from scheduler_svc.engine.jobs import KnownJob
 from scheduler_svc.engine.parts import Parts
 from scheduler_svc.engine.pressed import set_aside
@@ -14,6 +15,7 @@ from scheduler_svc.store import claims
 from scheduler_svc.store.claims import ClaimedRun
 from scheduler_svc.store.pool import Connection, run_once_more
 
+NOBODY: frozenset[str] = frozenset()
 GROUP = 5
 """So many runs of the past leave at once: few enough not to be felt."""
 
@@ -23,7 +25,7 @@ async def claim_waiting(parts: Parts) -> bool:
     batch = min(parts.limits.batch, parts.hand.free)
     if batch == 0:
         return False
-    taken, found = await run_once_more(
+    taken, found, _ = await run_once_more(
         parts.pool,
         lambda conn: _claim_waiting(parts, conn, batch, background=False),
         seconds=parts.limits.database_seconds,
@@ -43,11 +45,12 @@ async def claim_background(parts: Parts, *, room: int, from_ms: int, step_ms: in
     batch = min(parts.limits.batch, parts.hand.background_free, room)
     if batch <= 0:
         return 0
-    taken, found = await run_once_more(
+    taken, found, missing = await run_once_more(
         parts.pool,
         lambda conn: _claim_waiting(parts, conn, batch, background=True),
         seconds=parts.limits.database_seconds,
     )
+    await run_quota.make_missing(parts, missing)
     for turn, (claim, job) in enumerate(found):
         fire_ms = max(claim.fire_ms, from_ms + turn // GROUP * GROUP * step_ms)
         parts.hand.add(msgspec.structs.replace(claim, fire_ms=fire_ms), job)
@@ -58,8 +61,10 @@ async def claim_background(parts: Parts, *, room: int, from_ms: int, step_ms: in
 
 async def _claim_waiting(
     parts: Parts, conn: Connection, batch: int, *, background: bool
-) -> tuple[int, list[tuple[ClaimedRun, KnownJob]]]:
-    """Take a batch; return how many were taken, and those that can be sent."""
+) -> tuple[int, list[tuple[ClaimedRun, KnownJob]], frozenset[str]]:
+    """Take a batch; return how many were taken, those that can be sent, and the namespaces whose
+    quota of runs could not be judged.
+    """
     now_ms = parts.clock.now_ms()
     claimed = await claims.claim_due_runs(
         conn,
@@ -70,6 +75,9 @@ async def _claim_waiting(
         background=background,
     )
     if not claimed:
-        return 0, []
+        return 0, [], NOBODY
     found = await with_jobs(parts, conn, claimed, now_ms=now_ms)
-    return len(claimed), await set_aside(parts, conn, found, now_ms=now_ms)
+    missing = NOBODY
+    if background:
+        found, missing = await run_quota.put_off_past(parts, conn, found, now_ms=now_ms)
+    return len(claimed), await set_aside(parts, conn, found, now_ms=now_ms), missing

@@ -43,6 +43,7 @@ from scheduler_svc.service.connect import CanNotStart, await_database, read_cloc
 from scheduler_svc.service.keeping import keeping
 from scheduler_svc.service.key_ring import KeyFileRefused, key_ring
 from scheduler_svc.service.pressure import pressure_rules
+from scheduler_svc.service.quotas import default_quotas
 from scheduler_svc.service.readiness import readiness
 from scheduler_svc.settings import Settings
 from scheduler_svc.store.pool import Pool, close_pool
@@ -168,7 +169,7 @@ def _parts(
     rand: Callable[[], float],
     ring: KeyRing | None,
 ) -> Parts:
-    namespaces = KnownNamespaces()
+    namespaces = KnownNamespaces(default_quotas(settings))
     return Parts(
         replica=uuid4(),
         pool=pool,
@@ -258,6 +259,7 @@ def _deps(settings: Settings, engine: Engine, *, pool: Pool, rules: EgressRules)
         cors_origins=settings.cors_origins,
         public_url=settings.public_url,
         callbacks=engine.parts.callbacks,
+        quotas=default_quotas(settings),
         namespace_alerts=engine.parts.namespace_alerts,
         held=engine.parts.holds.__contains__,
         retention_max_ms=engine.keeping.longest_ms,

@@ -10,6 +10,7 @@ def pressure_rules(settings: Settings) -> PressureRules:
     return PressureRules(
         default=Ceiling(settings.key_parallel_max or None, settings.key_per_second_max or None),
         share=settings.key_share,
+        namespace_share=settings.namespace_share,
         breaker=BreakerRules(
             failures=settings.breaker_failures,
             ratio=settings.breaker_ratio,

@@ -154,6 +154,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     key_share: Annotated[
         float, _number("part of the slots for a key whose calls do not come back", 0.01, 1)
     ] = 0.25
+    namespace_share: Annotated[
+        float, _number("part of the slots left free by others for one namespace", 0.01, 1)
+    ] = 0.9
     breaker_failures: Annotated[
         int, _number("failures in a row that open a key's breaker; 0: never", 0, 10_000)
     ] = 10
@@ -213,6 +216,21 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     rate_failed_logins: Annotated[
         int, _number("credentials of one address that fail in a minute; 0: any", 0, 10_000_000)
     ] = 60
+    quota_jobs: Annotated[
+        int, _number("jobs of a namespace that sets no quota of its own; 0: any", 0, 10_000_000)
+    ] = 0
+    quota_min_interval: Annotated[
+        float, _seconds("shortest gap in a schedule of such a namespace; 0s: any", "0s", "365d")
+    ] = 0.0
+    quota_runs_per_minute: Annotated[
+        int, _number("runs a minute of such a namespace; 0: any", 0, 10_000_000)
+    ] = 0
+    quota_body: Annotated[
+        int, _number("bytes of a body that such a namespace sends; 0: the general limit", 0, 262144)
+    ] = 0
+    quota_backfill: Annotated[
+        int, _number("runs of one backfill or replay of such a namespace; 0: any", 0, 1_000_000)
+    ] = 0
     drift_max: Annotated[
         int, _number("jobs that other versions may move at start, unasked", 0, 10_000_000)
     ] = 100

@@ -31,6 +31,8 @@ class ClaimedRun(msgspec.Struct, frozen=True):
     """It was granted under its key, and counts against the key's limits."""
     probe: bool = False
     """It is the one call that an open breaker lets through."""
+    paced: bool = False
+    """It has its minute already, of those that its namespace may have."""
     background: bool = False
     """Taken in the share of the past."""
 
@@ -83,6 +85,7 @@ def claimed(row: Record, *, keyed: bool = False, background: bool = False) -> Cl
         overrides=None if row["overrides"] is None else OVERRIDES.decode(row["overrides"]),
         keyed=keyed,
         background=background,
+        paced=row.get("paced", False),
     )
 
 

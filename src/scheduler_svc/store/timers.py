@@ -10,6 +10,7 @@ from typing import Any
 from uuid import UUID
 
 import msgspec
+from asyncpg import Record
 
 from scheduler_svc.domain.decide import Decision, NewRun, PlannedJob, Timer
 from scheduler_svc.domain.ids import epoch_ms, instant_at, run_id
@@ -49,6 +50,16 @@ async def lock_due(conn: Connection, after: Mark, *, horizon_ms: int, batch: int
         instant_at(horizon_ms),
         batch,
     )
+    return _timers(rows)
+
+
+async def lock_listed(conn: Connection, job_ids: Sequence[UUID], *, horizon_ms: int) -> list[Timer]:
+    """Lock those of these jobs' timers that are due by the horizon, leaving those others hold."""
+    rows = await conn.fetch(statement("lock_listed_timers"), job_ids, instant_at(horizon_ms))
+    return _timers(rows)
+
+
+def _timers(rows: Iterable[Record]) -> list[Timer]:
     timers = [
         Timer(
             job_id,

@@ -1,0 +1,175 @@
+"""Runs a minute of a namespace: what begins when, what is skipped, and that nothing is lost."""
+
+import json
+from collections import Counter
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+
+from factories import waiting_run
+from receiver import Receiver
+from rig import HOUR, MINUTE, SECOND, Rig, rigged
+from scheduler_svc.domain.explain_run import WHY
+from scheduler_svc.domain.ids import epoch_ms, instant_at
+from scheduler_svc.store.pool import Pool, transaction
+
+
+@pytest.fixture
+async def rig(engine_pool: Pool, receiver: Receiver) -> AsyncIterator[Rig]:
+    """A replica that decides a few at a time, so that what it gave away has to be remembered."""
+    async with rigged(engine_pool, receiver, batch=3) as built:
+        yield built
+
+
+async def _limit(rig: Rig, pool: Pool, runs_per_minute: int | None) -> None:
+    await pool.execute(
+        """
+        INSERT INTO namespaces (name, settings, revision, created_at, updated_at)
+        VALUES ('default', $1, 1, now(), now())
+        ON CONFLICT (name) DO UPDATE SET settings = $1, revision = namespaces.revision + 1
+        """,
+        json.dumps({"quotas": {"runs_per_minute": runs_per_minute}}),
+    )
+    await rig.parts.namespaces.load(rig.parts.pool)
+
+
+async def _live(rig: Rig, minutes: float) -> None:
+    """Pass so much time, second by second."""
+    for _ in range(int(minutes * 60)):
+        await rig.tick()
+        await rig.send()
+        await rig.pass_time(SECOND)
+    await rig.tick()
+
+
+async def test_occurrences_beyond_the_runs_of_a_minute_begin_in_the_next_and_say_why(
+    rig: Rig, engine_pool: Pool
+) -> None:
+    await _limit(rig, engine_pool, 4)
+    for _ in range(10):
+        await rig.job(schedule={"every": "1h"})
+    begin = rig.clock.ms + HOUR
+    await rig.pass_time(HOUR - 500)
+    await _live(rig, 3.1)
+    rows = await engine_pool.fetch("SELECT * FROM runs ORDER BY started_at")
+    assert [row["status"] for row in rows] == ["succeeded"] * 10
+    at = [(epoch_ms(row["started_at"]) - begin) // MINUTE for row in rows]
+    assert at == [0] * 4 + [1] * 4 + [2] * 2
+    assert {epoch_ms(row["scheduled_for"]) for row in rows} == {begin}
+    notes = [row["deferral"] and json.loads(row["deferral"]) for row in rows]
+    assert notes[:4] == [None] * 4
+    assert {(note["reason"], note["key"]) for note in notes[4:]} == {("quota", None)}
+    assert {row["concurrency_key"] for row in rows} == {None}
+
+
+async def test_what_has_no_minute_before_its_jobs_next_occurrence_is_skipped_by_quota(
+    rig: Rig, engine_pool: Pool
+) -> None:
+    await _limit(rig, engine_pool, 2)
+    begin = rig.clock.ms
+    for _ in range(5):
+        await rig.job(schedule={"every": "1m"}, overlap="allow")
+    await rig.pass_time(MINUTE - 500)
+    await _live(rig, 3)
+    rows = await engine_pool.fetch(
+        "SELECT * FROM runs WHERE scheduled_for < $1", instant_at(rig.clock.ms - MINUTE)
+    )
+    found = Counter((row["status"], row["reason"]) for row in rows)
+    assert set(found) == {("succeeded", None), ("skipped", "quota")}
+    by_minute = Counter((epoch_ms(row["scheduled_for"]) - begin) // MINUTE for row in rows)
+    assert set(by_minute.values()) == {5}  # each occurrence has its one row
+    sent = Counter(
+        (epoch_ms(row["started_at"]) - begin) // MINUTE for row in rows if row["started_at"]
+    )
+    assert set(sent.values()) == {2}
+    assert "quota allows" in WHY["quota"]
+
+
+async def test_two_replicas_keep_one_quota(rig: Rig, other: Rig, engine_pool: Pool) -> None:
+    await _limit(rig, engine_pool, 4)
+    await other.parts.namespaces.load(other.parts.pool)
+    for _ in range(12):
+        await rig.job(schedule={"every": "1h"})
+    begin = rig.clock.ms + HOUR
+    await rig.pass_time(HOUR - 500)
+    other.parts.lease.renewed(other.clock.monotonic())
+    for _ in range(200):
+        for one in (rig, other):
+            await one.tick()
+            await one.send()
+        await rig.pass_time(SECOND)
+        other.parts.lease.renewed(other.clock.monotonic())
+    rows = await engine_pool.fetch("SELECT started_at FROM runs")
+    at = Counter((epoch_ms(row["started_at"]) - begin) // MINUTE for row in rows)
+    assert at == {0: 4, 1: 4, 2: 4}
+
+
+async def test_a_calendar_that_another_is_at_delays_only_its_namespace(
+    rig: Rig, engine_pool: Pool
+) -> None:
+    await _limit(rig, engine_pool, 4)
+    limited = await rig.job(schedule={"every": "1h"})
+    free = await rig.job(schedule={"every": "1h"}, namespace="free")
+    await rig.pass_time(HOUR - 500)
+    await rig.tick()  # the first look makes the calendar
+    async with transaction(engine_pool) as conn:
+        await conn.execute("SELECT FROM run_calendars FOR UPDATE")
+        await rig.pass_time(100)
+        seconds = await rig.tick()
+        assert {one.claim.job_id for one in rig.held()} == {free}
+        assert seconds < 1
+    await rig.pass_time(100)
+    await rig.tick()
+    assert {one.claim.job_id for one in rig.held()} == {free, limited}
+
+
+@pytest.mark.parametrize("trigger", ["catch_up", "backfill"])
+async def test_runs_of_the_past_have_half_of_each_minute_and_are_moved_once(
+    rig: Rig, engine_pool: Pool, trigger: Any
+) -> None:
+    await _limit(rig, engine_pool, 4)
+    job = await rig.job(schedule={"every": "30d"})
+    begin = rig.clock.ms
+    for n in range(6):
+        await waiting_run(engine_pool, job, at_ms=begin - 10 + n, trigger=trigger, priority=-1000)
+    await rig.pass_time(1)
+    await _live(rig, 3.1)
+    rows = await engine_pool.fetch("SELECT * FROM runs ORDER BY started_at")
+    assert [row["status"] for row in rows] == ["succeeded"] * 6
+    assert {row["attempt_count"] for row in rows} == {1}
+    at = [(epoch_ms(row["started_at"]) - begin) // MINUTE for row in rows]
+    assert at == [0, 0, 1, 1, 2, 2]
+
+
+async def test_without_such_a_quota_no_calendar_is_asked_for(
+    rig: Rig, engine_pool: Pool, receiver: Receiver
+) -> None:
+    await _limit(rig, engine_pool, None)
+    assert not rig.parts.namespaces.limit_runs
+    await rig.job(schedule={"every": "1h"})
+    await rig.pass_time(HOUR)
+    await rig.work()
+    assert len(receiver.requests) == 1
+    assert await engine_pool.fetchval("SELECT count(*) FROM run_calendars") == 0
+
+
+async def test_an_occurrence_that_is_skipped_by_quota_cancels_nothing_and_uses_up_no_run(
+    rig: Rig, engine_pool: Pool
+) -> None:
+    await _limit(rig, engine_pool, 1)
+    first = await rig.job(schedule={"every": "1m", "max_runs": 5}, overlap="cancel")
+    second = await rig.job(schedule={"every": "1m", "max_runs": 5}, overlap="cancel")
+    for job in (first, second):
+        await waiting_run(engine_pool, job, at_ms=rig.clock.ms + HOUR)
+    await rig.pass_time(MINUTE)
+    await rig.tick()
+    await rig.pass_time(50)
+    await rig.tick()
+    rows = await engine_pool.fetch("SELECT job_id, runs_made FROM job_timers")
+    made = {row["job_id"]: row["runs_made"] for row in rows}
+    assert sorted(made.values()) == [0, 1]
+    cancelled = "SELECT job_id FROM runs WHERE status = 'cancelled'"
+    assert [row[0] for row in await engine_pool.fetch(cancelled)] == [
+        job for job, count in made.items() if count
+    ]
