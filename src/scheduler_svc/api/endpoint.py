@@ -15,7 +15,7 @@ from starlette.types import Receive, Scope, Send
 from scheduler_svc.api import idempotency, query
 from scheduler_svc.api.context import Call, Deps, Gatekeeper, Meter
 from scheduler_svc.api.limits import address_of
-from scheduler_svc.api.middleware import REQUEST_ID, ROUTE, TOLD
+from scheduler_svc.api.middleware import REQUEST_ID, ROUTE, TOLD, TRACE
 from scheduler_svc.api.problems import TooLarge, UnsupportedMediaType
 from scheduler_svc.api.replies import send_reply
 from scheduler_svc.api.route import JSON, Body, Route
@@ -70,6 +70,7 @@ async def read_call(route: Route, deps: Deps, scope: Scope, receive: Receive) ->
         query=values,
         query_string=scope["query_string"].decode("ascii", "replace"),
         headers=headers,
+        trace=scope.get(TRACE),
         body=b"" if route.body is None else await read_body(route.body, headers, receive),
     )
 

@@ -64,6 +64,8 @@ class EventName(StrEnum):
     API_FAILED = "api.failed"
     PING_FAILED = "ping.failed"
     PING_BACK = "ping.back"
+    TRACE_FAILED = "trace.failed"
+    TRACE_BACK = "trace.back"
     DRIFT_SETTLED = "drift.settled"
     SERVICE_STARTED = "service.started"
     SERVICE_STOPPED = "service.stopped"

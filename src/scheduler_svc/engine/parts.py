@@ -10,6 +10,7 @@ from scheduler_svc.domain.completion import Callbacks
 from scheduler_svc.domain.events import OnEvent
 from scheduler_svc.domain.incidents import no_rules
 from scheduler_svc.domain.jobs import Alerts
+from scheduler_svc.domain.spans import OnSpan
 from scheduler_svc.engine.alarm import Alarm
 from scheduler_svc.engine.clock import Clock
 from scheduler_svc.engine.hand import Hand
@@ -29,6 +30,8 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     batch: int = 500
     capture_max: int = 8192
     database_seconds: float = 5.0
+    trace_least: int = 0
+    """What the random part of a trace id must reach to be sampled (`domain/spans.py`)."""
 
 
 class Parts(msgspec.Struct, frozen=True, kw_only=True):
@@ -48,6 +51,8 @@ class Parts(msgspec.Struct, frozen=True, kw_only=True):
     sender: Sender
     limits: Limits
     on_event: OnEvent
+    on_span: OnSpan | None = None
+    """Takes spans, where somebody traces."""
     rand: Callable[[], float]
     random_bytes: Callable[[int], bytes]
     callbacks: Callbacks = Callbacks()

@@ -8,7 +8,6 @@ which way. The wiring is `_run`, read from top to bottom.
 import asyncio
 import contextlib
 import gc
-import random
 import signal
 import socket
 import sys
@@ -73,7 +72,7 @@ async def _run(
     log = Sampled(emit, most=settings.log_successes_max, monotonic=time.monotonic)
     tell = fan_out(log, tally)
     async with assembly.assembled(
-        settings, dsn, own=(host, port), on_event=tell, rand=random.random, stop=stop, tally=tally
+        settings, dsn, own=(host, port), on_event=tell, stop=stop, tally=tally
     ) as built:
         if built is None:
             return OK  # told to stop while the database was awaited
