@@ -145,7 +145,7 @@ async def roll(ground: Ground, dsn: str, folder: Path, asked: argparse.Namespace
         requests = await written(folder, f"http://127.0.0.1:{ports[0]}", asked.writes)
         jobs = int(asked.fires * asked.seconds)
         await schedule(ledger, sink.url(), jobs=jobs, begin_seconds=1, over_seconds=asked.seconds)
-        before = ground.cpu_seconds(), used(balancer.pid)
+        before = ground.cpu_seconds(), used(balancer.pid), sum(used(each.pid) for each in running)
         async with asyncio.TaskGroup() as tasks:
             calls = tasks.create_task(called(folder, port, requests, asked))
             pause = asked.seconds / asked.replicas / 3
@@ -153,18 +153,23 @@ async def roll(ground: Ground, dsn: str, folder: Path, asked: argparse.Namespace
                 restarts = None
             else:
                 restarts = tasks.create_task(restarted(dsn, ports, fleet, running, pause))
-        after = ground.cpu_seconds(), used(balancer.pid)
+        after = ground.cpu_seconds(), used(balancer.pid), sum(used(each.pid) for each in running)
         told = calls.result()
         await ledger.execute("DELETE FROM jobs WHERE definition -> 'schedule' ->> 'every' = '1h'")
         await all_ended(ledger, jobs=jobs, seconds=30)
         verdict = await judged(ledger, await sink.taken())
     print(json.dumps(told))
-    answered = told["answered"] or 1
+    spent = [
+        (now - then) * 1e6 / (told["answered"] or 1)
+        for now, then in zip(after, before, strict=True)
+    ]
+    parts = f"PostgreSQL {spent[0]:.0f} us, nginx {spent[1]:.0f} us"
+    if restarts is None:  # of those that were restarted nobody can be asked any more
+        parts += f", replicas {spent[2]:.0f} us"
+    away = 0.0 if restarts is None else restarts.result()
     print(
-        f"{told['answered'] / told['seconds']:,.0f} requests/s; PostgreSQL"
-        f" {(after[0] - before[0]) * 1e6 / answered:.0f} us, nginx"
-        f" {(after[1] - before[1]) * 1e6 / answered:.0f} us of processor a request;"
-        f" longest restart {0.0 if restarts is None else restarts.result():.1f} s"
+        f"{told['answered'] / told['seconds']:,.0f} requests/s; {parts} of processor a request;"
+        f" longest restart {away:.1f} s"
     )
     print(verdict)
     bad = [status for status in told["statuses"] if int(status) >= 400]

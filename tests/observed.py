@@ -48,15 +48,15 @@ class Replicas:
     def program(self, number: int) -> Program:
         return self.running[number][0]
 
-    async def start(self, number: int, *before: str, **env: str) -> None:
-        """Start one, behind such a command and with such variables."""
+    async def start(self, number: int, **env: str) -> None:
+        """Start one, with such variables."""
         stack = AsyncExitStack()
         given = ENVIRONMENT | {
             "DATABASE_URL": self.dsn,
             "SCHEDULER_PORT": str(self.ports[number]),
             **{f"SCHEDULER_{name.upper()}": value for name, value in SETTINGS.items()},
         }
-        command = program(*before, *COMMAND, "serve", env=given | env)
+        command = program(*COMMAND, "serve", env=given | env)
         running = await stack.enter_async_context(command)
         await running.line("API http")
         self.running[number] = running, stack
@@ -66,9 +66,9 @@ class Replicas:
         _, stack = self.running.pop(number)
         await stack.aclose()
 
-    async def again(self, number: int, *before: str, **env: str) -> None:
+    async def again(self, number: int, **env: str) -> None:
         await self.end(number)
-        await self.start(number, *before, **env)
+        await self.start(number, **env)
 
 
 @asynccontextmanager
