@@ -83,7 +83,7 @@ schema: $(VENV)/.dev ## rewrite the reviewed dump of the schema
 .PHONY: schema
 
 lock: $(VENV)/.dev ## pin all dependencies anew; UPGRADE=--upgrade takes the newest
-	$(COMPILE) $(UPGRADE) pyproject.toml requirements/build.in --extra embedded --extra dev \
+	$(COMPILE) $(UPGRADE) pyproject.toml requirements/build.in --extra embedded --extra tracing --extra dev \
 		--output-file requirements/dev.txt
 	$(COMPILE) pyproject.toml requirements/build.in --extra embedded \
 		--constraints requirements/dev.txt --output-file requirements/local.txt

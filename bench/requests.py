@@ -20,6 +20,7 @@ from scheduler_svc.delivery.redaction import redacted
 from scheduler_svc.delivery.request import Sending, request
 from scheduler_svc.delivery.signing import Signer
 from scheduler_svc.domain.jobs import Definition
+from scheduler_svc.domain.spans import attempt_traceparent
 
 CALLS, ROUNDS = 20_000, 9
 PAYLOAD = "x" * 186
@@ -35,7 +36,7 @@ SENDING = Sending(
     attempt=1,
     trigger="schedule",
     now_ms=1_795_459_200_003,
-    trace=os.urandom(24),
+    trace=attempt_traceparent(UUID(int=5), 1, 0),
 )
 
 

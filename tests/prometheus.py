@@ -1,6 +1,7 @@
 """A real Prometheus, started for a test: it scrapes what it is told to and answers questions."""
 
 import asyncio
+import json
 import shutil
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
@@ -22,6 +23,14 @@ class Prometheus:
     """One that runs."""
 
     http: httpx2.AsyncClient
+    targets: Path
+
+    def watch(self, ports: Sequence[int]) -> None:
+        """Scrape these ports of this machine from now on; it looks at the file by itself."""
+        found = [{"targets": [f"127.0.0.1:{one}" for one in ports]}] if ports else []
+        fresh = self.targets.with_suffix(".new")
+        fresh.write_text(json.dumps(found))
+        fresh.replace(self.targets)
 
     async def ask(self, expression: str) -> float | None:
         """Return the one number that an expression gives now; None where it gives nothing."""
@@ -62,10 +71,14 @@ async def prometheus(
         "scrape_configs": [
             {
                 "job_name": "scheduler",
-                "static_configs": [{"targets": [f"127.0.0.1:{one}" for one in ports]}],
+                "file_sd_configs": [{"files": [f"{folder}/targets.json"]}],
             }
         ],
     }
+    seen = Prometheus(
+        httpx2.AsyncClient(base_url=f"http://127.0.0.1:{port}"), folder / "targets.json"
+    )
+    seen.watch(ports)
     (folder / "prometheus.yml").write_text(yaml.safe_dump(configuration))
     command = (
         PROMETHEUS,
@@ -73,9 +86,6 @@ async def prometheus(
         f"--storage.tsdb.path={folder}/data",
         f"--web.listen-address=127.0.0.1:{port}",
     )
-    async with (
-        program(*command) as running,
-        httpx2.AsyncClient(base_url=f"http://127.0.0.1:{port}") as http,
-    ):
+    async with program(*command) as running, seen.http:
         await running.line("Server is ready to receive web requests")
-        yield Prometheus(http)
+        yield seen

@@ -68,6 +68,7 @@ async def test_a_run_shows_everything_that_became_of_it(
         "job_id": made["id"],
         "job_name": "r",
         "namespace": "default",
+        "trace_id": failed.replace("-", ""),
         "trigger": "schedule",
         "scheduled_for": "2026-01-05T09:00:00Z",
         "occurrences": 1,

@@ -36,7 +36,10 @@ def test_every_pin_has_hashes_and_there_is_no_address(name: str) -> None:
     [
         ("run", PROJECT["dependencies"]),
         ("local", [*PROJECT["dependencies"], *EXTRAS["embedded"]]),
-        ("dev", [*PROJECT["dependencies"], *EXTRAS["embedded"], *EXTRAS["dev"]]),
+        (
+            "dev",
+            [*PROJECT["dependencies"], *EXTRAS["embedded"], *EXTRAS["tracing"], *EXTRAS["dev"]],
+        ),
     ],
 )
 def test_a_lock_has_all_that_the_project_asks_for(name: str, wanted: list[str]) -> None:

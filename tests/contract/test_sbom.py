@@ -14,6 +14,7 @@ Json = dict[str, Any]
 FREE = {
     *("MIT", "MIT-0", "BSD-2-Clause", "BSD-3-Clause", "Apache-2.0", "PSF-2.0", "ISC"),
     *("MIT License", "BSD License", "Apache Software License", "ISC License (ISCL)", "Apache"),
+    "3-Clause BSD License",
 }
 """Licences that ask for a notice and nothing else."""
 OF_TOOLS = FREE | {"MPL-2.0", "Mozilla Public License 2.0 (MPL 2.0)"}

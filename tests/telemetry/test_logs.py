@@ -7,6 +7,7 @@ import logging
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import pytest
 import structlog
@@ -69,6 +70,30 @@ def test_ids_bound_by_context_are_on_every_line(stream: io.BytesIO) -> None:
         emit(EventName.API_REQUEST, status=200)
     emit(EventName.API_REQUEST, status=200)
     assert [line.get("request_id") for line in _lines(stream)] == ["r-1", None]
+
+
+def test_a_line_about_a_run_names_the_runs_trace(stream: io.BytesIO) -> None:
+    run = UUID("0198c0de-0000-8000-8000-000000000001")
+    emit(EventName.RUN_FAILED, run_id=run, reason="status")
+    with logs.naming("r-1", "4bf92f3577b34da6a3ce929d0e0e4736"):
+        emit(EventName.JOB_CREATED, job_id="j")
+        emit(EventName.RUN_SUCCEEDED, run_id=str(run))
+    emit(EventName.JOB_DELETED, job_id="j")
+    assert [(line.get("request_id"), line.get("trace_id")) for line in _lines(stream)] == [
+        (None, run.hex),
+        ("r-1", "4bf92f3577b34da6a3ce929d0e0e4736"),
+        ("r-1", run.hex),
+        (None, None),
+    ]
+
+
+def test_every_event_about_a_run_is_described_with_its_trace() -> None:
+    for name, event in EVENTS.items():
+        of_a_trace = "run_id" in event.fields or name in {
+            EventName.API_REQUEST,
+            EventName.API_FAILED,
+        }
+        assert ("trace_id" in event.fields) == of_a_trace, name
 
 
 def test_what_is_quieter_than_the_level_is_not_written(stream: io.BytesIO) -> None:

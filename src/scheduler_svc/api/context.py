@@ -5,6 +5,7 @@ found, query parsed, body read), `Reply` the answer as a value. Nothing here doe
 """
 
 from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any, Protocol
 
 from msgspec import Struct
@@ -21,6 +22,7 @@ from scheduler_svc.domain.incidents import no_rules
 from scheduler_svc.domain.jobs import Alerts
 from scheduler_svc.domain.limits import Budget
 from scheduler_svc.domain.quotas import NO_QUOTAS, Quotas
+from scheduler_svc.domain.spans import OnSpan, SpanContext
 from scheduler_svc.store.idempotency import Token
 from scheduler_svc.store.pool import Pool
 from scheduler_svc.store.standby import Standby
@@ -69,6 +71,7 @@ class Access(Struct, frozen=True, kw_only=True):
     status: int
     duration_ms: float
     peer: str | None
+    trace_id: str | None = None
 
 
 class Failure(Struct, frozen=True, kw_only=True):
@@ -79,6 +82,7 @@ class Failure(Struct, frozen=True, kw_only=True):
     path: str
     error: Exception
     unavailable: bool
+    trace_id: str | None = None
 
 
 class Session(Protocol):
@@ -143,6 +147,19 @@ def _ignore(_record: Any) -> None:
     """Take no notice."""
 
 
+def _unnamed(_request_id: str, _trace_id: str | None) -> AbstractContextManager[None]:
+    """Name nothing."""
+    return nullcontext()
+
+
+class Trace(Struct):
+    """The place of a request in a trace: its own span, and the runs that it asked for."""
+
+    context: SpanContext
+    parent: SpanContext | None = None
+    links: list[SpanContext] = []
+
+
 class Deps(Struct, frozen=True, kw_only=True):
     """What the process lends to the API; `now_ms` is the database's clock in epoch milliseconds."""
 
@@ -174,6 +191,12 @@ class Deps(Struct, frozen=True, kw_only=True):
     on_request: Callable[[Access], None] = _ignore
     on_failure: Callable[[Failure], None] = _ignore
     on_event: OnEvent = ignore
+    on_span: OnSpan | None = None
+    """Takes spans, where somebody traces."""
+    trace_least: int = 0
+    """What the random part of a trace id must reach to be sampled (`domain/spans.py`)."""
+    naming: Callable[[str, str | None], AbstractContextManager[None]] = _unnamed
+    """Gives all that is logged within it the ids of the request and of its trace."""
     metrics: Callable[[str], Awaitable[tuple[bytes, str]]] = _no_metrics
     """Gives the page of metrics and its media type for an Accept header."""
     standby: Standby | None = None
@@ -199,6 +222,7 @@ class Call(Struct, frozen=True, kw_only=True):
     scheme: str = "http"
     peer: str | None = None
     """Where the request came from; behind a trusted proxy what that says."""
+    trace: Trace | None = None
     token: Token | None = None
     """The idempotency key that the request is made under."""
     again: Callable[[], Awaitable[object]] = stays

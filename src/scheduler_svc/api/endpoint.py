@@ -18,7 +18,7 @@ from scheduler_svc.api.answer import TOLD
 from scheduler_svc.api.context import Call, Deps, Gatekeeper, Meter, stays
 from scheduler_svc.api.cookie import token_of
 from scheduler_svc.api.limits import address_of
-from scheduler_svc.api.middleware import REQUEST_ID, ROUTE
+from scheduler_svc.api.middleware import REQUEST_ID, ROUTE, TRACE
 from scheduler_svc.api.problems import TooLarge, UnsupportedMediaType
 from scheduler_svc.api.replies import send_reply, send_stream
 from scheduler_svc.api.route import FORM, JSON, Body, Route
@@ -80,6 +80,7 @@ async def read_call(route: Route, deps: Deps, scope: Scope, receive: Receive) ->
         query=values,
         query_string=scope["query_string"].decode("ascii", "replace"),
         headers=headers,
+        trace=scope.get(TRACE),
         body=b"" if route.body is None else await read_body(route.body, headers, receive),
     )
 

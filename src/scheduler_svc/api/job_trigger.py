@@ -8,7 +8,7 @@ from typing import Literal
 
 from msgspec import structs
 
-from scheduler_svc.api import audit, etag, handover
+from scheduler_svc.api import audit, etag, handover, tracing
 from scheduler_svc.api.check_headers import header_faults, size_faults
 from scheduler_svc.api.check_secrets import (
     Safe,
@@ -155,9 +155,10 @@ async def _insert(
         priority=job.definition.priority,
         due_ms=now_ms,
         queued=queued,
-        overrides=_overrides(asked),
+        overrides=tracing.asked_by(call, _overrides(asked)),
     )
     await insert_run(conn, extra)
+    tracing.asked_for(call, extra.id)
     if not queued:
         await notices.wake(conn, now_ms)
     found = await get_run(conn, job.namespace, extra.id)

@@ -15,7 +15,7 @@ from starlette.middleware import Middleware
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from scheduler_svc.api import problems
+from scheduler_svc.api import problems, tracing
 from scheduler_svc.api.answer import Answer
 from scheduler_svc.api.context import Access, Deps, Failure, Reply
 from scheduler_svc.api.cors import Cors
@@ -27,6 +27,7 @@ from scheduler_svc.store.pool import is_database_away
 
 REQUEST_ID = "scheduler.request_id"
 ROUTE = "scheduler.route"
+TRACE = "scheduler.trace"
 CLIENT_LEFT = 499
 _KEPT_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
 _PORT = re.compile(r":[0-9]{0,5}$")
@@ -55,22 +56,30 @@ class Frame:
             await self.app(scope, receive, send)
             return
         began = perf_counter()
-        scope[REQUEST_ID] = request_id = self._request_id(scope)
+        headers = Headers(scope=scope)
+        scope[REQUEST_ID] = request_id = self._request_id(headers)
+        trace = tracing.received(self.deps, headers)
+        trace_id = tracing.id_of(trace)
+        scope[TRACE] = trace
         answer = Answer(send, scope, request_id)
-        try:
-            await self.app(scope, receive, answer)
-        except ClientDisconnect:
-            answer.status = CLIENT_LEFT
-        except Exception as error:
-            reply = self._reply_to(error, scope)
-            if answer.started:
-                raise
-            await send_reply(reply, answer)
-        finally:
-            self.deps.on_request(_access(scope, answer.status, perf_counter() - began))
+        with self.deps.naming(request_id, trace_id):
+            try:
+                await self.app(scope, receive, answer)
+            except ClientDisconnect:
+                answer.status = CLIENT_LEFT
+            except Exception as error:
+                reply = self._reply_to(error, scope)
+                if answer.started:
+                    raise
+                await send_reply(reply, answer)
+            finally:
+                access = _access(scope, answer.status, perf_counter() - began, trace_id)
+                self.deps.on_request(access)
+                if self.deps.on_span is not None and trace is not None:
+                    tracing.answered(self.deps, self.deps.on_span, trace, access)
 
-    def _request_id(self, scope: Scope) -> str:
-        given = Headers(scope=scope).get("x-request-id", "")
+    def _request_id(self, headers: Headers) -> str:
+        given = headers.get("x-request-id", "")
         if _KEPT_ID.fullmatch(given):
             return given
         return str(ids.job_id(self.deps.now_ms(), self.deps.random_bytes(ids.RANDOM_BYTES)))
@@ -87,6 +96,7 @@ class Frame:
                 path=scope["path"],
                 error=error,
                 unavailable=away,
+                trace_id=tracing.id_of(scope[TRACE]),
             )
         )
         return problems.unavailable(request_id) if away else problems.internal(request_id)
@@ -123,7 +133,7 @@ def is_loopback(host: str) -> bool:
     return address.is_loopback and bracketed == (address.version == 6)  # noqa: PLR2004
 
 
-def _access(scope: Scope, status: int, seconds: float) -> Access:
+def _access(scope: Scope, status: int, seconds: float, trace_id: str | None) -> Access:
     peer = scope.get("client")
     return Access(
         request_id=scope[REQUEST_ID],
@@ -133,4 +143,5 @@ def _access(scope: Scope, status: int, seconds: float) -> Access:
         status=status,
         duration_ms=round(seconds * 1000, 3),
         peer=peer[0] if peer else None,
+        trace_id=trace_id,
     )

@@ -10,7 +10,7 @@ from uuid import UUID
 
 from msgspec import Meta, Struct
 
-from scheduler_svc.api import audit
+from scheduler_svc.api import audit, tracing
 from scheduler_svc.api.context import Call, Reply
 from scheduler_svc.api.job_view import planned
 from scheduler_svc.api.route import Answer, Body, Route
@@ -158,6 +158,7 @@ def _end(run: runs.Run) -> End:
 
 def _tell(call: Call, run: runs.Run, noted: Noted) -> None:
     failed = run.status == "failed"
+    tracing.run_ended(call.deps, run)
     call.deps.on_event(
         EventName.RUN_FAILED if failed else EventName.RUN_SUCCEEDED,
         run_id=run.id,

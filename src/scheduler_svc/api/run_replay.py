@@ -4,7 +4,7 @@ It keeps `scheduled_for` and what a trigger had overridden, and goes where its j
 asked for by someone who looked at the run, so the overlap policy does not hold it back.
 """
 
-from scheduler_svc.api import audit
+from scheduler_svc.api import audit, tracing
 from scheduler_svc.api.context import Call, Reply
 from scheduler_svc.api.holds import refuse_held
 from scheduler_svc.api.idempotency import keep, writing
@@ -65,9 +65,10 @@ async def _insert(
         priority=0 if job is None else job.definition.priority,
         due_ms=now_ms,
         replay_of=original.id,
-        overrides=overrides,
+        overrides=tracing.asked_by(call, overrides),
     )
     await insert_run(conn, extra)
+    tracing.asked_for(call, extra.id)
     await notices.wake(conn, now_ms)
     found = await read_run(conn, original.namespace, extra.id)
     if found is None:

@@ -58,6 +58,9 @@ class Run(Struct, frozen=True, kw_only=True):
     job_id: UUID
     job_name: str | None
     namespace: str
+    trace_id: Annotated[
+        str, Meta(description="Of the trace that all its attempts belong to: its id, as hex.")
+    ]
     trigger: Trigger
     scheduled_for: Stamp
     occurrences: int
@@ -109,6 +112,7 @@ def run_view(run: runs.Run) -> Run:
         job_id=run.job_id,
         job_name=run.job_name,
         namespace=run.namespace,
+        trace_id=run.id.hex,
         trigger=run.trigger,
         scheduled_for=stamp(run.scheduled_for),
         occurrences=run.occurrences,

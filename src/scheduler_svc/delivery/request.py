@@ -28,7 +28,7 @@ class Sending(msgspec.Struct, frozen=True, kw_only=True):
     trigger: str
     now_ms: int
     trace: bytes
-    """24 random bytes: the trace id and the span id (W3C Trace Context)."""
+    """The header `traceparent`."""
     report: Report | None = None
     """Of a job whose target reports its end itself."""
 
@@ -88,7 +88,7 @@ def _own_lines(sending: Sending) -> list[tuple[bytes, bytes]]:
         (b"webhook-id", run_id),
         (b"webhook-timestamp", b"%d" % (sending.now_ms // 1000)),
         (b"Idempotency-Key", run_id),
-        (b"traceparent", _traceparent(sending.trace)),
+        (b"traceparent", sending.trace),
         (b"Scheduler-Job", str(sending.job_id).encode()),
         (b"Scheduler-Scheduled-For", _instant(sending.scheduled_ms)),
         (b"Scheduler-Attempt", b"%d" % sending.attempt),
@@ -109,10 +109,6 @@ def _signature(
         now_ms=sending.now_ms,
     )
     return [] if signed is None else [(b"webhook-signature", signed)]
-
-
-def _traceparent(trace: bytes) -> bytes:
-    return b"00-" + trace[:16].hex().encode() + b"-" + trace[16:24].hex().encode() + b"-01"
 
 
 def _instant(ms: int) -> bytes:

@@ -81,6 +81,8 @@ class EventName(StrEnum):
     CERTIFICATE_EXPIRING = "certificate.expiring"
     PING_FAILED = "ping.failed"
     PING_BACK = "ping.back"
+    TRACE_FAILED = "trace.failed"
+    TRACE_BACK = "trace.back"
     DRIFT_SETTLED = "drift.settled"
     SERVICE_STARTED = "service.started"
     SERVICE_STOPPED = "service.stopped"

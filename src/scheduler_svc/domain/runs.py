@@ -107,6 +107,8 @@ class Overrides(Struct, frozen=True, kw_only=True, omit_defaults=True):
     body: str | None = None
     """The replacing body as JSON text; null keeps the job's."""
     alert: AlertCall | None = None
+    request: str | None = None
+    """The `traceparent` of the request that asked for the run, where that was traced."""
 
 
 class Run(Struct, frozen=True, kw_only=True):

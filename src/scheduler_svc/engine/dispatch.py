@@ -17,12 +17,12 @@ from scheduler_svc.domain.ids import instant_at
 from scheduler_svc.domain.outcome import Retryable, Succeeded, classify
 from scheduler_svc.domain.pressure import weigh
 from scheduler_svc.domain.runs import AttemptOutcome
+from scheduler_svc.domain.spans import attempt_traceparent
 from scheduler_svc.engine import bounds, outgoing
+from scheduler_svc.engine.ended import Ended
 from scheduler_svc.engine.hand import HeldRun
 from scheduler_svc.engine.parts import Parts
-from scheduler_svc.engine.settle import Ended, Outbox
-
-TRACE_BYTES = 24
+from scheduler_svc.engine.settle import Outbox
 
 
 async def run(parts: Parts, outbox: Outbox, tasks: asyncio.TaskGroup) -> None:
@@ -132,7 +132,7 @@ async def _send(parts: Parts, held: HeldRun, started_ms: int) -> Exchange:
         attempt=claim.attempt,
         trigger=claim.trigger,
         now_ms=started_ms,
-        trace=parts.random_bytes(TRACE_BYTES),
+        trace=attempt_traceparent(claim.id, claim.attempt, parts.limits.trace_least),
         report=report,
     )
     return await outgoing.exchange(parts, held, sending)

@@ -46,11 +46,13 @@ class HeldRun(msgspec.Struct, eq=False):
 class Hand:
     """Runs by id, and a heap of those whose instant is still to come."""
 
-    def __init__(self, slots: int) -> None:
+    def __init__(self, slots: int, *, traced: bool = False) -> None:
         self.slots = slots
         self._background = 0
         self.taken = 0
         """How many runs were ever claimed: what a pass added to it is the size of its claim."""
+        self.claimed: list[UUID] | None = [] if traced else None
+        """The runs that the pass under way has claimed, where somebody traces passes."""
         self._runs: dict[UUID, HeldRun] = {}
         self._of_key: Counter[Key] = Counter()
         self._of_namespace: Counter[str] = Counter()
@@ -97,6 +99,8 @@ class Hand:
         self._of_namespace[job.key.namespace] += 1
         self._runs[claim.id] = HeldRun(claim, job)
         self.taken += 1
+        if self.claimed is not None:
+            self.claimed.append(claim.id)
         heapq.heappush(self._heap, (claim.fire_ms, -job.plan.definition.priority, claim.id))
 
     def pop_due(self, now_ms: int) -> list[HeldRun]:

@@ -7,7 +7,7 @@ wakes it earlier. The wake flag is cleared before looking, not after, so that no
 import msgspec
 
 from scheduler_svc.domain.events import EventName
-from scheduler_svc.engine import keys, pressed, tick, waiting
+from scheduler_svc.engine import keys, pressed, tick, tracing, waiting
 from scheduler_svc.engine.crowds import Crowds, claim_others
 from scheduler_svc.engine.parts import Parts
 from scheduler_svc.store.claims import NextInstants, next_instants
@@ -88,6 +88,8 @@ async def _pass(parts: Parts, pace: Pace) -> float:
     pace.last_tick = parts.clock.monotonic()
     duration_ms = round((pace.last_tick - began) * 1000, 3)
     parts.on_event(EventName.TICK_ENDED, claimed=parts.hand.taken - taken, duration_ms=duration_ms)
+    if parts.on_span is not None:
+        tracing.passed(parts, parts.on_span, duration_ms)
     return seconds
 
 

@@ -10,6 +10,7 @@ from scheduler_svc.domain.completion import Callbacks
 from scheduler_svc.domain.events import OnEvent
 from scheduler_svc.domain.incidents import no_rules
 from scheduler_svc.domain.jobs import Alerts
+from scheduler_svc.domain.spans import OnSpan
 from scheduler_svc.engine.alarm import Alarm
 from scheduler_svc.engine.clock import Clock
 from scheduler_svc.engine.hand import Hand
@@ -32,6 +33,8 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     database_seconds: float = 5.0
     hold_after_ms: int = 0
     """Away for longer than this, everything that was missed is held; 0: nothing ever is."""
+    trace_least: int = 0
+    """What the random part of a trace id must reach to be sampled (`domain/spans.py`)."""
 
 
 class Parts(msgspec.Struct, frozen=True, kw_only=True):
@@ -51,6 +54,8 @@ class Parts(msgspec.Struct, frozen=True, kw_only=True):
     sender: Sender
     limits: Limits
     on_event: OnEvent
+    on_span: OnSpan | None = None
+    """Takes spans, where somebody traces."""
     rand: Callable[[], float]
     random_bytes: Callable[[int], bytes]
     callbacks: Callbacks = Callbacks()

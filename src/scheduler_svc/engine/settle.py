@@ -5,19 +5,20 @@ While the database is away outcomes wait here, bounded by the slots they keep (G
 """
 
 import asyncio
-from typing import TypeAlias, assert_never
+from typing import assert_never
 from uuid import UUID
 
 import msgspec
 
 from scheduler_svc.domain.completion import timeout_ms
 from scheduler_svc.domain.events import EventName
-from scheduler_svc.domain.ids import epoch_ms, instant_at
-from scheduler_svc.domain.outcome import Failed, Retryable, Succeeded, Verdict
+from scheduler_svc.domain.ids import instant_at
+from scheduler_svc.domain.outcome import Failed, Retryable, Succeeded
 from scheduler_svc.domain.retry import GiveUp, TryAgain, next_attempt
-from scheduler_svc.domain.runs import UNFINISHED, Attempt, RunStatus
-from scheduler_svc.engine import aftermath
+from scheduler_svc.domain.runs import UNFINISHED, RunStatus
+from scheduler_svc.engine import aftermath, tracing
 from scheduler_svc.engine.bounds import next_occurrence_ms
+from scheduler_svc.engine.ended import Ended, Settled
 from scheduler_svc.engine.hand import HeldRun
 from scheduler_svc.engine.parts import Parts
 from scheduler_svc.store import backfills, completion, settlements
@@ -37,20 +38,6 @@ EVENTS: dict[RunStatus, EventName] = {
     "running": EventName.RUN_AWAITING,
 }
 ALERT_EVENTS = EVENTS | {"succeeded": EventName.ALERT_SENT, "failed": EventName.ALERT_FAILED}
-
-
-Settled: TypeAlias = tuple[RunStatus, str | None]
-"""What the database made of an end: status and reason."""
-
-
-class Ended(msgspec.Struct, frozen=True, kw_only=True):
-    """One attempt that ended, with its verdict and its record; none where nothing was sent."""
-
-    held: HeldRun
-    verdict: Verdict
-    started_ms: int
-    ended_ms: int
-    record: Attempt | None = None
 
 
 class Outbox:
@@ -111,6 +98,8 @@ async def flush(parts: Parts, outbox: Outbox) -> None:
             retry_ms.append(settlement.next_attempt_at)
             parts.pressure.waits |= ended.held.claim.keyed
     aftermath.tell(parts, noted)
+    if parts.on_span is not None:
+        tracing.settled(parts, parts.on_span, written, settled)
     if was_full or retry_ms or parts.pressure.waits or parts.pressure.is_choked:
         parts.to_claim.ring()
     if outbox.ended:
@@ -225,7 +214,7 @@ def _final(ended: Ended, status: RunStatus, reason: str | None) -> Settlement:
         lateness_ms=(
             ended.started_ms - claim.scheduled_ms if sent and claim.started_at is None else None
         ),
-        duration_ms=ended.ended_ms - _first_ms(ended),
+        duration_ms=ended.ended_ms - ended.first_ms,
         timeout_ms=_timeout_ms(ended),
     )
 
@@ -241,18 +230,12 @@ def _follows(parts: Parts, ended: Ended, retry_after_ms: int | None) -> TryAgain
     return next_attempt(
         plan.definition.retry,
         made=claim.attempt - claim.lost,
-        first_ms=_first_ms(ended),
+        first_ms=ended.first_ms,
         now_ms=ended.ended_ms,
-        next_occurrence_ms=next_occurrence_ms(plan, claim, _first_ms(ended)),
+        next_occurrence_ms=next_occurrence_ms(plan, claim, ended.first_ms),
         retry_after_ms=retry_after_ms,
         rand=parts.rand(),
     )
-
-
-def _first_ms(ended: Ended) -> int:
-    """When the first attempt of the run was sent, in epoch milliseconds."""
-    started_at = ended.held.claim.started_at
-    return ended.started_ms if started_at is None else epoch_ms(started_at)
 
 
 def _tell(parts: Parts, ended: Ended, settlement: Settlement, *, settled: Settled | None) -> None:

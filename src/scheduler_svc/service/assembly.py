@@ -5,8 +5,9 @@ Only wiring: each line makes one thing from settings and the things above it.
 
 import asyncio
 import os
+import random
 import socket
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from importlib.metadata import version
 from urllib.parse import urlsplit
@@ -21,6 +22,7 @@ from scheduler_svc.delivery.sender import Sender
 from scheduler_svc.domain.drift import DriftRefused
 from scheduler_svc.domain.egress import EgressRules
 from scheduler_svc.domain.events import EventName, OnEvent
+from scheduler_svc.domain.spans import OnSpan, threshold
 from scheduler_svc.domain.zones import tzdata_version
 from scheduler_svc.engine import drift, history
 from scheduler_svc.engine.alarm import Alarm
@@ -45,10 +47,12 @@ from scheduler_svc.service.key_ring import KeyFileRefused, key_ring
 from scheduler_svc.service.pressure import pressure_rules
 from scheduler_svc.service.quotas import default_quotas
 from scheduler_svc.service.readiness import readiness
+from scheduler_svc.service.spans import spans_to
 from scheduler_svc.settings import Settings
 from scheduler_svc.store.pool import Pool, close_pool
 from scheduler_svc.store.replicas import Identity
 from scheduler_svc.store.vault import KeyRing
+from scheduler_svc.telemetry.logs import naming
 from scheduler_svc.telemetry.scrape import Scrape
 from scheduler_svc.telemetry.tally import Tally
 
@@ -73,7 +77,6 @@ async def assembled(
     *,
     own: tuple[str, int],
     on_event: OnEvent,
-    rand: Callable[[], float],
     stop: asyncio.Event,
     tally: Tally,
     broadcast: Broadcast,
@@ -81,6 +84,7 @@ async def assembled(
     """Build a replica; None where it was told to stop before the database answered."""
     ring = _ring(settings)
     async with AsyncExitStack() as stack:
+        on_span = await stack.enter_async_context(spans_to(settings, on_event))
         pools = await await_database(settings, dsn, on_event, stop, tally)
         if pools is None:
             yield None
@@ -98,7 +102,7 @@ async def assembled(
             sender=sender,
             own=own,
             on_event=on_event,
-            rand=rand,
+            on_span=on_span,
             ring=ring,
         )
         gate = await _gate(settings, api_pool, clock, sender)
@@ -109,7 +113,7 @@ async def assembled(
         deps = _deps(settings, engine, pool=api_pool, rules=rules)
         standby = reading.standby_of(settings, api_pool, on_event, stack)
         more = {"gate": gate, "ring": ring, "feed": feed, "standby": standby}
-        lent = msgspec.structs.replace(deps, metrics=scrape.text, **more)
+        lent = msgspec.structs.replace(deps, metrics=scrape.text, on_span=on_span, **more)
         yield Built(engine, lent, scrape)
 
 
@@ -166,7 +170,7 @@ def _parts(
     sender: Sender,
     own: tuple[str, int],
     on_event: OnEvent,
-    rand: Callable[[], float],
+    on_span: OnSpan | None,
     ring: KeyRing | None,
 ) -> Parts:
     namespaces = KnownNamespaces(default_quotas(settings))
@@ -175,7 +179,7 @@ def _parts(
         pool=pool,
         clock=clock,
         lease=Lease(clock, seconds=settings.lease),
-        hand=Hand(settings.slots),
+        hand=Hand(settings.slots, traced=on_span is not None),
         pressure=Pressure(pressure_rules(settings)),
         namespaces=namespaces,
         namespace_alerts=namespaces.alerts,
@@ -197,9 +201,11 @@ def _parts(
             batch=settings.claim_batch,
             capture_max=settings.capture_bytes,
             hold_after_ms=int(settings.hold_after * 1000),
+            trace_least=threshold(settings.trace_sample),
         ),
         on_event=on_event,
-        rand=rand,
+        on_span=on_span,
+        rand=random.random,
         random_bytes=os.urandom,
         callbacks=completion.callbacks(settings, own),
         to_claim=Alarm(),
@@ -264,6 +270,8 @@ def _deps(settings: Settings, engine: Engine, *, pool: Pool, rules: EgressRules)
         held=engine.parts.holds.__contains__,
         retention_max_ms=engine.keeping.longest_ms,
         on_event=on_event,
+        trace_least=engine.parts.limits.trace_least,
+        naming=naming,
         on_request=on_request,
         on_failure=on_failure,
     )

@@ -8,7 +8,6 @@ which way. The wiring is `_run`, read from top to bottom.
 import asyncio
 import contextlib
 import gc
-import random
 import signal
 import socket
 import sys
@@ -98,7 +97,6 @@ async def _run(
         dsn,
         own=(host, port),
         on_event=tell,
-        rand=random.random,
         stop=stop,
         tally=tally,
         broadcast=broadcast,

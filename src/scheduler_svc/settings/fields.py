@@ -247,6 +247,12 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     metrics_jobs_max: Annotated[
         int, _number("jobs with a series of their own in the metrics", 0, 10_000)
     ] = 0
+    trace_url: Annotated[
+        str | None, _text("collector that spans are sent to, as OTLP over HTTP; needs `tracing`")
+    ] = None
+    trace_sample: Annotated[
+        float, _number("part of traces that is sampled; targets are told of it too", 0, 1)
+    ] = 1.0
     migrate_on_start: Annotated[bool, _text("bring the schema up to date before serving")] = False
 
     def __repr__(self) -> str:

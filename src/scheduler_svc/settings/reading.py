@@ -147,10 +147,10 @@ def _at_odds(settings: Settings) -> Iterator[SettingFault]:
             variable("breaker_wait"),
             f"is more than {variable('breaker_wait_max')}, which bounds it",
         )
-    if settings.ping_url is not None and not _is_http(settings.ping_url):
-        yield SettingFault(variable("ping_url"), "must begin with http:// or https:// and a host")
-    if settings.public_url is not None and not _is_http(settings.public_url):
-        yield SettingFault(variable("public_url"), "must begin with http:// or https:// and a host")
+    for field in ("ping_url", "public_url", "trace_url"):
+        address = getattr(settings, field)
+        if address is not None and not _is_http(address):
+            yield SettingFault(variable(field), "must begin with http:// or https:// and a host")
 
 
 def _token_faults(settings: Settings) -> Iterator[SettingFault]:

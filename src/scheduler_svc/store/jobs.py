@@ -77,8 +77,15 @@ async def get_job(conn: Connection, namespace: str, job_id: UUID) -> Job | None:
     row = await conn.fetchrow(statement("get_job"), namespace, job_id)
     if row is None:
         return None
-    last = await last_runs(conn, [job_id])
-    return job_of(row, last.get(job_id))
+    last = None
+    if row["last_id"] is not None:
+        last = LastRun(
+            id=row["last_id"],
+            status=row["last_status"],
+            scheduled_for=row["last_scheduled_for"],
+            finished_at=row["last_finished_at"],
+        )
+    return job_of(row, last)
 
 
 async def last_runs(conn: Connection, job_ids: Sequence[UUID]) -> dict[UUID, LastRun]:

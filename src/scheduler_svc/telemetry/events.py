@@ -23,11 +23,15 @@ class Description(NamedTuple):
     meaning: str
 
 
+_RUN = ("run_id", "trace_id")
 _ENDED = (
-    *("run_id", "job_id", "attempt", "outcome", "status_code", "reason"),
+    *(*_RUN, "job_id", "attempt", "outcome", "status_code", "reason"),
     *("duration_ms", "lateness_ms", "trigger"),
 )
-_ASKED = ("request_id", "method", "path", "route", "status", "duration_ms", "peer")
+_ASKED = (
+    *("request_id", "trace_id", "method", "path", "route", "status"),
+    *("duration_ms", "peer"),
+)
 _NAME = EventName
 
 EVENTS: Mapping[EventName, Description] = MappingProxyType(
@@ -59,7 +63,7 @@ EVENTS: Mapping[EventName, Description] = MappingProxyType(
         ),
         _NAME.RUN_STARTED: Description(
             _D,
-            ("run_id", "job_id", "attempt", "scheduled_for", "trigger"),
+            (*_RUN, "job_id", "attempt", "scheduled_for", "trigger"),
             "an attempt is being sent",
         ),
         _NAME.RUN_SUCCEEDED: Description(_I, _ENDED, "it ended well"),
@@ -67,16 +71,16 @@ EVENTS: Mapping[EventName, Description] = MappingProxyType(
         _NAME.RUN_RETRYING: Description(_I, _ENDED, "another attempt will follow"),
         _NAME.RUN_SKIPPED: Description(
             _I,
-            ("run_id", "job_id", "reason", "occurrences", "policy"),
+            (*_RUN, "job_id", "reason", "occurrences", "policy"),
             "not sent, by the rule in `reason`",
         ),
         _NAME.RUN_CANCELLED: Description(_I, _ENDED, "it was called off"),
         _NAME.RUN_RESCUED: Description(
-            _W, ("run_id", "job_id", "status", "reason"), "taken over from a replica that died"
+            _W, (*_RUN, "job_id", "status", "reason"), "taken over from a replica that died"
         ),
         _NAME.RUN_AWAITING: Description(_I, _ENDED, "its target took it and is to report its end"),
         _NAME.ALERT_RAISED: Description(
-            _W, ("run_id", "job_id", "condition"), "an incident of the job, on its way by this run"
+            _W, (*_RUN, "job_id", "condition"), "an incident of the job, on its way by this run"
         ),
         _NAME.ALERT_SENT: Description(_I, _ENDED, "its receiver has it"),
         _NAME.ALERT_FAILED: Description(_E, _ENDED, "its receiver never took it; it says no more"),
@@ -161,7 +165,7 @@ EVENTS: Mapping[EventName, Description] = MappingProxyType(
             _W, _ENDED, "an outcome came after another replica had taken the run over"
         ),
         _NAME.TICK_FAILED: Description(
-            _E, ("error", "run_id"), "one pass, or one dispatch, raised; the loop goes on"
+            _E, ("error", *_RUN), "one pass, or one dispatch, raised; the loop goes on"
         ),
         _NAME.TICK_ENDED: Description(_D, ("claimed", "duration_ms"), "one pass was made"),
         _NAME.CLOCK_STEPPED: Description(
@@ -203,6 +207,14 @@ EVENTS: Mapping[EventName, Description] = MappingProxyType(
         ),
         _NAME.PING_BACK: Description(
             _I, ("outcome", "status_code"), "the dead man's switch answers again"
+        ),
+        _NAME.TRACE_FAILED: Description(
+            _W,
+            ("error", "dropped"),
+            "spans can not be sent; those that found no room are dropped, and calls go on",
+        ),
+        _NAME.TRACE_BACK: Description(
+            _I, ("dropped",), "the collector takes spans again; so many were dropped"
         ),
         _NAME.SERVICE_STARTED: Description(_I, ("host", "port", "role"), "the process is up"),
         _NAME.SERVICE_STOPPED: Description(_I, ("code", "error"), "the process is leaving"),

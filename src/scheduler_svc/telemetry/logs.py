@@ -8,7 +8,8 @@ Libraries that use the standard module come out through the same door, as `libra
 import logging
 import re
 import sys
-from collections.abc import Callable, MutableMapping
+from collections.abc import Callable, Iterator, MutableMapping
+from contextlib import contextmanager
 from typing import Any, BinaryIO, Literal
 
 import msgspec
@@ -39,7 +40,7 @@ def configure(*, style: Format, level: Level, stream: BinaryIO | None = None) ->
     number = logging.getLevelNamesMapping()[level.upper()]
     render = _json if style == "json" else _Console(colors=_is_terminal(target))
     structlog.configure(
-        processors=[structlog.contextvars.merge_contextvars, *_shared(), render],
+        processors=[structlog.contextvars.merge_contextvars, of_run, *_shared(), render],
         wrapper_class=structlog.make_filtering_bound_logger(number),
         logger_factory=structlog.BytesLoggerFactory(target),
         cache_logger_on_first_use=False,
@@ -54,6 +55,20 @@ def _shared() -> list[Callable[[Any, str, _Fields], Any]]:
         structlog.processors.format_exc_info,
         mask_secrets,
     ]
+
+
+def of_run(_logger: Any, _method: str, fields: _Fields) -> _Fields:
+    """Give a line about a run the id of the run's trace, which is the run's own."""
+    if (run_id := fields.get("run_id")) is not None:
+        fields["trace_id"] = str(run_id).replace("-", "")
+    return fields
+
+
+@contextmanager
+def naming(request_id: str, trace_id: str | None) -> Iterator[None]:
+    """Give every line within the block the ids of its request and of the request's trace."""
+    with structlog.contextvars.bound_contextvars(request_id=request_id, trace_id=trace_id):
+        yield
 
 
 def mask_secrets(_logger: Any, _method: str, fields: _Fields) -> _Fields:

@@ -21,12 +21,21 @@ SELECT scheduled_for, coalesce(fire_at, scheduled_for), runs_made
 FROM job_timers WHERE job_id = $1 FOR UPDATE;
 
 -- get_job(namespace, job_id)
--- One job with its next fire; the last run is a statement of its own.
+-- One job with its next fire and its newest run, through the index on (job_id, scheduled_for). The
+-- run is found by the parameter: for one job out of a list the planner plans anew at each call, which
+-- costs ten times what the look-up does.
 SELECT
     j.id, j.namespace, j.definition, j.state, j.pause, j.revision, j.created_at, j.updated_at,
-    CASE j.state WHEN 'active' THEN t.fire_at END AS next_fire_at, t.scheduled_for, t.runs_made
+    CASE j.state WHEN 'active' THEN t.fire_at END AS next_fire_at, t.scheduled_for, t.runs_made,
+    r.id AS last_id, r.status AS last_status, r.scheduled_for AS last_scheduled_for,
+    r.finished_at AS last_finished_at
 FROM jobs AS j
 JOIN job_timers AS t ON t.job_id = j.id
+LEFT JOIN LATERAL (
+    SELECT id, status, scheduled_for, finished_at FROM runs
+    WHERE runs.job_id = $2 AND runs.trigger <> 'alert'
+    ORDER BY scheduled_for DESC, id DESC LIMIT 1
+) AS r ON true
 WHERE j.namespace = $1 AND j.id = $2;
 
 -- last_runs(job_ids)
