@@ -187,8 +187,9 @@ async def test_the_service_learns_who_asks_and_not_who_the_caller_says_he_is(
     tmp_path.chmod(0o755)
     port, behind = free_port(), free_port()
     caller = httpx2.AsyncHTTPTransport(local_address="127.0.0.2")
+    env = development(dsn, behind, log_format="json", trusted_proxies="127.0.0.1/32")
     async with (
-        program(*COMMAND, "serve", env=development(dsn, behind, log_format="json")) as running,
+        program(*COMMAND, "serve", env=env) as running,
         program(*balancer(tmp_path, port, [behind] * REPLICAS)),
         httpx2.AsyncClient(transport=caller, base_url=f"http://127.0.0.1:{port}") as http,
     ):
