@@ -34,8 +34,8 @@ from scheduler_svc.store import bulk, incidents, notices, timers
 from scheduler_svc.store.pool import Connection
 from scheduler_svc.store.timers import NIL
 
-AT_ONCE = 25
-"""Items judged before the loop may turn to others: a millisecond or two."""
+AT_ONCE = 10
+"""Items judged before the loop turns to others, and to what the database has answered."""
 BATCH = 250
 AHEAD = 2
 SECONDS = 60.0
@@ -72,13 +72,14 @@ async def create_jobs(call: Call) -> Reply:
         reader = BulkReader(call, call.deps.now_ms(), secrets=names, narrower=narrower)
         with _uncollected():
             await _create(conn, reader, items, outcome, partial=partial)
-        if outcome.twins or (outcome.refused and not partial):
-            raise _refusal(outcome)
+            if outcome.twins or (outcome.refused and not partial):
+                raise _refusal(outcome)
+            created = _created(len(items), outcome)
         if reader.asks_identity is not None:
             await identity.ensure(conn, call, reader.asks_identity)
         if outcome.earliest_ms is not None:
             await notices.wake(conn, outcome.earliest_ms)
-        reply = Reply(status=200 if partial else 201, body=_created(len(items), outcome))
+        reply = Reply(status=200 if partial else 201, body=created)
         reply = await keep(conn, call, reply)
     call.deps.on_event(
         EventName.BULK_DONE, action="create", matched=len(items), done=len(outcome.ids)
@@ -186,7 +187,7 @@ async def _write(
                 outcome.refused[draft.index] = NameTaken(detail, (fault,))
                 continue
             outcome.ids[draft.index] = job.id
-            outcome.wake_at(None if job.next_fire_at is None else epoch_ms(job.next_fire_at))
+            outcome.wake_at(draft.fire_ms)
             if draft.past:
                 past.append(draft)
             if draft.look is not None:
