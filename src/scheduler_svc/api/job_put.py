@@ -75,7 +75,7 @@ async def _create(
     if call.query["dry_run"]:
         shown = job_create.armed(new, now_ms)[0]
         return Reply(body=comparison(None, shown, now_ms=now_ms)), None
-    job = await job_create.insert(conn, call, new, now_ms)
+    job = await job_create.insert(conn, job_create.make(call, new, now_ms), now_ms)
     await identity.ensure(conn, call, job.definition)
     also = [*await herd.of_job(conn, job), *await unsigned.of_job(conn, call, job)]
     reply = Reply(

@@ -1,5 +1,6 @@
--- insert_job(id, namespace, name, description, labels, definition, state, revision, created_at, scheduled_for, fire_at)
--- A job and its timer appear together.
+-- insert_job(id, namespace, name, description, labels, definition, state, revision, created_at, scheduled_for, fire_at, versions, instants, refresh_at, notice)
+-- A job and its timer appear together, with what is expected of it, and the notice to the replicas
+-- where there is one: in one statement, for a create is otherwise mostly round trips.
 WITH job AS (
     INSERT INTO jobs (
         id, namespace, name, description, labels, definition, state, revision, created_at,
@@ -7,9 +8,16 @@ WITH job AS (
     )
     VALUES ($1, $2, $3, $4, $5::jsonb, $6::json, $7, $8, $9, $9)
     RETURNING id
+),
+timer AS (
+    INSERT INTO job_timers (job_id, scheduled_for, fire_at, revision)
+    SELECT job.id, $10, $11, $8 FROM job
+),
+expectation AS (
+    INSERT INTO job_expectations (job_id, versions, instants, refresh_at)
+    SELECT job.id, $12, $13::text::timestamptz[], $14 FROM job WHERE $12::text IS NOT NULL
 )
-INSERT INTO job_timers (job_id, scheduled_for, fire_at, revision)
-SELECT job.id, $10, $11, $8 FROM job;
+SELECT pg_notify('scheduler', $15::text) FROM job WHERE $15::text IS NOT NULL;
 
 -- find_job_id(namespace, name)
 -- Served by jobs_name.
@@ -20,12 +28,18 @@ SELECT id FROM jobs WHERE namespace = $1 AND name = $2;
 SELECT scheduled_for, fire_at, runs_made FROM job_timers WHERE job_id = $1 FOR UPDATE;
 
 -- get_job(namespace, job_id)
--- One job with its next fire; the last run is a statement of its own.
+-- One job with its next fire and its newest run, by the index on (job_id, scheduled_for).
 SELECT
     j.id, j.namespace, j.definition, j.state, j.pause, j.revision, j.created_at, j.updated_at,
-    CASE j.state WHEN 'active' THEN t.fire_at END AS next_fire_at, t.scheduled_for, t.runs_made
+    CASE j.state WHEN 'active' THEN t.fire_at END AS next_fire_at, t.scheduled_for, t.runs_made,
+    r.id AS run_id, r.status AS run_status, r.scheduled_for AS run_for, r.finished_at AS run_end
 FROM jobs AS j
 JOIN job_timers AS t ON t.job_id = j.id
+LEFT JOIN LATERAL (
+    SELECT id, status, scheduled_for, finished_at FROM runs
+    WHERE runs.job_id = j.id AND runs.trigger <> 'alert'
+    ORDER BY scheduled_for DESC, id DESC LIMIT 1
+) AS r ON TRUE
 WHERE j.namespace = $1 AND j.id = $2;
 
 -- last_runs(job_ids)
