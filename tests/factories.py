@@ -12,7 +12,7 @@ import httpx2
 import msgspec
 
 from scheduler_svc.domain.decide import Decision, decide, plan_job
-from scheduler_svc.domain.ids import instant_at, random_run_id, scheduled_ms_of
+from scheduler_svc.domain.ids import random_run_id, scheduled_ms_of
 from scheduler_svc.domain.jobs import Definition
 from scheduler_svc.domain.runs import Trigger
 from scheduler_svc.store import settlements, timers
@@ -115,8 +115,8 @@ async def settle(
                     status=status,  # type: ignore[arg-type]
                     reason=reason,
                     record=msgspec.json.encode(records[0]).decode() if records else None,
-                    started_at=instant_at(now_ms),
-                    finished_at=instant_at(now_ms),
+                    started_ms=now_ms,
+                    finished_ms=now_ms,
                     lateness_ms=7,
                     duration_ms=12,
                 )

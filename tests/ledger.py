@@ -82,8 +82,8 @@ def an_end(job: PlannedJob, run: NewRun, **changes: Any) -> Settlement:
     fields: dict[str, Any] = {
         "attempt": 1,
         "status": "succeeded",
-        "started_at": instant_at(run.fire_ms),
-        "finished_at": instant_at(run.fire_ms + 5),
+        "started_ms": run.fire_ms,
+        "finished_ms": run.fire_ms + 5,
         "record": '{"number":1}',
     }
     return Settlement(id=run.id, job_id=job.id, scheduled_ms=run.scheduled_ms, **(fields | changes))

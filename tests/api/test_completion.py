@@ -13,7 +13,7 @@ from scheduler_svc.api.context import Deps
 from scheduler_svc.api.gate import Gate
 from scheduler_svc.api.limits import Limiter
 from scheduler_svc.domain.completion import Callbacks, token
-from scheduler_svc.domain.ids import instant_at, scheduled_ms_of
+from scheduler_svc.domain.ids import scheduled_ms_of
 from scheduler_svc.domain.limits import Policy
 from scheduler_svc.domain.runs import RunStatus
 from scheduler_svc.store import completion
@@ -48,9 +48,9 @@ async def settle(pool: Pool, run: str, status: RunStatus, now_ms: int) -> None:
             attempt=1,
             status=status,
             reason="status" if status == "failed" else None,
-            started_at=instant_at(now_ms),
-            finished_at=instant_at(now_ms),
-            next_attempt_at=instant_at(now_ms + 5000) if status == "due" else None,
+            started_ms=now_ms,
+            finished_ms=now_ms,
+            next_attempt_ms=now_ms + 5000 if status == "due" else None,
             timeout_ms=5_400_000,
         )
         assert await completion.settle_callbacks(conn, [ended], now_ms=now_ms)

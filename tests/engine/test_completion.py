@@ -336,7 +336,7 @@ def _settlement(run: Record, ended_ms: int) -> Settlement:
         scheduled_ms=epoch_ms(run["scheduled_for"]),
         attempt=run["attempt_count"],
         status="running",
-        finished_at=instant_at(ended_ms),
+        finished_ms=ended_ms,
         timeout_ms=1,
     )
 

@@ -16,10 +16,12 @@ import asyncpg
 import pytest
 
 from scheduler_svc.domain.backfills import STEP_RUNS
+from scheduler_svc.domain.ids import epoch_ms
 from scheduler_svc.store import migrate
+from scheduler_svc.store.columns import numbers, words
 from scheduler_svc.store.pool import BY_KEY, Connection, session_settings
 from scheduler_svc.store.queries import statement
-from seeding import BATCH, NOON, REPLICA, Told, explained, seed, soon
+from seeding import BATCH, NOON, NOON_MS, REPLICA, Told, explained, seed, soon
 
 JOBS = int(os.environ.get("PLANS_JOBS", "50000"))
 RUNS = int(os.environ.get("PLANS_RUNS", "100000"))
@@ -168,16 +170,17 @@ async def test_looking_for_named_runs_looks_each_up_by_key(conn: Connection) -> 
 async def test_writing_decisions_touches_the_batch(conn: Connection) -> None:
     ids = await _due_jobs(conn)
     n = len(ids)
-    at = [soon(k) for k in range(n)]
+    at = numbers(epoch_ms(soon(k)) for k in range(n))
+    none = numbers([None] * n)
     told = await _cost(
         conn,
         "write_decisions",
-        *(ids, at, at, [1] * n),
-        *(ids, at, ids, [None] * n, ["default"] * n, ["schedule"] * n, ["running"] * n),
-        *([None] * n, [1] * n, [None] * n, [0] * n, at, [False] * n),
+        *(ids, at, at, numbers([1] * n)),
+        *(ids, at, ids, words([None] * n), words(["default"] * n), words(["schedule"] * n)),
+        *(words(["running"] * n), words([None] * n), numbers([1] * n), none),
+        *(numbers([0] * n), at, numbers([0] * n), words([None] * n), words([None] * n)),
         REPLICA,
         NOON,
-        *([None] * n, [None] * n),
     )
     assert told.read <= BATCH + EDGE
     assert told.buffers <= BATCH * BUFFERS_A_ROW * 2
@@ -189,9 +192,10 @@ async def test_settling_looks_each_run_up_by_key(conn: Connection) -> None:
     told = await _cost(
         conn,
         "settle_runs",
-        *([r["id"] for r in held], [r["scheduled_for"] for r in held], [1] * n),
-        *(["succeeded"] * n, [None] * n, ['{"number":1}'] * n, [NOON] * n, [NOON] * n),
-        *([None] * n, [5] * n, [5] * n),
+        *([r["id"] for r in held], numbers(epoch_ms(r["scheduled_for"]) for r in held)),
+        *(numbers([1] * n), words(["succeeded"] * n), words([None] * n)),
+        *(words(['{"number":1}'] * n), numbers([NOON_MS] * n), numbers([NOON_MS] * n)),
+        *(numbers([None] * n), numbers([5] * n), numbers([5] * n)),
     )
     assert told.read <= BATCH + EDGE
     assert told.buffers <= BATCH * BUFFERS_A_ROW * 2

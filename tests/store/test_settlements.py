@@ -15,7 +15,7 @@ from scheduler_svc.store import claims, settlements
 from scheduler_svc.store.pool import Connection, Pool, transaction
 from scheduler_svc.store.settlements import Held
 
-DUE = {"status": "due", "finished_at": None, "next_attempt_at": instant_at(MORNING_MS + 5000)}
+DUE = {"status": "due", "finished_ms": None, "next_attempt_ms": MORNING_MS + 5000}
 
 
 async def _running(conn: Connection, replica: UUID, **job: Any) -> tuple[PlannedJob, NewRun]:
@@ -97,9 +97,9 @@ async def test_the_first_attempt_s_start_and_lateness_stay(pool: Pool) -> None:
             replica=uuid4(),
             now_ms=MORNING_MS + HOUR,
         )
-        later = instant_at(MORNING_MS + HOUR)
+        later = MORNING_MS + HOUR
         await settlements.settle(
-            conn, [an_end(job, run, attempt=2, lateness_ms=99, started_at=later)]
+            conn, [an_end(job, run, attempt=2, lateness_ms=99, started_ms=later)]
         )
     row = await pool.fetchrow("SELECT lateness_ms, started_at, attempts FROM runs")
     assert row is not None

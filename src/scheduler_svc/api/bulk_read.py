@@ -2,16 +2,19 @@
 
 Promises the verdict of `read_definition` for every item. What is surely good is decoded without the
 walk that finds faults; schedules that are equal, and do not draw on their job's id, share their
-normal form, their next occurrence and their expectations.
+normal form, their next occurrence and their expectations; of targets that are alike each part is
+judged once.
 """
 
 import re
+from datetime import datetime
 from uuid import UUID
 
 import msgspec
-from msgspec import UNSET, Struct
+from msgspec import UNSET, Struct, structs
 
 from scheduler_svc.api import job_create
+from scheduler_svc.api.bulk_known import Known
 from scheduler_svc.api.check_definition import (
     Bench,
     judge,
@@ -22,17 +25,16 @@ from scheduler_svc.api.context import Call
 from scheduler_svc.api.job_view import planned
 from scheduler_svc.api.namespace_rules import NamespaceRules
 from scheduler_svc.api.validate_json import DEPTH_MAX, parse
-from scheduler_svc.domain.arming import Armed
 from scheduler_svc.domain.decide import NewRun
-from scheduler_svc.domain.drift import Expectation, expect
-from scheduler_svc.domain.errors import Invalid, Malformed
-from scheduler_svc.domain.ids import RANDOM_BYTES, epoch_ms, instant_at
+from scheduler_svc.domain.drift import expect
+from scheduler_svc.domain.errors import Fault, Invalid, Malformed
+from scheduler_svc.domain.ids import RANDOM_BYTES, instant_at
 from scheduler_svc.domain.ids import job_id as new_job_id
 from scheduler_svc.domain.incidents import Memory
 from scheduler_svc.domain.jobs import NO_BODY, Definition, Job, OidcAuth
 from scheduler_svc.domain.occurrences import depends_on_id
 from scheduler_svc.domain.schedule import Schedule
-from scheduler_svc.store.bulk import Row, row_of
+from scheduler_svc.store.bulk import Ahead, Row, ahead_of, row_of
 
 _ENCODER = msgspec.json.Encoder()
 _DECODER = msgspec.json.Decoder(Definition)
@@ -45,19 +47,26 @@ class Draft(Struct, frozen=True):
 
     index: int
     job: Job
-    expected: Expectation
     row: Row
+    ahead: Ahead
     past: list[NewRun]
     look: Memory | None
     """From when on it is looked at for its alerts; None where nobody is told."""
+
+    @property
+    def fire_ms(self) -> int | None:
+        """Return when the next occurrence is sent, in epoch milliseconds."""
+        return self.ahead[1]
 
 
 class _Rhythm(Struct, frozen=True):
     """What jobs of one schedule have in common."""
 
     schedule: Schedule
-    following: Armed | None
-    expected: Expectation
+    as_given: bool
+    scheduled_for: datetime | None
+    next_fire_at: datetime | None
+    ahead: Ahead
 
 
 class BulkReader:
@@ -78,64 +87,76 @@ class BulkReader:
         self.quotas = rules.quotas
         self._now = instant_at(now_ms)
         self._rhythms: dict[bytes, _Rhythm] = {}
+        self._known = Known(body_max=rules.quotas.body_max)
         self.asks_identity: Definition | None = None
         """One of the jobs that send identity tokens, where any does."""
 
     def read(self, index: int, raw: bytes) -> Draft:
         """Return the job of one item; raise Malformed, or Invalid with all faults."""
         job_id = new_job_id(self.now_ms, self._call.deps.random_bytes(RANDOM_BYTES))
-        bench = Bench(
-            now_ms=self.now_ms,
-            job_id=job_id,
-            created_at=self._now,
-            egress=self._call.deps.egress,
-            namespace=self._call.namespace,
-            ring=self._call.deps.ring,
-            public_url=self._call.deps.public_url,
-            secrets=self._secrets,
-            narrower=self._rules.egress,
-            quotas=self.quotas,
-            callbacks=self._call.deps.callbacks,
-            retention_max_ms=self._call.deps.retention_max_ms,
-        )
         given = _surely_shaped(raw)
         if given is not None:
             try:
-                return self._quickly(index, given, bench)
+                return self._quickly(index, given, job_id)
             except Invalid:
                 pass  # the slow way finds the same, and says all of it
-        return self._alone(index, job_id, read_definition(raw, bench))
+        return self._alone(index, job_id, read_definition(raw, self._bench(job_id)))
 
-    def _quickly(self, index: int, given: Definition, bench: Bench) -> Draft:
+    def _quickly(self, index: int, given: Definition, job_id: UUID) -> Draft:
         """Judge what has the right shape; raise Invalid."""
         key = _ENCODER.encode(given.schedule)
         rhythm = self._rhythms.get(key)
         if rhythm is not None:
-            definition = judge(given, rhythm.schedule, [], bench)
-            return self._in_rhythm(index, bench.job_id, definition, rhythm)
+            definition = self._known.normal(given)
+            if definition is None:
+                definition = self._judged(given, rhythm.schedule, [], self._bench(job_id))
+            elif not rhythm.as_given:
+                definition = structs.replace(definition, schedule=rhythm.schedule)
+            return self._draft(index, self._job(job_id, definition, rhythm), rhythm.ahead, [])
+        bench = self._bench(job_id)
         schedule, faults = judge_schedule(given.schedule, bench)
-        draft = self._alone(index, bench.job_id, judge(given, schedule, faults, bench))
+        draft = self._alone(index, job_id, self._judged(given, schedule, faults, bench))
         if _is_shared(schedule):
-            self._rhythms[key] = _rhythm_of(schedule, draft)
+            self._rhythms[key] = _rhythm_of(key, schedule, draft)
         return draft
+
+    def _judged(
+        self, given: Definition, schedule: Schedule, faults: list[Fault], bench: Bench
+    ) -> Definition:
+        """Judge what is not known yet under a judged schedule; raise Invalid."""
+        known = None if faults else self._known.normal(given)
+        if known is not None:
+            return structs.replace(known, schedule=schedule)
+        definition = judge(given, schedule, faults, bench)
+        self._known.learn(given, definition)
+        return definition
+
+    def _bench(self, job_id: UUID) -> Bench:
+        deps = self._call.deps
+        return Bench(
+            now_ms=self.now_ms,
+            job_id=job_id,
+            created_at=self._now,
+            egress=deps.egress,
+            namespace=self._call.namespace,
+            ring=deps.ring,
+            public_url=deps.public_url,
+            secrets=self._secrets,
+            narrower=self._rules.egress,
+            quotas=self.quotas,
+            callbacks=deps.callbacks,
+            retention_max_ms=deps.retention_max_ms,
+        )
 
     def _alone(self, index: int, job_id: UUID, definition: Definition) -> Draft:
         job, _, past = job_create.armed(self._job(job_id, definition), self.now_ms)
-        expected = expect(planned(job), self.now_ms)
-        return self._draft(index, job, expected, past)
+        return self._draft(index, job, ahead_of(job, expect(planned(job), self.now_ms)), past)
 
-    def _in_rhythm(
-        self, index: int, job_id: UUID, definition: Definition, rhythm: _Rhythm
-    ) -> Draft:
-        job = self._job(job_id, definition, rhythm.following)
-        expected = Expectation(job_id, rhythm.expected.instants, rhythm.expected.refresh_ms)
-        return self._draft(index, job, expected, [])
-
-    def _draft(self, index: int, job: Job, expected: Expectation, past: list[NewRun]) -> Draft:
+    def _draft(self, index: int, job: Job, ahead: Ahead, past: list[NewRun]) -> Draft:
         look = job_create.first_look(self._call, job, self.now_ms)
-        return Draft(index, job, expected, row_of(job, expected), past, look)
+        return Draft(index, job, row_of(job, ahead), ahead, past, look)
 
-    def _job(self, job_id: UUID, definition: Definition, following: Armed | None = None) -> Job:
+    def _job(self, job_id: UUID, definition: Definition, rhythm: _Rhythm | None = None) -> Job:
         if isinstance(definition.target.auth, OidcAuth):
             self.asks_identity = definition
         return Job(
@@ -147,8 +168,8 @@ class BulkReader:
             revision=1,
             created_at=self._now,
             updated_at=self._now,
-            scheduled_for=None if following is None else instant_at(following.scheduled_ms),
-            next_fire_at=None if following is None else instant_at(following.fire_ms),
+            scheduled_for=None if rhythm is None else rhythm.scheduled_for,
+            next_fire_at=None if rhythm is None else rhythm.next_fire_at,
         )
 
 
@@ -171,9 +192,7 @@ def _is_shared(schedule: Schedule) -> bool:
     )
 
 
-def _rhythm_of(schedule: Schedule, draft: Draft) -> _Rhythm:
+def _rhythm_of(key: bytes, schedule: Schedule, draft: Draft) -> _Rhythm:
     job = draft.job
-    following = None
-    if job.scheduled_for is not None and job.next_fire_at is not None:
-        following = Armed(epoch_ms(job.scheduled_for), epoch_ms(job.next_fire_at))
-    return _Rhythm(schedule, following, draft.expected)
+    as_given = _ENCODER.encode(schedule) == key
+    return _Rhythm(schedule, as_given, job.scheduled_for, job.next_fire_at, draft.ahead)

@@ -70,7 +70,7 @@ async def _insert(conn: Connection, batch: Sequence[Draft], outcome: Outcome, no
             outcome.refused[draft.index] = NameTaken(detail, (fault,))
             continue
         outcome.ids[draft.index] = job.id
-        outcome.wake_at(None if job.next_fire_at is None else epoch_ms(job.next_fire_at))
+        outcome.wake_at(draft.fire_ms)
         if draft.past:
             past.append(draft)
         if draft.look is not None:

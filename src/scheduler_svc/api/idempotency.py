@@ -59,11 +59,18 @@ async def answered(route: Route, call: Call) -> Reply:
 
 
 @asynccontextmanager
-async def writing(call: Call, *, seconds: float = CALL_SECONDS) -> AsyncIterator[Connection]:
+async def writing(
+    call: Call, *, seconds: float = CALL_SECONDS, alone: bool = False
+) -> AsyncIterator[Connection]:
     """Open the transaction of a request's effect, under its key where it has one.
 
+    `alone` says that one statement is the whole effect: without a key it is its own transaction.
     Raises IdempotencyInProgress where another request holds the key.
     """
+    if alone and call.token is None:
+        async with connection(call.deps.pool, seconds=seconds) as conn:
+            yield conn
+        return
     async with transaction(call.deps.pool, seconds=seconds) as conn:
         if call.token is not None:
             if not await idempotency.try_lock(conn, call.token):

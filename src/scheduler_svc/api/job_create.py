@@ -1,11 +1,11 @@
 """Making a job: its definition, its timer and what its past instants become, in one transaction."""
 
-from msgspec import structs
+from msgspec import Struct, structs
 
 from scheduler_svc.api import audit
 from scheduler_svc.api.check_definition import Bench, read_definition
 from scheduler_svc.api.context import Call
-from scheduler_svc.api.job_change import moved, tell
+from scheduler_svc.api.job_change import moved
 from scheduler_svc.api.job_quota import check_room
 from scheduler_svc.api.job_view import planned
 from scheduler_svc.api.namespace_rules import NamespaceRules
@@ -77,21 +77,45 @@ def armed(job: Job, now_ms: int) -> tuple[Job, Armed | None, list[NewRun]]:
     return ready, following, past
 
 
-async def insert(conn: Connection, call: Call, new: Job, now_ms: int, quotas: Quotas) -> Job:
-    """Write a new job and wake the replicas; raise NameTaken, or QuotaExceeded."""
-    await check_room(conn, call, quotas, new.definition.name)
+class Made(Struct, frozen=True):
+    """A new job, armed, with all that is written beside it."""
+
+    job: Job
+    following: Armed | None
+    past: list[NewRun]
+    look: Memory | None
+
+
+def make(call: Call, new: Job, now_ms: int) -> Made:
+    """Arm a new job, and say what becomes of past instants and when its alerts look first."""
     job, following, past = armed(new, now_ms)
+    return Made(job, following, past, first_look(call, job, now_ms))
+
+
+async def insert(conn: Connection, call: Call, made: Made, now_ms: int, quotas: Quotas) -> Job:
+    """Write a new job and wake the replicas; raise NameTaken, or QuotaExceeded."""
+    job = made.job
+    await check_room(conn, call, quotas, job.definition.name)
     plan = planned(job)
-    decision = moved(plan, following.scheduled_ms if following else None, sent(past), past)
-    await jobs.insert_job(conn, job, TimerState(job.scheduled_for, job.next_fire_at))
-    await expectations.write(conn, [expect(plan, now_ms)], versions())
-    if past:
+    expected = expectations.of_one(expect(plan, now_ms), versions())
+    timer = TimerState(job.scheduled_for, job.next_fire_at)
+    wake_ms = _wake_ms(made, now_ms)
+    await jobs.insert_job(conn, job, timer, expected=expected, wake_ms=wake_ms)
+    if made.past:
+        at = None if made.following is None else made.following.scheduled_ms
+        decision = moved(plan, at, sent(made.past), made.past)
         await timers.write_decisions(conn, [decision], replica=NIL, now_ms=now_ms)
-    await tell(conn, decision, now_ms=now_ms)
-    if (look := first_look(call, job, now_ms)) is not None:
-        await incidents.watch_all(conn, {job.id: look})
+    if made.look is not None:
+        await incidents.watch_all(conn, {job.id: made.look})
     await audit.note_job(conn, call, Action.JOB_CREATED, None, job)
     return job
+
+
+def _wake_ms(made: Made, now_ms: int) -> int | None:
+    """Return for when to wake the replicas; None where nothing will be due."""
+    if any(run.status == "due" for run in made.past):
+        return now_ms
+    return None if made.following is None else made.following.fire_ms
 
 
 def first_look(call: Call, job: Job, now_ms: int) -> Memory | None:

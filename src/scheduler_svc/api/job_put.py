@@ -87,7 +87,8 @@ async def _create(
         await job_quota.check_room(conn, call, rules.quotas, None, lock=False)
         shown = job_create.armed(new, now_ms)[0]
         return Reply(body=comparison(None, shown, now_ms=now_ms)), None
-    job = await job_create.insert(conn, call, new, now_ms, rules.quotas)
+    made = job_create.make(call, new, now_ms)
+    job = await job_create.insert(conn, call, made, now_ms, rules.quotas)
     await identity.ensure(conn, call, job.definition)
     also = [*await herd.of_job(conn, job), *await unsigned.of_job(conn, call, job)]
     reply = Reply(

@@ -31,10 +31,12 @@ async def create_job(call: Call) -> Reply:
             also = [*await herd.of_job(conn, shown), *await unsigned.of_job(conn, call, shown)]
         view = job_view(shown, now_ms=now_ms, upcoming=DRY_UPCOMING, dry=True, also=also)
         return Reply(body=view)
+    made = job_create.make(call, new, now_ms)
     async with writing(call) as conn:
-        job = await job_create.insert(conn, call, new, now_ms, rules.quotas)
-        await identity.ensure(conn, call, job.definition)
+        job = made.job
         also = [*await herd.of_job(conn, job), *await unsigned.of_job(conn, call, job)]
+        await job_create.insert(conn, call, made, now_ms, rules.quotas)
+        await identity.ensure(conn, call, job.definition)
         reply = Reply(
             status=201,
             body=job_view(job, now_ms=now_ms, also=also),

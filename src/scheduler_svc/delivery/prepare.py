@@ -54,6 +54,8 @@ class Prepared(msgspec.Struct, frozen=True):
     labels: Mapping[str, str] = {}
     event: cloudevents.Event | None = None
     audience: str | None = None
+    job: bytes = b""
+    """The job's id, as a header has it."""
     blocked: str | None = None
     """Why nothing of this job can be sent, where its secrets can not be opened here."""
 
@@ -109,6 +111,7 @@ def prepare(
             else None
         ),
         audience=target.auth.audience if isinstance(target.auth, OidcAuth) else None,
+        job=str(job_id).encode(),
     )
 
 

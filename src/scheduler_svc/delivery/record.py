@@ -3,6 +3,7 @@
 from datetime import datetime
 from uuid import UUID
 
+from scheduler_svc.delivery import exchange as exchanges
 from scheduler_svc.delivery.capture import captured
 from scheduler_svc.delivery.exchange import Exchange
 from scheduler_svc.domain.redaction import Redaction
@@ -19,7 +20,6 @@ def record(
     redact: Redaction,
 ) -> Attempt:
     """Make the record of an attempt from its exchange; what is secret in it is masked."""
-    timing = exchange.timing
     return Attempt(
         number=number,
         started_at=started_at,
@@ -28,13 +28,20 @@ def record(
         status_code=exchange.status_code,
         error=exchange.error,
         response=None if exchange.status_code is None else captured(exchange, redact),
-        timing=Timing(
-            dns_ms=_rounded(timing.dns_ms),
-            connect_ms=_rounded(timing.connect_ms),
-            tls_ms=_rounded(timing.tls_ms),
-            first_byte_ms=_rounded(timing.first_byte_ms),
-        ),
+        timing=_timing(exchange.timing),
         replica=replica,
+    )
+
+
+def _timing(timing: exchanges.Timing) -> Timing:
+    first_byte_ms = _rounded(timing.first_byte_ms)
+    if timing.connect_ms is None:  # most calls go over a connection that is there
+        return Timing(first_byte_ms=first_byte_ms)
+    return Timing(
+        dns_ms=_rounded(timing.dns_ms),
+        connect_ms=_rounded(timing.connect_ms),
+        tls_ms=_rounded(timing.tls_ms),
+        first_byte_ms=first_byte_ms,
     )
 
 

@@ -43,27 +43,28 @@ def request(
     egress: NamespaceEgress | None = None,
 ) -> HttpRequest:
     """Build the request of one attempt (DESIGN, "What the target receives")."""
-    headers = dict(prepared.headers)
-    body = prepared.body
+    headers, body = prepared.headers, prepared.body
     if overrides is not None:
+        headers = dict(headers)
         if overrides.body is not None:
             body = b"" if overrides.body == "null" else overrides.body.encode()
             headers["content-type"] = JSON_TYPE
         headers.update(by_name(overrides.headers or {}))
     lines = list(headers.values())
-    lines += _own_lines(sending)
+    run_id = str(sending.run_id).encode()
+    lines += _own_lines(prepared, sending, run_id)
     if sending.report is not None:
         lines.append((b"Scheduler-Completion-URL", sending.report.url.encode()))
         lines.append((b"Scheduler-Completion-Token", sending.report.token.encode()))
     if prepared.event is not None:
         lines += cloudevents.lines(
             prepared.event,
-            run_id=str(sending.run_id).encode(),
+            run_id=run_id,
             time=_instant(sending.scheduled_ms),
             given=headers,
         )
     if signers and prepared.signed:
-        lines += _signature(prepared, sending, body, signers)
+        lines += _signature(prepared, sending, run_id, body, signers)
     return HttpRequest(
         method=prepared.method,
         url=prepared.url,
@@ -81,15 +82,14 @@ def request(
     )
 
 
-def _own_lines(sending: Sending) -> list[tuple[bytes, bytes]]:
+def _own_lines(prepared: Prepared, sending: Sending, run_id: bytes) -> list[tuple[bytes, bytes]]:
     """Return the headers that the service sets itself; the signature needs the first two."""
-    run_id = str(sending.run_id).encode()
     lines = [
         (b"webhook-id", run_id),
         (b"webhook-timestamp", b"%d" % (sending.now_ms // 1000)),
         (b"Idempotency-Key", run_id),
         (b"traceparent", sending.trace),
-        (b"Scheduler-Job", str(sending.job_id).encode()),
+        (b"Scheduler-Job", prepared.job or str(sending.job_id).encode()),
         (b"Scheduler-Scheduled-For", _instant(sending.scheduled_ms)),
         (b"Scheduler-Attempt", b"%d" % sending.attempt),
         (b"Scheduler-Trigger", sending.trigger.encode()),
@@ -100,12 +100,12 @@ def _own_lines(sending: Sending) -> list[tuple[bytes, bytes]]:
 
 
 def _signature(
-    prepared: Prepared, sending: Sending, body: bytes, signers: Sequence[Signer]
+    prepared: Prepared, sending: Sending, run_id: bytes, body: bytes, signers: Sequence[Signer]
 ) -> list[tuple[bytes, bytes]]:
     signed = signatures(
         signers,
         host=prepared.url.host,
-        content=(str(sending.run_id).encode(), b"%d" % (sending.now_ms // 1000), body),
+        content=(run_id, b"%d" % (sending.now_ms // 1000), body),
         now_ms=sending.now_ms,
     )
     return [] if signed is None else [(b"webhook-signature", signed)]

@@ -3,6 +3,7 @@
 Total over every outcome and status. A failed delivery is a value here, never an exception.
 """
 
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from functools import lru_cache
@@ -32,6 +33,7 @@ class Retryable(Struct, frozen=True):
     retry_after_ms: int | None = None
 
 
+SUCCEEDED = Succeeded()
 Verdict = Succeeded | Failed | Retryable
 
 
@@ -40,8 +42,8 @@ def classify(
     status: int | None,
     headers: dict[str, str],
     *,
-    success: tuple[int | str, ...],
-    retry_on: tuple[int | str, ...],
+    success: Sequence[int | str],
+    retry_on: Sequence[int | str],
     now: datetime,
 ) -> Verdict:
     """Judge one attempt; header names are expected in lower case."""
@@ -50,12 +52,12 @@ def classify(
     if status is None or outcome not in {"ok", "http_error"}:
         return Retryable()
     if status_matches(status, success):
-        return Succeeded()
+        return SUCCEEDED
     return _refused(status, headers, retry_on, now)
 
 
 def _refused(
-    status: int, headers: dict[str, str], retry_on: tuple[int | str, ...], now: datetime
+    status: int, headers: dict[str, str], retry_on: Sequence[int | str], now: datetime
 ) -> Failed | Retryable:
     """Judge an answer whose status is no success."""
     if status == GONE:
@@ -67,9 +69,13 @@ def _refused(
     return Failed("status")
 
 
-def status_matches(status: int, rules: tuple[int | str, ...]) -> bool:
+def status_matches(status: int, rules: Sequence[int | str]) -> bool:
     """Tell whether a status falls under any of the rules (`404`, `2xx`, `200-299`)."""
-    return any(low <= status <= high for low, high in map(status_range, rules))
+    for rule in rules:
+        low, high = status_range(rule)
+        if low <= status <= high:
+            return True
+    return False
 
 
 @lru_cache(maxsize=1024)

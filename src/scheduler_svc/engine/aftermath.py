@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from uuid import UUID
 
 from scheduler_svc.domain.events import EventName
-from scheduler_svc.domain.ids import epoch_ms
+from scheduler_svc.domain.ids import epoch_ms, instant_at
 from scheduler_svc.domain.incident_event import alert_job as job_of_alert
 from scheduler_svc.domain.incidents import End, rules_for
 from scheduler_svc.domain.jobs import Alerts
@@ -58,7 +58,9 @@ def case_of(
 ) -> Case:
     """Return what an attempt made of its run, as the database has it now."""
     claim = held.claim
-    started_at = claim.started_at or settlement.started_at
+    started_at = claim.started_at
+    if started_at is None and settlement.started_ms is not None:
+        started_at = instant_at(settlement.started_ms)
     end = End(
         run_id=claim.id,
         job_id=claim.job_id,

@@ -14,7 +14,15 @@ from scheduler_svc.delivery.request import Sending
 from scheduler_svc.domain.completion import report_to
 from scheduler_svc.domain.events import EventName
 from scheduler_svc.domain.ids import instant_at
-from scheduler_svc.domain.outcome import Retryable, Succeeded, classify
+from scheduler_svc.domain.jobs import Definition
+from scheduler_svc.domain.outcome import (
+    SUCCEEDED,
+    Retryable,
+    Succeeded,
+    Verdict,
+    classify,
+    status_matches,
+)
 from scheduler_svc.domain.pressure import weigh
 from scheduler_svc.domain.runs import AttemptOutcome
 from scheduler_svc.domain.spans import attempt_traceparent
@@ -138,18 +146,25 @@ async def _send(parts: Parts, held: HeldRun, started_ms: int) -> Exchange:
     return await outgoing.exchange(parts, held, sending)
 
 
-def _ended(parts: Parts, held: HeldRun, exchange: Exchange, started_ms: int) -> Ended:
-    """Judge an exchange; what follows from the verdict is decided when it is settled."""
-    target = held.job.plan.definition.target
-    now_ms = parts.clock.now_ms()
-    verdict = classify(
+def _verdict(exchange: Exchange, definition: Definition, now_ms: int) -> Verdict:
+    status, success = exchange.status_code, definition.target.success_status
+    # Most are good, and then nothing else of the answer has to be looked at.
+    if exchange.outcome == "ok" and status is not None and status_matches(status, success):
+        return SUCCEEDED
+    return classify(
         exchange.outcome,
-        exchange.status_code,
+        status,
         {name.lower(): value for name, value in exchange.headers},
-        success=tuple(target.success_status),
-        retry_on=tuple(held.job.plan.definition.retry.on),
+        success=success,
+        retry_on=definition.retry.on,
         now=instant_at(now_ms),
     )
+
+
+def _ended(parts: Parts, held: HeldRun, exchange: Exchange, started_ms: int) -> Ended:
+    """Judge an exchange; what follows from the verdict is decided when it is settled."""
+    now_ms = parts.clock.now_ms()
+    verdict = _verdict(exchange, held.job.plan.definition, now_ms)
     outcome: AttemptOutcome = exchange.outcome
     if held.cancelled:
         outcome = "cancelled"

@@ -56,7 +56,8 @@ class Hand:
         self._runs: dict[UUID, HeldRun] = {}
         self._of_key: Counter[Key] = Counter()
         self._of_namespace: Counter[str] = Counter()
-        self._heap: list[tuple[int, int, UUID]] = []
+        self._heap: list[tuple[int, int, int, HeldRun]] = []
+        """By instant, priority, and the order of claiming, which no two entries share."""
 
     def __len__(self) -> int:
         return len(self._runs)
@@ -82,33 +83,32 @@ class Hand:
     def next_fire_ms(self) -> int | None:
         """Return the earliest instant at which something is to be sent."""
         while self._heap:
-            fire_ms, _, run_id = self._heap[0]
-            held = self._runs.get(run_id)
+            fire_ms, _, _, held = self._heap[0]
             # A run that was given back and claimed anew has an entry of its own.
-            if held is not None and not held.sending and held.claim.fire_ms == fire_ms:
+            if not held.sending and self._runs.get(held.claim.id) is held:
                 return fire_ms
             heapq.heappop(self._heap)
         return None
 
     def add(self, claim: ClaimedRun, job: KnownJob) -> None:
         """Hold a claimed run until its instant; of one instant the higher priority goes first."""
-        self._background += _is_background(claim) - self._holds_background(claim.id)
         if (before := self._runs.get(claim.id)) is not None:
             self._uncount(before)
+        self._background += _is_background(claim)
         self._of_key[job.key] += 1
         self._of_namespace[job.key.namespace] += 1
-        self._runs[claim.id] = HeldRun(claim, job)
+        self._runs[claim.id] = held = HeldRun(claim, job)
         self.taken += 1
         if self.claimed is not None:
             self.claimed.append(claim.id)
-        heapq.heappush(self._heap, (claim.fire_ms, -job.plan.definition.priority, claim.id))
+        place = (claim.fire_ms, -job.plan.definition.priority, self.taken, held)
+        heapq.heappush(self._heap, place)
 
     def pop_due(self, now_ms: int) -> list[HeldRun]:
         """Take what is to be sent now, marked as being sent; of several namespaces in turn."""
         due = []
         while (fire_ms := self.next_fire_ms) is not None and fire_ms <= now_ms:
-            _, _, run_id = heapq.heappop(self._heap)
-            held = self._runs[run_id]
+            held = heapq.heappop(self._heap)[3]
             held.sending = True
             due.append(held)
         return due if len(self._of_namespace) < 2 else _in_turn(due)  # noqa: PLR2004
@@ -128,7 +128,6 @@ class Hand:
         anew: that one stays.
         """
         if self._runs.get(held.claim.id) is held:
-            self._background -= self._holds_background(held.claim.id)
             self._uncount(held)
             del self._runs[held.claim.id]
 
@@ -158,6 +157,7 @@ class Hand:
         return self._of_namespace[name]
 
     def _uncount(self, held: HeldRun) -> None:
+        self._background -= _is_background(held.claim)
         key = held.job.key
         self._of_key[key] -= 1
         if not self._of_key[key]:
@@ -165,10 +165,6 @@ class Hand:
         self._of_namespace[key.namespace] -= 1
         if not self._of_namespace[key.namespace]:
             del self._of_namespace[key.namespace]
-
-    def _holds_background(self, run_id: UUID) -> bool:
-        held = self._runs.get(run_id)
-        return held is not None and _is_background(held.claim)
 
 
 def _in_turn(due: list[HeldRun]) -> list[HeldRun]:

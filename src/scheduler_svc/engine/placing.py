@@ -6,6 +6,7 @@ its speed: see `Placing.leaves`.
 """
 
 from collections.abc import Iterable
+from operator import is_
 
 import msgspec
 
@@ -68,7 +69,10 @@ class Placing:
         """
         if all(run.status != "running" for run in decision.runs):
             return decision
-        return msgspec.structs.replace(decision, runs=list(self._placed(job, decision.runs)))
+        placed = list(self._placed(job, decision.runs))
+        if all(map(is_, placed, decision.runs)):
+            return decision
+        return msgspec.structs.replace(decision, runs=placed)
 
     def _placed(self, job: KnownJob, runs: list[NewRun]) -> Iterable[NewRun]:
         for run in runs:

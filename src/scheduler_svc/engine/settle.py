@@ -12,7 +12,6 @@ import msgspec
 
 from scheduler_svc.domain.completion import timeout_ms
 from scheduler_svc.domain.events import EventName
-from scheduler_svc.domain.ids import instant_at
 from scheduler_svc.domain.outcome import Failed, Retryable, Succeeded
 from scheduler_svc.domain.retry import GiveUp, TryAgain, next_attempt
 from scheduler_svc.domain.runs import UNFINISHED, RunStatus
@@ -95,7 +94,7 @@ async def flush(parts: Parts, outbox: Outbox) -> None:
         parts.hand.drop(ended.held)
         _tell(parts, ended, settlement, settled=settled.get(settlement.id))
         if settlement.status == "due":
-            retry_ms.append(settlement.next_attempt_at)
+            retry_ms.append(settlement.next_attempt_ms)
             parts.pressure.waits |= ended.held.claim.keyed
     aftermath.tell(parts, noted)
     if parts.on_span is not None:
@@ -124,17 +123,18 @@ async def _write(
         paused = await settlements.pause_jobs(conn, sorted(gone), reason=GONE, now_ms=now_ms)
         await backfills.cancel_backfills_of(conn, sorted(gone), reason="gone", now_ms=now_ms)
     settled = await _settle(conn, [settlement for _, settlement in written], now_ms)
-    open_still = {
-        ended.held.claim.job_id
-        for ended, settlement in written
-        if settlement.id in settled and settled[settlement.id][0] in UNFINISHED
-    }
-    if freed := in_line - open_still:
-        await settlements.release_queued(conn, sorted(freed), now_ms=now_ms)
+    if in_line:
+        open_still = {
+            ended.held.claim.job_id
+            for ended, settlement in written
+            if settlement.id in settled and settled[settlement.id][0] in UNFINISHED
+        }
+        if freed := in_line - open_still:
+            await settlements.release_queued(conn, sorted(freed), now_ms=now_ms)
     cases = [
         aftermath.case_of(parts, ended.held, settlement, settled[settlement.id])
         for ended, settlement in written
-        if settlement.id in settled and aftermath.is_heeded(parts, ended.held)
+        if aftermath.is_heeded(parts, ended.held) and settlement.id in settled
     ]
     noted = await aftermath.note(
         parts, conn, cases, now_ms=now_ms, paused=dict.fromkeys(paused, GONE)
@@ -146,11 +146,10 @@ async def _settle(conn: Connection, batch: list[Settlement], now_ms: int) -> dic
     """Write ends; those whose targets report the end themselves have a statement of their own."""
     plain = [one for one in batch if one.timeout_ms is None]
     found = await settlements.settle(conn, plain) if plain else {}
-    settled: dict[UUID, Settled] = {
-        one.id: (found[one.id], one.reason if found[one.id] == one.status else "cancelled")
-        for one in plain
-        if one.id in found
-    }
+    settled: dict[UUID, Settled] = {}
+    for one in plain:
+        if (status := found.get(one.id)) is not None:
+            settled[one.id] = status, one.reason if status == one.status else "cancelled"
     if callbacks := [one for one in batch if one.timeout_ms is not None]:
         settled |= await completion.settle_callbacks(conn, callbacks, now_ms=now_ms)
     return settled
@@ -188,9 +187,7 @@ def _again(ended: Ended, follows: TryAgain | GiveUp) -> Settlement:
     match follows:
         case TryAgain(at_ms):
             again = _final(ended, "due", None)
-            return msgspec.structs.replace(
-                again, finished_at=None, next_attempt_at=instant_at(at_ms)
-            )
+            return msgspec.structs.replace(again, finished_ms=None, next_attempt_ms=at_ms)
         case GiveUp(reason):
             return _final(ended, "failed", reason)
         case _:
@@ -208,8 +205,8 @@ def _final(ended: Ended, status: RunStatus, reason: str | None) -> Settlement:
         status=status,
         reason=reason,
         record=msgspec.json.encode(ended.record).decode() if sent else None,
-        started_at=instant_at(ended.started_ms) if sent else None,
-        finished_at=instant_at(ended.ended_ms),
+        started_ms=ended.started_ms if sent else None,
+        finished_ms=ended.ended_ms,
         # Of the first attempt that left; one that was lost with its replica may never have.
         lateness_ms=(
             ended.started_ms - claim.scheduled_ms if sent and claim.started_at is None else None

@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from uuid import UUID
 
-from scheduler_svc.domain.ids import instant_at
 from scheduler_svc.engine import holding
 from scheduler_svc.engine.aftermath import alert_job
 from scheduler_svc.engine.jobs import KnownJob
@@ -58,5 +57,5 @@ def _lost(claim: ClaimedRun, now_ms: int, *, deleted: bool) -> settlements.Settl
         attempt=claim.attempt,
         status="cancelled" if deleted else "failed",
         reason="job_deleted" if deleted else "no_retry",
-        finished_at=instant_at(now_ms),
+        finished_ms=now_ms,
     )

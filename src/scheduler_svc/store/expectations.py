@@ -9,6 +9,7 @@ from msgspec import Struct
 from scheduler_svc.domain.decide import PlannedJob, plan_job
 from scheduler_svc.domain.drift import Expectation
 from scheduler_svc.domain.ids import epoch_ms, instant_at
+from scheduler_svc.store import jobs
 from scheduler_svc.store.pool import Connection
 from scheduler_svc.store.queries import statement
 from scheduler_svc.store.timers import DEFINITION, StoredJob, load_definitions
@@ -40,6 +41,12 @@ async def write(conn: Connection, expected: Sequence[Expectation], versions: str
         [literal(one.instants) for one in expected],
         [None if one.refresh_ms is None else instant_at(one.refresh_ms) for one in expected],
     )
+
+
+def of_one(expected: Expectation, versions: str) -> jobs.Expected:
+    """Write what is expected of a new job as its insert takes it."""
+    refresh = None if expected.refresh_ms is None else instant_at(expected.refresh_ms)
+    return versions, literal(expected.instants), refresh
 
 
 async def other_versions(conn: Connection, versions: str) -> list[str]:

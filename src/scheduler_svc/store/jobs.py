@@ -15,11 +15,17 @@ from asyncpg import Record
 from scheduler_svc.domain.errors import NameTaken
 from scheduler_svc.domain.ids import epoch_ms, instant_at
 from scheduler_svc.domain.jobs import Definition, Job, LastRun, Pause
+from scheduler_svc.store import notices
 from scheduler_svc.store.pool import Connection
 from scheduler_svc.store.queries import statement
 from scheduler_svc.store.timers import DEFINITION
 
 PAUSE = msgspec.json.Decoder(Pause)
+
+
+Expected = tuple[str | None, str | None, datetime | None]
+"""What is kept of a job's coming instants: the versions, the instants as text, the refresh."""
+NOTHING_EXPECTED: Expected = (None, None, None)
 
 
 class TimerState(msgspec.Struct, frozen=True):
@@ -38,8 +44,18 @@ class Unsent(msgspec.Struct, frozen=True):
     held: int
 
 
-async def insert_job(conn: Connection, job: Job, timer: TimerState) -> None:
-    """Write a new job with its timer; raise NameTaken where its name is in use."""
+async def insert_job(
+    conn: Connection,
+    job: Job,
+    timer: TimerState,
+    *,
+    expected: Expected = NOTHING_EXPECTED,
+    wake_ms: int | None = None,
+) -> None:
+    """Write a new job with its timer, in one statement; raise NameTaken where its name is in use.
+
+    `wake_ms` tells every replica, at commit, that work is due then.
+    """
     definition = job.definition
     try:
         await conn.execute(
@@ -55,6 +71,8 @@ async def insert_job(conn: Connection, job: Job, timer: TimerState) -> None:
             job.created_at,
             timer.scheduled_for,
             timer.fire_at,
+            *expected,
+            None if wake_ms is None else notices.wake_text(wake_ms),
         )
     except asyncpg.UniqueViolationError as error:
         raise NameTaken(f"A job named '{definition.name}' exists already.") from error

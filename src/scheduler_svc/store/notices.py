@@ -36,7 +36,12 @@ Handler = Callable[[str, str], None]
 
 async def wake(conn: Connection, at_ms: int) -> None:
     """Tell every replica, at commit, that work is due at an instant."""
-    await conn.execute(statement("notify"), f"wake {at_ms}")
+    await conn.execute(statement("notify"), wake_text(at_ms))
+
+
+def wake_text(at_ms: int) -> str:
+    """Return the notice that work is due at an instant."""
+    return f"wake {at_ms}"
 
 
 async def cancel(conn: Connection, run_id: UUID) -> None:

@@ -9,6 +9,7 @@ import msgspec
 
 from scheduler_svc.domain.ids import epoch_ms, instant_at
 from scheduler_svc.domain.runs import RunStatus
+from scheduler_svc.store.columns import numbers, words
 from scheduler_svc.store.pool import Connection
 from scheduler_svc.store.queries import statement
 
@@ -26,9 +27,9 @@ class Settlement(msgspec.Struct, frozen=True, kw_only=True):
     status: RunStatus
     reason: str | None = None
     record: str | None = None
-    started_at: datetime | None = None
-    finished_at: datetime | None = None
-    next_attempt_at: datetime | None = None
+    started_ms: int | None = None
+    finished_ms: int | None = None
+    next_attempt_ms: int | None = None
     lateness_ms: int | None = None
     duration_ms: int | None = None
     timeout_ms: int | None = None
@@ -49,7 +50,24 @@ async def settle(conn: Connection, batch: Sequence[Settlement]) -> dict[UUID, Ru
     The ids missing from the answer had lost their lease. A run that was to be tried again and that
     someone asked to cancel is `cancelled`.
     """
-    return dict(await conn.fetch(statement("settle_runs"), *settled_columns(batch)))
+    return dict(await conn.fetch(statement("settle_runs"), *settled_texts(batch)))
+
+
+def settled_texts(batch: Sequence[Settlement]) -> tuple[Any, ...]:
+    """Turn settlements into ids and one text a column."""
+    return (
+        [s.id for s in batch],
+        numbers([s.scheduled_ms for s in batch]),
+        numbers([s.attempt for s in batch]),
+        words([s.status for s in batch]),
+        words([s.reason for s in batch]),
+        words([s.record for s in batch]),
+        numbers([s.started_ms for s in batch]),
+        numbers([s.finished_ms for s in batch]),
+        numbers([s.next_attempt_ms for s in batch]),
+        numbers([s.lateness_ms for s in batch]),
+        numbers([s.duration_ms for s in batch]),
+    )
 
 
 def settled_columns(batch: Sequence[Settlement]) -> tuple[list[Any], ...]:
@@ -61,9 +79,9 @@ def settled_columns(batch: Sequence[Settlement]) -> tuple[list[Any], ...]:
         [s.status for s in batch],
         [s.reason for s in batch],
         [s.record for s in batch],
-        [s.started_at for s in batch],
-        [s.finished_at for s in batch],
-        [s.next_attempt_at for s in batch],
+        [_instant(s.started_ms) for s in batch],
+        [_instant(s.finished_ms) for s in batch],
+        [_instant(s.next_attempt_ms) for s in batch],
         [s.lateness_ms for s in batch],
         [s.duration_ms for s in batch],
     )
@@ -152,3 +170,7 @@ def _keys(held: Sequence[Held]) -> tuple[list[UUID], list[datetime], list[int]]:
 
 def _days(held: Sequence[Held]) -> list[datetime]:
     return [instant_at(run.scheduled_ms) for run in held]
+
+
+def _instant(ms: int | None) -> datetime | None:
+    return None if ms is None else instant_at(ms)

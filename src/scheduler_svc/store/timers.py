@@ -13,10 +13,12 @@ import msgspec
 from asyncpg import Record
 
 from scheduler_svc.domain.decide import Decision, NewRun, PlannedJob, Timer
+from scheduler_svc.domain.deferral import Deferral
 from scheduler_svc.domain.ids import epoch_ms, instant_at, run_id
 from scheduler_svc.domain.jobs import Definition
 from scheduler_svc.domain.overlap import OpenRun
 from scheduler_svc.domain.runs import rank
+from scheduler_svc.store.columns import numbers, words
 from scheduler_svc.store.pool import Connection
 from scheduler_svc.store.queries import statement
 
@@ -70,7 +72,7 @@ def _timers(rows: Iterable[Record]) -> list[Timer]:
         )
         for job_id, scheduled_for, fire_at, revision, runs_made in rows
     ]
-    timers.sort(key=lambda timer: (timer.fire_ms, timer.job_id))
+    timers.sort(key=lambda timer: (timer.fire_ms, timer.job_id.bytes))
     return timers
 
 
@@ -104,18 +106,15 @@ async def write_decisions(
     conn: Connection, decisions: Sequence[Decision], *, replica: UUID, now_ms: int
 ) -> set[UUID]:
     """Move the timers and write the runs; return the ids of the runs that were new."""
-    moves = [
-        (d.job.id, _instant(d.scheduled_ms), _instant(d.fire_ms), d.runs_made) for d in decisions
-    ]
-    runs = [_run_row(d.job, run) for d in decisions for run in d.runs]
-    columns = _columns(runs, 15)
     rows = await conn.fetch(
         statement("write_decisions"),
-        *_columns(moves, 4),
-        *columns[:13],
+        [d.job.id for d in decisions],
+        numbers([d.scheduled_ms for d in decisions]),
+        numbers([d.fire_ms for d in decisions]),
+        numbers([d.runs_made for d in decisions]),
+        *_run_columns([(d.job, run) for d in decisions for run in d.runs]),
         replica,
         instant_at(now_ms),
-        *columns[13:],
     )
     return {row[0] for row in rows}
 
@@ -131,32 +130,26 @@ async def complete_jobs(conn: Connection, job_ids: Sequence[UUID], *, now_ms: in
     return [row[0] for row in rows]
 
 
-def _run_row(job: PlannedJob, run: NewRun) -> tuple[Any, ...]:
-    ended = run.status == "skipped"
+def _run_columns(runs: Sequence[tuple[PlannedJob, NewRun]]) -> tuple[Any, ...]:
+    """Turn new runs into ids and one text a column."""
     return (
-        run.id,
-        instant_at(run.scheduled_ms),
-        job.id,
-        job.definition.name,
-        job.namespace,
-        run.trigger,
-        run.status,
-        run.reason,
-        run.occurrences,
-        _instant(run.until_ms),
-        rank(job.definition.priority, run.trigger),
-        None if ended else instant_at(run.fire_ms),
-        run.queued,
-        None if run.deferral is None else run.deferral.key,
-        None if run.deferral is None else msgspec.json.encode(run.deferral).decode(),
+        [run.id for _, run in runs],
+        numbers([run.scheduled_ms for _, run in runs]),
+        [job.id for job, _ in runs],
+        words([job.definition.name for job, _ in runs]),
+        words([job.namespace for job, _ in runs]),
+        words([run.trigger for _, run in runs]),
+        words([run.status for _, run in runs]),
+        words([run.reason for _, run in runs]),
+        numbers([run.occurrences for _, run in runs]),
+        numbers([run.until_ms for _, run in runs]),
+        numbers([rank(job.definition.priority, run.trigger) for job, run in runs]),
+        numbers([None if run.status == "skipped" else run.fire_ms for _, run in runs]),
+        numbers([int(run.queued) for _, run in runs]),
+        words([None if run.deferral is None else run.deferral.key for _, run in runs]),
+        words([None if run.deferral is None else _json(run.deferral) for _, run in runs]),
     )
 
 
-def _columns(rows: Iterable[tuple[Any, ...]], width: int) -> list[list[Any]]:
-    """Turn rows into one array a column, as `unnest` takes them."""
-    columns = [list(column) for column in zip(*rows, strict=True)]
-    return columns or [[] for _ in range(width)]
-
-
-def _instant(ms: int | None) -> datetime | None:
-    return None if ms is None else instant_at(ms)
+def _json(deferral: Deferral) -> str:
+    return msgspec.json.encode(deferral).decode()

@@ -1,5 +1,6 @@
--- insert_job(id, namespace, name, description, labels, definition, state, revision, created_at, scheduled_for, fire_at)
--- A job and its timer appear together.
+-- insert_job(id, namespace, name, description, labels, definition, state, revision, created_at, scheduled_for, fire_at, versions, instants, refresh_at, notice)
+-- A job and its timer appear together, with what is expected of it, and the notice to the replicas
+-- where there is one: in one statement, for a create is otherwise mostly round trips.
 WITH job AS (
     INSERT INTO jobs (
         id, namespace, name, description, labels, definition, state, revision, created_at,
@@ -7,9 +8,16 @@ WITH job AS (
     )
     VALUES ($1, $2, $3, $4, $5::jsonb, $6::json, $7, $8, $9, $9)
     RETURNING id
+),
+timer AS (
+    INSERT INTO job_timers (job_id, scheduled_for, fire_at, revision)
+    SELECT job.id, $10, $11, $8 FROM job
+),
+expectation AS (
+    INSERT INTO job_expectations (job_id, versions, instants, refresh_at)
+    SELECT job.id, $12, $13::text::timestamptz[], $14 FROM job WHERE $12::text IS NOT NULL
 )
-INSERT INTO job_timers (job_id, scheduled_for, fire_at, revision)
-SELECT job.id, $10, $11, $8 FROM job;
+SELECT pg_notify('scheduler', $15::text) FROM job WHERE $15::text IS NOT NULL;
 
 -- find_job_id(namespace, name)
 -- Served by jobs_name.

@@ -7,6 +7,7 @@
 -- starts, on a new day's partition that has no statistics, from the table instead, and compares
 -- each of its rows with each of the batch: 500 times slower for a batch of 500. For the same reason
 -- the status is compared in a form that no partial index serves: the key does, and is enough.
+-- Columns come as texts (store/columns.py), instants in epoch milliseconds.
 UPDATE runs AS r
 SET status = CASE WHEN s.status = 'due' AND r.cancel_requested THEN 'cancelled' ELSE s.status END,
     reason = CASE WHEN s.status = 'due' AND r.cancel_requested THEN 'cancelled' ELSE s.reason END,
@@ -20,13 +21,24 @@ SET status = CASE WHEN s.status = 'due' AND r.cancel_requested THEN 'cancelled' 
     next_attempt_at = CASE WHEN NOT r.cancel_requested THEN s.next_attempt_at END,
     lateness_ms = coalesce(r.lateness_ms, s.lateness),
     duration_ms = s.duration
-FROM unnest(
-    $1::uuid[], $2::timestamptz[], $3::smallint[], $4::text[], $5::text[], $6::text[],
-    $7::timestamptz[], $8::timestamptz[], $9::timestamptz[], $10::bigint[], $11::bigint[]
-) AS s (
-    id, scheduled_for, attempt, status, reason, record, started_at, finished_at, next_attempt_at,
-    lateness, duration
-)
+FROM (
+    SELECT
+        g.id, timestamptz 'epoch' + g.scheduled_ms * interval '1 millisecond' AS scheduled_for,
+        g.attempt, g.status, g.reason, g.record, g.lateness, g.duration,
+        timestamptz 'epoch' + g.started_ms * interval '1 millisecond' AS started_at,
+        timestamptz 'epoch' + g.finished_ms * interval '1 millisecond' AS finished_at,
+        timestamptz 'epoch' + g.next_attempt_ms * interval '1 millisecond' AS next_attempt_at
+    FROM unnest(
+        $1::uuid[], string_to_array($2, ',')::bigint[], string_to_array($3, ',')::smallint[],
+        string_to_array($4, U&'\001e'), string_to_array($5, U&'\001e', ''),
+        string_to_array($6, U&'\001e', ''), string_to_array($7, ',', '')::bigint[],
+        string_to_array($8, ',', '')::bigint[], string_to_array($9, ',', '')::bigint[],
+        string_to_array($10, ',', '')::bigint[], string_to_array($11, ',', '')::bigint[]
+    ) AS g (
+        id, scheduled_ms, attempt, status, reason, record, started_ms, finished_ms,
+        next_attempt_ms, lateness, duration
+    )
+) AS s
 WHERE s.id::text || '' = s.id::text AND s.status || '' = s.status -- one_row
     AND r.scheduled_for = s.scheduled_for AND r.id = s.id AND r.attempt_count = s.attempt
     AND r.status || '' = 'running'

@@ -36,14 +36,19 @@ JOIN runs AS r ON r.scheduled_for = o.scheduled_for AND r.id = o.id
 WHERE o.id::text || '' = o.id::text AND o.scheduled_for::text || '' = o.scheduled_for::text -- one_row
     AND r.status || '' IN ('due', 'running');
 
--- write_decisions(job_ids, scheduled_fors, fire_ats, runs_made, run_ids, run_scheduled_fors, run_job_ids, job_names, namespaces, triggers, statuses, reasons, occurrences, untils, priorities, next_attempt_ats, queued, replica, now, keys, deferrals)
+-- write_decisions(job_ids, scheduled_fors, fire_ats, runs_made, run_ids, run_scheduled_fors, run_job_ids, job_names, namespaces, triggers, statuses, reasons, occurrences, untils, priorities, next_attempt_ats, queued, keys, deferrals, replica, now)
 -- Timers move and runs appear in one statement, so that a crash leaves both or neither. The key
 -- of a run is a function of its occurrence: a second row for it is impossible, and no error.
+-- Columns come as texts (store/columns.py), instants in epoch milliseconds.
 WITH moved AS (
     UPDATE job_timers AS t
-    SET scheduled_for = d.scheduled_for, fire_at = d.fire_at, runs_made = d.runs_made
-    FROM unnest($1::uuid[], $2::timestamptz[], $3::timestamptz[], $4::integer[])
-        AS d (job_id, scheduled_for, fire_at, runs_made)
+    SET scheduled_for = timestamptz 'epoch' + d.scheduled_ms * interval '1 millisecond',
+        fire_at = timestamptz 'epoch' + d.fire_ms * interval '1 millisecond',
+        runs_made = d.runs_made
+    FROM unnest(
+        $1::uuid[], string_to_array($2, ',', '')::bigint[], string_to_array($3, ',', '')::bigint[],
+        string_to_array($4, ',')::integer[]
+    ) AS d (job_id, scheduled_ms, fire_ms, runs_made)
     WHERE d.job_id::text || '' = d.job_id::text AND d.runs_made + 0 = d.runs_made -- one_row
         AND t.job_id = d.job_id
 )
@@ -53,20 +58,26 @@ INSERT INTO runs (
     finished_at, concurrency_key, deferral
 )
 SELECT
-    n.id, n.scheduled_for, n.job_id, n.job_name, n.namespace, n.trigger, n.status, n.reason,
-    n.occurrences, n.scheduled_until, n.priority, n.next_attempt_at, n.queued,
+    n.id, timestamptz 'epoch' + n.scheduled_ms * interval '1 millisecond', n.job_id, n.job_name,
+    n.namespace, n.trigger, n.status, n.reason, n.occurrences,
+    timestamptz 'epoch' + n.until_ms * interval '1 millisecond', n.priority,
+    timestamptz 'epoch' + n.next_attempt_ms * interval '1 millisecond', n.queued = 1,
     CASE n.status WHEN 'running' THEN 1 ELSE 0 END,
-    CASE n.status WHEN 'running' THEN $18::uuid END,
-    CASE n.status WHEN 'running' THEN $19::timestamptz END,
-    CASE n.status WHEN 'skipped' THEN $19::timestamptz END,
+    CASE n.status WHEN 'running' THEN $20::uuid END,
+    CASE n.status WHEN 'running' THEN $21::timestamptz END,
+    CASE n.status WHEN 'skipped' THEN $21::timestamptz END,
     n.concurrency_key, n.deferral::jsonb
 FROM unnest(
-    $5::uuid[], $6::timestamptz[], $7::uuid[], $8::text[], $9::text[], $10::text[], $11::text[],
-    $12::text[], $13::integer[], $14::timestamptz[], $15::smallint[], $16::timestamptz[],
-    $17::boolean[], $20::text[], $21::text[]
+    $5::uuid[], string_to_array($6, ',')::bigint[], $7::uuid[],
+    string_to_array($8, U&'\001e', ''), string_to_array($9, U&'\001e'),
+    string_to_array($10, U&'\001e'), string_to_array($11, U&'\001e'),
+    string_to_array($12, U&'\001e', ''), string_to_array($13, ',')::integer[],
+    string_to_array($14, ',', '')::bigint[], string_to_array($15, ',')::smallint[],
+    string_to_array($16, ',', '')::bigint[], string_to_array($17, ',')::smallint[],
+    string_to_array($18, U&'\001e', ''), string_to_array($19, U&'\001e', '')
 ) AS n (
-    id, scheduled_for, job_id, job_name, namespace, trigger, status, reason, occurrences,
-    scheduled_until, priority, next_attempt_at, queued, concurrency_key, deferral
+    id, scheduled_ms, job_id, job_name, namespace, trigger, status, reason, occurrences, until_ms,
+    priority, next_attempt_ms, queued, concurrency_key, deferral
 )
 ON CONFLICT DO NOTHING
 RETURNING id;
