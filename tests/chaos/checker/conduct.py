@@ -59,7 +59,7 @@ def _disobeyed(evidence: Evidence, job: Job, requests: list[Request]) -> Iterato
             if call.verb in {"pause", "delete"} and not _by_hand(evidence, request):
                 why = f"{stamp(request.scheduled_ms)} was sent though {call.verb} was acknowledged"
                 yield Finding("disobeyed", why, *where)
-            elif call.verb == "edit" and call.path and request.path != call.path:
+            elif call.path and call.verb not in {"pause", "delete"} and request.path != call.path:
                 why = f"{request.path} was called though {call.path} was acknowledged"
                 yield Finding("disobeyed", why, *where)
 

@@ -138,6 +138,13 @@ class Evidence:
     samples: Sequence[Sample] = ()
     stalls: Sequence[Stall] = ()
     lease_ms: float = 15_000.0
+    horizon_ms: float = 0.0
+    """The latest that the database's clock ever showed, where it was set back since."""
+
+    @property
+    def seen_ms(self) -> float:
+        """Up to when there may be occurrences."""
+        return max(self.read_ms, self.horizon_ms)
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,7 @@ from chaos.checker.evidence import FINAL, Evidence, Finding, Job, Looked, Run
 from chaos.checker.expected import Expected, expected
 
 OF_SCHEDULE = frozenset({"schedule", "catch_up"})
+SECOND_MS = 1000.0
 MARGIN_MS = 3000.0
 """What is younger than this when the records are read may be unfinished."""
 OUTAGE_REASONS = frozenset({"misfire", "too_late", "merged"})
@@ -74,8 +75,8 @@ def _reasoned(evidence: Evidence, job: Job, run: Run, others: Sequence[Run]) -> 
     if run.status != "skipped":
         return
     at = run.scheduled_ms
-    if run.reason == "overlap":
-        if job.overlap == "allow" or not any(_open(one, at, run) for one in others):
+    if run.reason == "overlap" and not _set(evidence, run):
+        if job.overlap == "allow" or not any(_open(evidence, one, at, run) for one in others):
             why = "skipped for an overlap, and no run of the job was open"
             yield Finding("no reason", why, job.id, run.id, at)
     elif run.reason in OUTAGE_REASONS:
@@ -86,12 +87,25 @@ def _reasoned(evidence: Evidence, job: Job, run: Run, others: Sequence[Run]) -> 
             yield Finding("no reason", why, job.id, run.id, at)
 
 
-def _open(one: Run, at_ms: float, than: Run) -> bool:
-    """Tell whether a run was unfinished at an instant; a claim's second of lookahead is allowed."""
+def _set(evidence: Evidence, run: Run) -> bool:
+    """Tell whether the clock was set about then: instants of before and after do not compare."""
+    ended = evidence.read_ms if run.finished_ms is None else run.finished_ms
+    low, high = min(run.scheduled_ms, ended), max(run.scheduled_ms, ended)
+    return any(f.kind == "clock" and f.touches(None, low, high) for f in evidence.faults)
+
+
+def _open(evidence: Evidence, one: Run, at_ms: float, than: Run) -> bool:
+    """Tell whether the records can have shown a run as unfinished at an instant.
+
+    A claim looks a second ahead, an end is written within one, or once a fault lets it.
+    """
     if one.id == than.id or one.status == "skipped":
         return False
     ends = float("inf") if one.finished_ms is None else one.finished_ms
-    return one.scheduled_ms <= at_ms + 1000 and ends >= at_ms
+    if one.scheduled_ms > at_ms + SECOND_MS:
+        return False
+    late = (fault.touches(None, ends - SECOND_MS, at_ms) for fault in evidence.faults)
+    return ends >= at_ms - SECOND_MS or any(late)
 
 
 def _overwritten(looked: Looked) -> Iterator[Finding]:

@@ -25,14 +25,15 @@ def judge_sendings(looked: Looked) -> Iterator[Finding]:
     for run_id, requests in looked.of_run.items():
         run = looked.runs.get(run_id)
         for request in requests:
-            yield from _judge_one(run, request)
+            yield from _judge_one(looked.all, run, request)
         if run is not None:
             yield from _doubled(looked.all, run, requests)
             yield from _stale(looked.all, run, requests)
 
 
-def _judge_one(run: Run | None, request: Request) -> Iterator[Finding]:
+def _judge_one(evidence: Evidence, run: Run | None, request: Request) -> Iterator[Finding]:
     where = (request.job, request.run, request.at_ms)
+    cause = _set(evidence, request)
     if run is None:
         yield Finding("ghost", "a call of a run that nobody knows", *where)
         return
@@ -42,7 +43,7 @@ def _judge_one(run: Run | None, request: Request) -> Iterator[Finding]:
         yield Finding("wrong id", "job or instant of the call are not those of its run", *where)
     early = run.scheduled_ms - request.at_ms
     if run.trigger in AT_INSTANT and early > EPSILON_MS:
-        yield Finding("early", f"{early:.0f} ms before {stamp(run.scheduled_ms)}", *where)
+        yield Finding("early", f"{early:.0f} ms before {stamp(run.scheduled_ms)}", *where, cause)
     if request.attempt > run.attempt_count:
         why = f"attempt {request.attempt}, and the record knows {run.attempt_count}"
         yield Finding("ghost", why, *where)
@@ -51,9 +52,16 @@ def _judge_one(run: Run | None, request: Request) -> Iterator[Finding]:
         and run.claimed_ms is not None
         and request.at_ms < run.claimed_ms - EPSILON_MS
     ):
-        yield Finding("ghost", "called before it was claimed", *where)
+        yield Finding("ghost", "called before it was claimed", *where, cause)
     if run.status == "skipped":
         yield Finding("ghost", f"skipped as {run.reason}, and called", *where)
+
+
+def _set(evidence: Evidence, request: Request) -> str | None:
+    """Name a step of the database's clock that replicas need not have read yet."""
+    low = request.at_ms - request.doubt_ms
+    steps = (one for one in evidence.faults if one.kind == "clock")
+    return next((one.kind for one in steps if one.touches(None, low, request.at_ms)), None)
 
 
 def _doubled(evidence: Evidence, run: Run, requests: Sequence[Request]) -> Iterator[Finding]:

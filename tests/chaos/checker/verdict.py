@@ -22,7 +22,6 @@ class Verdict:
     findings: list[Finding]
     phases: list[Phase]
     untouched: Phase
-    healing_ms: float
 
     def count(self, kind: str) -> int:
         """Return how many findings of a kind there are, explained ones included."""
@@ -77,6 +76,8 @@ def judge(evidence: Evidence, bounds: Bounds | None = None) -> Verdict:
         *judge_conduct(sorted_out),
         *judge_lateness(sorted_out, bounds),
     ]
+    if any(fault.kind == "clock" for fault in evidence.faults):
+        return Verdict(sorted_out, findings, *_numbers(sorted_out, bounds))  # no order to match by
     longest = max((f.until_ms - f.from_ms for f in evidence.faults), default=0.0)
     missed = Counter(job for job, _ in unmatched(sorted_out, late_ms=longest + 60_000))
     missed.subtract(Counter(one.job for one in findings if one.kind in LOST and one.job))
@@ -84,10 +85,8 @@ def judge(evidence: Evidence, bounds: Bounds | None = None) -> Verdict:
         if count > 0:
             why = f"{count} windows without a call, though the records name one"
             findings.append(Finding("lost", why, job))
-    return Verdict(
-        sorted_out,
-        findings,
-        phases(sorted_out, healing_ms=bounds.healing),
-        untouched(sorted_out),
-        bounds.healing,
-    )
+    return Verdict(sorted_out, findings, *_numbers(sorted_out, bounds))
+
+
+def _numbers(sorted_out: Looked, bounds: Bounds) -> tuple[list[Phase], Phase]:
+    return phases(sorted_out, healing_ms=bounds.healing), untouched(sorted_out)
