@@ -191,8 +191,9 @@ SCENARIOS = (
             Step(45, "pause_claiming", "r2"),
             Step(70, "wake", "r2"),
         ],
-        Load(10.0, OFTEN),
-        Musts(explained=frozenset({"pause"})),
+        Load(10.0, ((20, {"schedule": {"every": "2s"}, "overlap": "allow"}),)),
+        # The locks fall with the transaction, after 5 s; what was not in its hand goes on then.
+        Musts(Bounds(untouched_max=11_000), frozenset({"pause"})),
         replicas=2,
     ),
     Scenario(
@@ -350,6 +351,14 @@ SCENARIOS = (
         at_random(1800),
         L1,
         Musts(explained=HANDS | DATABASE),
+    ),
+    Scenario(
+        "callers",
+        "callers edit, pause, resume and trigger all the time",
+        30,
+        nothing,
+        Load(5.0),
+        meddles=10,
     ),
     Scenario(
         "hands",

@@ -134,7 +134,7 @@ async def promote(world: World, step: Step) -> None:
 
 
 async def pause_claiming(world: World, step: Step) -> None:
-    """Stop one where it has a transaction open: in the middle of a claim, or of a settle."""
+    """Stop one where it has a transaction open in which timers are locked: that of a claim."""
     one = world.replica(step.on)
     conn = await asyncpg.connect(world.primary.dsn, timeout=10)
     try:
@@ -214,6 +214,7 @@ IN_TRANSACTION = """
     SELECT EXISTS (
         SELECT FROM pg_stat_activity
         WHERE state = 'idle in transaction' AND client_port = ANY ($1::integer[])
+            AND query LIKE '%job_timers%'
     )
 """
 ACTS: dict[str, Act] = {
