@@ -22,6 +22,7 @@ from chaos.checker.evidence import Finding
 from chaos.checker.health import judge_health, read_health
 from chaos.checker.picture import picture
 from chaos.checker.reading import read
+from chaos.checker.resources import judge_resources, read_uses
 from chaos.checker.verdict import Verdict, judge
 from chaos.rig.driver import played
 from chaos.rig.plan import Scenario
@@ -45,6 +46,8 @@ def judged(scenario: Scenario, folder: Path) -> tuple[Verdict, list[Finding]]:
     if scenario.musts.truthful:
         health = judge_health(*read_health(folder))
         failing += [one for one in health if one.cause is None]
+    if scenario.musts.gives_back:
+        failing += judge_resources(read_uses(folder))
     return verdict, failing
 
 
@@ -56,10 +59,14 @@ def drawn(verdict: Verdict, failing: list[Finding], folder: Path) -> None:
         (folder / f"{job}.svg").write_text(picture(verdict.looked, job))
 
 
-def told(scenario: Scenario, verdict: Verdict, failing: list[Finding], seed: int) -> str:
+def told(
+    scenario: Scenario, verdict: Verdict, failing: list[Finding], seed: int, folder: Path
+) -> str:
     """Write the four numbers, and what failed."""
     said = "FAILED" if failing else "held"
     lines = [f"{scenario.name} {said} (seed {seed}): {scenario.says}", f"  {verdict}"]
+    if scenario.musts.gives_back:
+        lines.append("  used: " + ", ".join(str(one) for one in read_uses(folder)))
     lines += [f"  ! {one}" for one in failing[:20]]
     if len(failing) > 20:
         lines.append(f"  and {len(failing) - 20} more")
@@ -76,7 +83,7 @@ def again(scenario: Scenario, seed: int, folder: Path) -> tuple[str, list[Findin
     """Judge what was kept."""
     verdict, failing = judged(scenario, folder)
     drawn(verdict, failing, folder)
-    text = told(scenario, verdict, failing, seed)
+    text = told(scenario, verdict, failing, seed, folder)
     (folder / "verdict.txt").write_text(text + "\n")
     return text, failing
 

@@ -128,13 +128,13 @@ def rolling(every: float, rounds: int) -> Callable[[Random], Sequence[Step]]:
     return plan
 
 
-def at_random(seconds: float) -> Callable[[Random], Sequence[Step]]:
+def at_random(begin: float, end: float) -> Callable[[Random], Sequence[Step]]:
     """Something of it all each half minute: a soak."""
 
     def plan(draw: Random) -> Sequence[Step]:
         steps: list[Step] = []
-        at = 10.0
-        while at < seconds - 40:
+        at = begin
+        while at < end:
             name = draw.choice(NAMES)
             steps += draw.choice(
                 [
@@ -346,11 +346,11 @@ SCENARIOS = (
     Scenario("C30", "both processors are busy for 60 s", 150, nothing, L1, burners=2),
     Scenario(
         "C32",
-        "something of it all each half minute",
+        "something of it all each half minute, and five minutes of quiet",
         1800,
-        at_random(1800),
+        at_random(100, 1440),
         L1,
-        Musts(explained=HANDS | DATABASE),
+        Musts(explained=HANDS | DATABASE, gives_back=True),
     ),
     Scenario(
         "callers",

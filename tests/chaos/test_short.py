@@ -43,7 +43,7 @@ async def test_replicas_keep_every_promise_while_they_are_broken(scenario: Scena
     base.chmod(0o711)  # passable, for under root the server is another account
     folder = await played(scenario, base / scenario.name, SEED)
     verdict, failing = judged(scenario, folder)
-    print(told(scenario, verdict, failing, SEED))
+    print(told(scenario, verdict, failing, SEED, folder))
     unsafe = [str(one) for one in failing if one.kind not in {"late", "slow to say it lives"}]
     assert unsafe == [], f"evidence in {folder}"
     shutil.rmtree(base, ignore_errors=True)

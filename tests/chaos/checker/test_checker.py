@@ -20,9 +20,11 @@ from chaos.checker.evidence import (
     Stall,
     looked,
 )
+from chaos.checker.health import Outage, Probe, judge_health
 from chaos.checker.lateness import Bounds
 from chaos.checker.ledger import id_of
 from chaos.checker.picture import picture
+from chaos.checker.resources import Use, judge_resources
 from chaos.checker.timeline import Timeline
 from chaos.checker.verdict import judge
 
@@ -395,3 +397,46 @@ def test_a_picture_shows_windows_calls_and_bands() -> None:
     assert sum(title.startswith("due") for title in titles) == COUNT
     assert "attempt 2, answered 200, 15000 ms late" in titles
     assert f"kill of {ONE}" in titles
+
+
+def test_what_is_not_given_back_is_named_and_noise_is_not() -> None:
+    grown = [Use("rss", 80e6, 93e6), Use("rss", 80e6, 91e6), Use("descriptors", 40, 49)]
+    assert [one.why for one in judge_resources(grown)] == [
+        "rss 80000000 -> 93000000",
+        "descriptors 40 -> 49",
+    ]
+
+
+def probes(*said: tuple[str, int, float, float]) -> list[Probe]:
+    return [Probe("r1", path, status, at_ms, took) for path, status, at_ms, took in said]
+
+
+FROZEN = Outage("freeze", 20_000, 50_000, frozenset())
+
+
+@pytest.mark.parametrize(
+    ("said", "found"),
+    [
+        (("/readyz", 200, 31_000, 5), ["untrue"]),
+        (("/readyz", 200, 27_000, 5), []),
+        (("/readyz", 503, 45_000, 2000), []),
+        (("/readyz", 503, 61_000, 5), ["untrue"]),
+        (("/readyz", 503, 59_000, 5), []),
+        (("/jobs?limit=1", 503, 30_000, 4100), []),
+        (("/jobs?limit=1", 503, 30_000, 5100), ["slow refusal"]),
+        (("/jobs?limit=1", 500, 30_000, 10), ["no refusal"]),
+        (("/healthz", 200, 30_000, 120), ["slow to say it lives"]),
+        (("/healthz", 0, 30_000, 10), ["not alive"]),
+    ],
+)
+def test_what_a_replica_says_of_itself_is_held_against_what_was_true(
+    said: tuple[str, int, float, float], found: list[str]
+) -> None:
+    assert [one.kind for one in judge_health(probes(said), [FROZEN], [])] == found
+
+
+def test_of_a_replica_that_is_killed_or_stopped_nothing_is_asked() -> None:
+    stopped = Outage("pause", 20_000, 50_000, frozenset({"r1"}))
+    assert judge_health(probes(("/healthz", 0, 30_000, 10)), [stopped], []) == []
+    other = Outage("pause", 20_000, 50_000, frozenset({"r2"}))
+    assert len(judge_health(probes(("/healthz", 0, 30_000, 10)), [other], [])) == 1

@@ -11,6 +11,7 @@ from typing import Any
 
 import asyncpg
 import httpx2
+import psutil
 
 from chaos.rig.loading import MEDDLED
 from chaos.rig.notes import now_ms
@@ -61,6 +62,41 @@ async def _probe(world: World, http: httpx2.AsyncClient, replica: str, url: str,
         status, said = answer.status_code, answer.headers.get("retry-after", "")
     took = now_ms() - began
     world.notes.write("probe", replica=replica, path=path, status=status, took=took, said=said)
+
+
+async def measure(world: World) -> None:
+    """Note what replicas and the database use."""
+    while True:
+        await asyncio.sleep(5)
+        alive = [psutil.Process(one.pid) for one in world.fleet if one.alive]
+        with suppress(
+            OSError,
+            TimeoutError,
+            asyncpg.PostgresError,
+            asyncpg.InterfaceError,
+            psutil.NoSuchProcess,
+        ):
+            conn = await asyncpg.connect(world.primary.dsn, timeout=2, command_timeout=2)
+            try:
+                row = await conn.fetchrow(USED)
+            finally:
+                conn.terminate()
+            assert row is not None
+            world.notes.write(
+                "used",
+                rss=[one.memory_info().rss for one in alive],
+                descriptors=[one.num_fds() for one in alive],
+                **dict(row),
+            )
+
+
+USED = """
+    SELECT
+        (SELECT count(*) FROM pg_stat_activity WHERE application_name LIKE 'scheduler%')
+            AS connections,
+        (SELECT coalesce(sum(n_dead_tup), 0)::bigint FROM pg_stat_user_tables) AS dead,
+        (SELECT count(*) FROM runs WHERE status IN ('due', 'running')) AS unfinished
+"""
 
 
 async def sample_runs(world: World, http: httpx2.AsyncClient) -> None:

@@ -36,6 +36,8 @@ class Musts:
     bounds: Bounds = field(default_factory=Bounds)
     explained: frozenset[str] = frozenset()
     """Which kinds of fault may explain a second call; none: there may be none."""
+    gives_back: bool = False
+    """What replicas and database use at the end is what they used at the beginning."""
     truthful: bool = False
     """Readiness, refusals and liveness are held against the outages of the database."""
 
