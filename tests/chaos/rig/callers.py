@@ -68,7 +68,6 @@ async def measure(world: World) -> None:
     """Note what replicas and the database use."""
     while True:
         await asyncio.sleep(5)
-        alive = [psutil.Process(one.pid) for one in world.fleet if one.alive]
         with suppress(
             OSError,
             TimeoutError,
@@ -76,6 +75,7 @@ async def measure(world: World) -> None:
             asyncpg.InterfaceError,
             psutil.NoSuchProcess,
         ):
+            alive = [psutil.Process(one.pid) for one in world.fleet if one.alive]
             conn = await asyncpg.connect(world.primary.dsn, timeout=2, command_timeout=2)
             try:
                 row = await conn.fetchrow(USED)

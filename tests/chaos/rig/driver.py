@@ -56,6 +56,8 @@ async def played(scenario: Scenario, folder: Path, seed: int) -> Path:
             await _all_ended(world, http)
         finally:
             for task in beside:
+                task.cancel()
+            for task in beside:
                 await _stopped(task)
         await _export(world, http)
     return folder
@@ -63,8 +65,6 @@ async def played(scenario: Scenario, folder: Path, seed: int) -> Path:
 
 async def _stopped(task: "asyncio.Task[None]") -> None:
     """End a caller; what it raised by itself is a fault of the rig, and is told."""
-    if task.done():
-        task.result()
     task.cancel()
     with suppress(asyncio.CancelledError):
         await task

@@ -11,6 +11,7 @@ from chaos.rig.world import World
 LEAD_SECONDS = 3.0
 BURST_SECONDS = 10.0
 PATIENCE = 60.0
+TRIES_MAX = 10
 MEDDLED = "meddled"
 
 
@@ -62,7 +63,13 @@ async def create(world: World, http: httpx2.AsyncClient, jobs: list[dict[str, An
     if not jobs:
         return
     first = world.fleet[0]
-    answer = await http.post(first.url("/jobs/bulk"), json={"jobs": jobs}, timeout=PATIENCE)
+    key = {"Idempotency-Key": jobs[0]["name"]}
+    for _ in range(TRIES_MAX):
+        answer = await http.post(
+            first.url("/jobs/bulk"), json={"jobs": jobs}, headers=key, timeout=PATIENCE
+        )
+        if answer.status_code != 503:  # else a machine with too much to do: nothing is broken yet
+            break
     assert answer.status_code == 201, answer.text
     prefix, query = jobs[0]["name"].split("-")[0], {"limit": "500"}
     if prefix == MEDDLED:
@@ -79,7 +86,10 @@ async def pages(http: httpx2.AsyncClient, url: str, query: dict[str, str]) -> An
     cursor: str | None = None
     while True:
         more = {"cursor": cursor} if cursor else {}
-        answer = await http.get(url, params=query | more, timeout=PATIENCE)
+        for _ in range(TRIES_MAX):
+            answer = await http.get(url, params=query | more, timeout=PATIENCE)
+            if answer.status_code != 503:
+                break
         assert answer.status_code == 200, answer.text
         page = answer.json()
         for item in page["items"]:

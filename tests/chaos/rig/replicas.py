@@ -70,8 +70,19 @@ class Replica:
             env |= at_another_time(self.clock)
         self.running = await self._stack.enter_async_context(program(*COMMAND, "serve", env=env))
         self.pid = self.running.pid
-        await self.running.line("API http")
+        await self._serving(self.running)
         self.notes.write("started", replica=self.name, pid=self.pid)
+
+    async def _serving(self, running: Program) -> None:
+        """Wait for the greeting; a machine with much to do may take its time."""
+        for patience in range(4, 0, -1):
+            try:
+                await running.line("API http")
+            except AssertionError:
+                if patience == 1 or running.process.returncode is not None:
+                    raise
+            else:
+                return
 
     def kill(self) -> None:
         """End it as a lost host would."""
