@@ -1,6 +1,8 @@
 """The load: jobs made by the API, as any caller would; what was made is noted."""
 
+from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
 import httpx2
@@ -64,12 +66,10 @@ async def create(world: World, http: httpx2.AsyncClient, jobs: list[dict[str, An
         return
     first = world.fleet[0]
     key = {"Idempotency-Key": jobs[0]["name"]}
-    for _ in range(TRIES_MAX):
-        answer = await http.post(
-            first.url("/jobs/bulk"), json={"jobs": jobs}, headers=key, timeout=PATIENCE
-        )
-        if answer.status_code != 503:  # else a machine with too much to do: nothing is broken yet
-            break
+    url = first.url("/jobs/bulk")
+    answer = await patiently(
+        lambda: http.post(url, json={"jobs": jobs}, headers=key, timeout=PATIENCE)
+    )
     assert answer.status_code == 201, answer.text
     prefix, query = jobs[0]["name"].split("-")[0], {"limit": "500"}
     if prefix == MEDDLED:
@@ -81,15 +81,23 @@ async def create(world: World, http: httpx2.AsyncClient, jobs: list[dict[str, An
             world.notes.write("job", **kept, grace=job["misfire"]["grace"])
 
 
+async def patiently(ask: Callable[[], Awaitable[httpx2.Response]]) -> httpx2.Response:
+    """Ask again where a machine with too much to do refuses, when nothing is broken on purpose."""
+    answer = await ask()
+    for _ in range(TRIES_MAX):
+        if answer.status_code != 503:
+            break
+        answer = await ask()
+    return answer
+
+
 async def pages(http: httpx2.AsyncClient, url: str, query: dict[str, str]) -> Any:
     """Yield the items of a list, page by page."""
     cursor: str | None = None
     while True:
         more = {"cursor": cursor} if cursor else {}
-        for _ in range(TRIES_MAX):
-            answer = await http.get(url, params=query | more, timeout=PATIENCE)
-            if answer.status_code != 503:
-                break
+        wanted = query | more
+        answer = await patiently(partial(http.get, url, params=wanted, timeout=PATIENCE))
         assert answer.status_code == 200, answer.text
         page = answer.json()
         for item in page["items"]:
