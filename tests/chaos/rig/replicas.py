@@ -15,10 +15,12 @@ from chaos.rig.proxy import Proxy, proxying
 from commands import COMMAND, Program, free_port, program
 
 FAKETIME = Path("/usr/lib/x86_64-linux-gnu/faketime/libfaketime.so.1")
+LAST_WORDS_SECONDS = 3.0
 ENVIRONMENT = {
     "SCHEDULER_PROFILE": "development",
     "SCHEDULER_LOG_FORMAT": "json",
-    "SCHEDULER_LOG_LEVEL": "warning",
+    "SCHEDULER_LOG_LEVEL": "info",
+    "SCHEDULER_LOG_SUCCESSES_MAX": "1",
 }
 
 
@@ -112,8 +114,12 @@ class Replica:
 
     async def close(self) -> None:
         """Let nothing outlive the scenario; keep what it said."""
-        if self.alive:
+        if self.alive and self.running is not None:
             self.wake()
+            self.running.tell(signal.SIGTERM)
+            with suppress(TimeoutError):
+                async with asyncio.timeout(LAST_WORDS_SECONDS):
+                    await self.running.process.wait()
         await self._stack.aclose()
         if self.running is not None:
             (self.folder / f"{self.name}.log").write_text(self.running.output)
