@@ -12,7 +12,7 @@ import asyncpg
 import httpx2
 
 from chaos.rig import callers
-from chaos.rig.loading import LEAD_SECONDS, load, meddled, pages
+from chaos.rig.loading import load, meddled, pages
 from chaos.rig.notes import now_ms
 from chaos.rig.plan import Scenario
 from chaos.rig.steps import carry_out
@@ -42,13 +42,17 @@ async def played(scenario: Scenario, folder: Path, seed: int) -> Path:
             ),
         ]
         try:
-            now_s = await _database_now(world)
             if scenario.meddles:
                 await meddled(world, http, scenario.meddles)
                 meddling = callers.meddle(world, http, draw, scenario.meddles)
                 beside.append(asyncio.create_task(meddling))
-            await load(world, http, scenario.load, now_s=now_s, seconds=scenario.seconds)
-            began = asyncio.get_running_loop().time() + LEAD_SECONDS
+            began = await load(
+                world,
+                http,
+                scenario.load,
+                now_s=lambda: _database_now(world),
+                seconds=scenario.seconds,
+            )
             await carry_out(world, steps, began)
             await asyncio.sleep(max(0.0, began + scenario.seconds + QUIET_SECONDS - _now()))
             if scenario.meddles:

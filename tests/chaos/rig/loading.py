@@ -1,5 +1,6 @@
 """The load: jobs made by the API, as any caller would; what was made is noted."""
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from functools import partial
@@ -10,7 +11,8 @@ import httpx2
 from chaos.rig.plan import Load
 from chaos.rig.world import World
 
-LEAD_SECONDS = 3.0
+LEADS_SECONDS = (3.0, 10.0, 40.0)
+"""How far ahead the first instant is; further where the machine had too much to do for that."""
 BURST_SECONDS = 10.0
 PATIENCE = 60.0
 TRIES_MAX = 10
@@ -18,11 +20,27 @@ MEDDLED = "meddled"
 
 
 async def load(
-    world: World, http: httpx2.AsyncClient, load: Load, *, now_s: float, seconds: float
-) -> None:
-    """Make the jobs of a load: one-shots spread evenly, and those that repeat."""
+    world: World,
+    http: httpx2.AsyncClient,
+    load: Load,
+    *,
+    now_s: Callable[[], Awaitable[float]],
+    seconds: float,
+) -> float:
+    """Make the jobs of a load, one-shots spread evenly and those that repeat; return from when on
+    they occur, by the loop's clock.
+    """
+    loop = asyncio.get_running_loop()
+    for lead in LEADS_SECONDS:
+        begun = loop.time() + lead
+        jobs = _jobs(world, load, begin=await now_s() + lead, seconds=seconds)
+        if await create(world, http, jobs, key=f"{jobs[0]['name']} {lead}"):
+            return begun
+    raise AssertionError("the first instants had passed before the jobs were made")
+
+
+def _jobs(world: World, load: Load, *, begin: float, seconds: float) -> list[dict[str, Any]]:
     target = {"url": world.receiver.url(f"/wait/{load.wait_ms}")}
-    begin = now_s + LEAD_SECONDS
     instants = [begin + n / load.per_second for n in range(int(load.per_second * seconds))]
     instants += [begin + BURST_SECONDS] * load.burst
     jobs: list[dict[str, Any]] = [
@@ -35,7 +53,7 @@ async def load(
             timeout = body.pop("timeout", "30s")
             body["target"] = {"url": world.receiver.url(body.pop("path")), "timeout": timeout}
         jobs += [body | {"name": f"again-{group}-{number}"} for number in range(many)]
-    await create(world, http, jobs)
+    return jobs
 
 
 def _stamp(seconds: float) -> str:
@@ -45,31 +63,27 @@ def _stamp(seconds: float) -> str:
 
 async def meddled(world: World, http: httpx2.AsyncClient, count: int) -> None:
     """Make jobs of each second for callers to meddle with; their path tells their revision."""
-    await create(
-        world,
-        http,
-        [
-            {
-                "name": f"{MEDDLED}-{number}",
-                "schedule": {"every": "1s"},
-                "target": {"url": world.receiver.url("/wait/5/first")},
-                "overlap": "allow",
-            }
-            for number in range(count)
-        ],
-    )
+    job = {
+        "schedule": {"every": "1s"},
+        "target": {"url": world.receiver.url("/wait/5/first")},
+        "overlap": "allow",
+    }
+    jobs = [job | {"name": f"{MEDDLED}-{number}"} for number in range(count)]
+    assert await create(world, http, jobs, key=MEDDLED)
 
 
-async def create(world: World, http: httpx2.AsyncClient, jobs: list[dict[str, Any]]) -> None:
-    """Make many jobs in one request and note each as it was made."""
-    if not jobs:
-        return
+async def create(
+    world: World, http: httpx2.AsyncClient, jobs: list[dict[str, Any]], *, key: str
+) -> bool:
+    """Make many jobs in one request and note each as it was made; False where it is too late."""
     first = world.fleet[0]
-    key = {"Idempotency-Key": jobs[0]["name"]}
     url = first.url("/jobs/bulk")
+    given = {"Idempotency-Key": key}
     answer = await patiently(
-        lambda: http.post(url, json={"jobs": jobs}, headers=key, timeout=PATIENCE)
+        lambda: http.post(url, json={"jobs": jobs}, headers=given, timeout=PATIENCE)
     )
+    if answer.status_code == 422 and "past" in answer.text:
+        return False
     assert answer.status_code == 201, answer.text
     prefix, query = jobs[0]["name"].split("-")[0], {"limit": "500"}
     if prefix == MEDDLED:
@@ -79,6 +93,7 @@ async def create(world: World, http: httpx2.AsyncClient, jobs: list[dict[str, An
         if job["id"] in made:
             kept = {name: job[name] for name in ("id", "name", "schedule", "overlap", "created_at")}
             world.notes.write("job", **kept, grace=job["misfire"]["grace"])
+    return True
 
 
 async def patiently(ask: Callable[[], Awaitable[httpx2.Response]]) -> httpx2.Response:
