@@ -246,20 +246,35 @@ ACTS: dict[str, Act] = {
 }
 
 
+HURTS = frozenset({"kill", "pause", "pause_claiming", "cut", "refuse", "term"})
+HEALS = frozenset({"start", "wake", "heal", "term"})
+
+
 async def carry_out(world: World, steps: "list[Step]", began: float) -> None:
-    """Do each step at its second; what is done to one place is done in turn."""
+    """Do each step at its second; what is done to one place is done in turn.
+
+    Of the replicas one is hurt at a time: where a slow machine takes long to bring one back, the
+    next waits for that, and what belongs to it comes as much later.
+    """
     places: dict[str, list[Step]] = {}
     for step in sorted(steps, key=lambda one: one.at):
         places.setdefault(step.on, []).append(step)
+    hurt = asyncio.Lock()
     async with asyncio.TaskGroup() as tasks:
         for mine in places.values():
-            tasks.create_task(_in_turn(world, mine, began))
+            tasks.create_task(_in_turn(world, mine, began, hurt))
 
 
-async def _in_turn(world: World, steps: "list[Step]", began: float) -> None:
+async def _in_turn(world: World, steps: "list[Step]", began: float, hurt: asyncio.Lock) -> None:
     loop = asyncio.get_running_loop()
+    late = 0.0
     for step in steps:
-        await asyncio.sleep(max(0.0, began + step.at - loop.time()))
+        await asyncio.sleep(max(0.0, began + step.at + late - loop.time()))
+        if step.on and step.act in HURTS:
+            await hurt.acquire()
+            late = max(late, loop.time() - began - step.at)
         fields: dict[str, Any] = {"ways": sorted(step.how["ways"])} if "ways" in step.how else {}
         world.notes.write("step", act=step.act, on=step.on, how=dict(step.how) | fields)
         await ACTS[step.act](world, step)
+        if step.on and step.act in HEALS:
+            hurt.release()
