@@ -95,14 +95,16 @@ def _set(evidence: Evidence, run: Run) -> bool:
 
 
 def _open(evidence: Evidence, one: Run, at_ms: float, than: Run) -> bool:
-    """Tell whether the records can have shown a run as unfinished at an instant.
+    """Tell whether the records can have shown a run as unfinished when another was skipped.
 
-    A claim looks a second ahead, an end is written within one, or once a fault lets it.
+    That is decided from its instant on, and maybe late: a claim looks a second ahead, an end is
+    written within one, or once a fault lets it.
     """
     if one.id == than.id or one.status == "skipped":
         return False
     ends = float("inf") if one.finished_ms is None else one.finished_ms
-    if one.scheduled_ms > at_ms + SECOND_MS:
+    decided = max(at_ms, than.finished_ms or at_ms)
+    if one.scheduled_ms > decided + SECOND_MS:
         return False
     late = (fault.touches(None, ends - SECOND_MS, at_ms) for fault in evidence.faults)
     return ends >= at_ms - SECOND_MS or any(late)
