@@ -17,7 +17,7 @@ def judge_conduct(looked: Looked) -> Iterator[Finding]:
         for request in requests:
             of_job.setdefault(request.job, []).append(request)
     for job in looked.all.jobs:
-        requests = sorted(of_job.get(job.id, ()), key=lambda one: one.at_ms)
+        requests = sorted(of_job.get(job.id, ()), key=lambda one: one.span)
         if job.overlap in SINGLE:
             yield from _overlapping(looked, job, requests)
         yield from _disobeyed(looked.all, job, requests)
@@ -29,8 +29,8 @@ def _overlapping(looked: Looked, job: Job, requests: list[Request]) -> Iterator[
         mine = [looked.runs.get(one.run) for one in (first, second)]
         if first.run == second.run or any(r is None or r.trigger != "schedule" for r in mine):
             continue
-        if second.at_ms - second.doubt_ms < first.ended_ms:
-            by = f"{first.ended_ms - second.at_ms:.0f} ms"
+        if second.span[0] < first.span[1]:
+            by = f"{first.span[1] - second.span[0]:.0f} ms"
             why = (
                 f"{stamp(second.scheduled_ms)} began {by} before {stamp(first.scheduled_ms)} ended"
             )

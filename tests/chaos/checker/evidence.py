@@ -24,6 +24,12 @@ class Request:
     status: int | None
     """What was answered; None where the caller left before, or nothing was answered."""
     doubt_ms: float = 0.0
+    real_ms: tuple[float, float] | None = None
+    """Begin and end by a clock that nobody sets, to compare calls with calls."""
+
+    @property
+    def span(self) -> tuple[float, float]:
+        return self.real_ms or (self.at_ms, self.ended_ms)
 
 
 @dataclass(frozen=True)

@@ -128,6 +128,7 @@ def _requests(folder: Path, line: Timeline, read_at: float) -> list[Request]:
                 ended_ms=line.latest(read_at) if ended is None else line.latest(ended[0]),
                 status=None if ended is None or ended[1] == "-" else int(ended[1]),
                 doubt_ms=high - low,
+                real_ms=(float(at) * 1000, read_at if ended is None else ended[0]),
             )
         )
     return found
