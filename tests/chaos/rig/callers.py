@@ -17,13 +17,20 @@ from chaos.rig.loading import MEDDLED
 from chaos.rig.notes import now_ms
 from chaos.rig.world import World
 
+AWAY = (
+    OSError,
+    TimeoutError,
+    asyncpg.PostgresError,
+    asyncpg.InterfaceError,
+    asyncpg.InternalClientError,
+)
 NEVER = {"at": "2190-01-01T00:00:00Z"}
 
 
 async def read_clock(world: World) -> None:
     """Ask the database for its time, again and again, on a line of our own."""
     while True:
-        with suppress(OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError):
+        with suppress(*AWAY):
             conn = await asyncpg.connect(world.primary.dsn, timeout=2)
             try:
                 while True:
@@ -68,13 +75,7 @@ async def measure(world: World) -> None:
     """Note what replicas and the database use."""
     while True:
         await asyncio.sleep(5)
-        with suppress(
-            OSError,
-            TimeoutError,
-            asyncpg.PostgresError,
-            asyncpg.InterfaceError,
-            psutil.NoSuchProcess,
-        ):
+        with suppress(*AWAY, psutil.NoSuchProcess):
             alive = [psutil.Process(one.pid) for one in world.fleet if one.alive]
             conn = await asyncpg.connect(world.primary.dsn, timeout=2, command_timeout=2)
             try:
