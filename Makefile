@@ -74,8 +74,8 @@ bench: $(VENV)/.dev ## run the benchmarks; ARGS names one and its options
 	$(BIN)/python -m bench $(ARGS)
 .PHONY: bench
 
-chaos: $(VENV)/.dev ## kill, freeze and cut; takes minutes
-	$(BIN)/python -m pytest -m chaos $(ARGS)
+chaos: $(VENV)/.dev ## kill, freeze and cut replicas; SCENARIO names some, SEED repeats a plan
+	$(BIN)/python tests/chaos/play.py $(if $(SEED),--seed $(SEED)) $(ARGS) $(SCENARIO)
 .PHONY: chaos
 
 schema: $(VENV)/.dev ## rewrite the reviewed dump of the schema

@@ -3,7 +3,8 @@
     python tests/chaos/mutations.py [NAME ...]
 
 A mutation is a text that stands once in a file, what to put in its place, and the tests that must
-notice. Leaves the tree itself alone. Exit code 1 where a broken guard went unnoticed.
+notice; `play:NAME` among these is a scenario of the chaos suite. Leaves the tree itself alone. Exit
+code 1 where a broken guard went unnoticed.
 """
 
 import os
@@ -21,7 +22,11 @@ STORE_TESTS = ("tests/store/test_timers.py", "tests/store/test_claims.py")
 LIMIT_TESTS = ("tests/engine/test_key_limits.py",)
 BREAKER_TESTS = ("tests/engine/test_breaker.py",)
 SHARE_TESTS = ("tests/engine/test_key_share.py",)
+SEED = "7"
 SETTLE_TESTS = ("tests/store/test_settlements.py", "tests/engine/test_lease.py")
+
+
+MACHINE = ("tests/chaos/test_steps.py",)
 
 
 class Mutation(NamedTuple):
@@ -253,6 +258,62 @@ MUTATIONS = (
         "if False:",
         ("tests/api/test_concurrency_keys.py",),
     ),
+    Mutation(
+        "safety: the fence",
+        f"{SQL}/settle.sql",
+        "AND r.attempt_count = s.attempt\n    AND r.status || '' = 'running'",
+        "",
+        MACHINE,
+    ),
+    Mutation(
+        "safety: the look at the lease",
+        f"{ENGINE}/lease.py",
+        "return self._clock.monotonic() < self._until",
+        'return self._until > float("-inf")',
+        ("play:hands",),
+    ),
+    Mutation(
+        "safety: the look at the lease in the moment of writing",
+        "src/scheduler_svc/delivery/connection.py",
+        "if call.may_write is not None and not call.may_write():",
+        "if False:",
+        ("tests/engine/test_lease.py",),
+    ),
+    Mutation(
+        "safety: skip locked, and the lock",
+        f"{SQL}/tick.sql",
+        "LIMIT $2\n        FOR UPDATE SKIP LOCKED",
+        "LIMIT $2",
+        ("play:callers",),
+    ),
+    Mutation(
+        "safety: the unique id",
+        "src/scheduler_svc/domain/ids.py",
+        "digest = sha256(\n        job_id.bytes",
+        "digest = sha256(\n        __import__('os').urandom(8) + job_id.bytes",
+        ("play:callers",),
+    ),
+    Mutation(
+        "safety: the clock of the database",
+        f"{ENGINE}/clock.py",
+        "at = now.timestamp()",
+        "at = time.time()",
+        ("play:clocks",),
+    ),
+    Mutation(
+        "safety: a step of the clock proves nobody dead",
+        f"{ENGINE}/upkeep.py",
+        "        heart.gap_ended = received\n",
+        "        pass\n",
+        ("tests/engine/test_clock_set.py",),
+    ),
+    Mutation(
+        "safety: the time-out of idle transactions",
+        "src/scheduler_svc/store/pool.py",
+        "idle_in_transaction_ms: int = 5_000,",
+        "idle_in_transaction_ms: int = 0,",
+        ("play:C06",),
+    ),
 )
 
 
@@ -283,10 +344,15 @@ def _tried(mutation: Mutation, copy: Path) -> bool:
     broken.write_text(text.replace(mutation.old, mutation.new))
     # The copy comes before the tree that is installed for editing.
     env = os.environ | {"PYTHONPATH": str(copy / "src"), "PYTHONDONTWRITEBYTECODE": "1"}
+    plays = [test.removeprefix("play:") for test in mutation.tests if test.startswith("play:")]
     command = [sys.executable, "-m", "pytest", "-q", "-x", "--no-header", *mutation.tests]
+    if plays:
+        command = [sys.executable, "tests/chaos/play.py", "--seed", SEED, *plays]
     done = subprocess.run(command, cwd=copy, env=env, capture_output=True, text=True, check=False)
-    if done.returncode not in {0, 1}:
+    if done.returncode not in {0, 1} or "Traceback" in done.stderr:
         raise SystemExit(f"'{mutation.name}': the tests did not run\n{done.stdout}{done.stderr}")
+    if plays:
+        print(done.stdout, flush=True)
     return done.returncode == 1
 
 

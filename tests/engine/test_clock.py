@@ -53,16 +53,22 @@ def test_a_database_clock_that_was_set_back_is_followed_and_told() -> None:
     _observed(clock, out=0.001, back=0.001, offset=0.0)
     before = clock.now_ms()
     stepped = _observed(clock, out=0.001, back=0.001, offset=-90.0)
-    assert 89 < stepped < 91
+    assert -91 < stepped < -89
     assert before - clock.now_ms() > 89_000
 
 
-def test_a_database_clock_that_was_set_forward_is_followed() -> None:
+def test_a_database_clock_that_was_set_forward_is_followed_and_told() -> None:
     clock = DatabaseClock()
     _observed(clock, out=0.001, back=0.001, offset=0.0)
     before = clock.now_ms()
-    assert _observed(clock, out=0.001, back=0.001, offset=90.0) == 0.0
+    assert 89 < _observed(clock, out=0.001, back=0.001, offset=90.0) < 91
     assert clock.now_ms() - before > 89_000
+
+
+def test_answers_that_are_slow_in_either_direction_are_no_step() -> None:
+    clock = DatabaseClock()
+    for out, back in ((0.001, 0.001), (3.0, 0.001), (0.001, 3.0), (2.0, 2.0), (0.001, 0.001)):
+        assert _observed(clock, out=out, back=back, offset=0.0) == 0.0
 
 
 def test_before_the_first_reading_there_is_no_time() -> None:

@@ -2,11 +2,16 @@
 
 import asyncio
 import json
+import threading
 from typing import Any
+
+from msgspec.structs import replace
 
 from factories import MORNING_MS
 from receiver import OK, Receiver, held, raw
 from rig import HOUR, SECOND, Rig, rigged
+from scheduler_svc.delivery.sender import Sender
+from scheduler_svc.domain.egress import EgressRules
 from scheduler_svc.domain.events import EventName
 from scheduler_svc.domain.ids import instant_at
 from scheduler_svc.engine import dispatch, tick, upkeep
@@ -312,3 +317,42 @@ async def test_a_pass_under_way_when_the_lease_ends_sends_nothing(
     rig.clock.move(20 * SECOND)
     await rig.send()
     assert rig.receiver.requests == []
+
+
+async def test_an_attempt_that_waited_for_its_connection_beyond_the_lease_is_not_sent(
+    rig: Rig, other: Rig
+) -> None:
+    """As when a process is stopped between the look at its lease and the writing, and woken later.
+
+    That it has beaten since does not help: another has made the run its own meanwhile.
+    """
+    found = threading.Event()
+
+    def slowly(_: str) -> list[str]:
+        assert found.wait(20)
+        return ["127.0.0.1"]
+
+    rules = EgressRules.parse(allow=("127.0.0.0/8", "localhost"), own=[])
+    sender = Sender(egress=rules, resolver=slowly)
+    rig.parts = replace(rig.parts, sender=sender)
+    other.parts = replace(other.parts, sender=sender)
+    await _hold_one(rig, target={"url": f"http://localhost:{rig.receiver.port}/"})
+    rig.clock.move(500)
+    async with asyncio.TaskGroup() as tasks:
+        dispatch.start_due(rig.parts, rig.outbox, tasks)
+        await asyncio.sleep(0)  # it has looked at its lease, and asks for the name
+        rig.clock.move(16 * SECOND)
+        await other.beat()
+        assert await upkeep.rescue(other.parts) == 1
+        await rig.beat()
+        assert rig.parts.lease.held
+        found.set()
+    assert rig.receiver.requests == []
+    assert [held.claim.attempt for held, _ in rig.outbox.lapsed] == [1]
+    await upkeep.give_back_lapsed(rig.parts, rig.outbox)
+    assert rig.held() == []
+    await other.work()
+    (sent,) = rig.receiver.requests
+    assert sent.headers["scheduler-attempt"] == "2"
+    assert await rig.said() == [("succeeded", None)]
+    await sender.close()

@@ -13,7 +13,7 @@ from time import perf_counter
 from typing import TYPE_CHECKING, Final, cast
 
 from scheduler_svc.delivery import tls
-from scheduler_svc.delivery.exchange import Exchange, ExchangeOutcome, HttpRequest, Timing
+from scheduler_svc.delivery.exchange import Exchange, ExchangeOutcome, HttpRequest, Timing, Withheld
 from scheduler_svc.delivery.response import ResponseReader
 
 if TYPE_CHECKING:
@@ -39,6 +39,7 @@ class Call:
         "first_byte_timeout",
         "future",
         "head_only",
+        "may_write",
         "payload",
         "started",
         "timer",
@@ -54,6 +55,7 @@ class Call:
     ) -> None:
         self.payload = payload
         self.head_only = request.method == "HEAD"
+        self.may_write = request.may_write
         self.body_cap = request.capture_max
         self.first_byte_timeout = request.first_byte_timeout
         # Of the whole call, by the loop's clock; redirects share that of the first.
@@ -107,8 +109,13 @@ class Connection(asyncio.Protocol):
     # The life of a call.
 
     def start(self, call: Call) -> None:
-        """Write the request; its future gets the Exchange."""
+        """Write the request, if it still may be; its future gets the Exchange, or Withheld."""
         transport = self._transport
+        if call.may_write is not None and not call.may_write():
+            call.future.set_exception(Withheld())
+            self.close(polite=False)
+            self.origin.ended(self, reusable=False)
+            return
         self._reader.begin(head_only=call.head_only, capture_max=call.body_cap)
         if transport is None or transport.is_closing():  # the peer was quick to go
             self._reader.end_of_stream(clean=True)

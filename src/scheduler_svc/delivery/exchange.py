@@ -4,6 +4,7 @@ Plain frozen values. Nothing here knows of jobs or runs, and no status is judged
 response is `ok` whatever it says, and what it means for a run is decided above.
 """
 
+from collections.abc import Callable
 from typing import Literal
 
 import msgspec
@@ -35,6 +36,10 @@ class Unsendable(Exception):
         self.reason = reason
 
 
+class Withheld(Exception):
+    """The request was not to be written any more when it could be: nothing of it was sent."""
+
+
 class HttpRequest(msgspec.Struct, frozen=True, kw_only=True):
     """One HTTP call; time limits in seconds, all counted from `send` but `first_byte_timeout`.
 
@@ -58,6 +63,8 @@ class HttpRequest(msgspec.Struct, frozen=True, kw_only=True):
     egress: NamespaceEgress | None = None
     # A target's own trust or client certificate; None is the sender's.
     tls: Trust | None = None
+    # Asked in the moment of writing, when name, connection and turn were waited for; None: it may.
+    may_write: Callable[[], bool] | None = None
 
 
 class Timing(msgspec.Struct, frozen=True):

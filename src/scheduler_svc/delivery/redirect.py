@@ -39,6 +39,7 @@ def next_hop(request: HttpRequest, answer: Exchange) -> HttpRequest | None:
         url=url,
         redirects=request.redirects - 1,
         headers=_headers(request, url),
+        may_write=None,  # what was begun is brought to its end
         # Whom it trusts, and as whom it calls, is said of the target alone.
         tls=request.tls if url.origin == request.url.origin else None,
     )

@@ -1,6 +1,6 @@
 """From a prepared job and one attempt to the request that is sent: what the target receives."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from uuid import UUID
 
 import msgspec
@@ -41,6 +41,7 @@ def request(
     capture_max: int,
     signers: Sequence[Signer] = (),
     egress: NamespaceEgress | None = None,
+    may_write: Callable[[], bool] | None = None,
 ) -> HttpRequest:
     """Build the request of one attempt (DESIGN, "What the target receives")."""
     headers, body = prepared.headers, prepared.body
@@ -79,6 +80,7 @@ def request(
         private=prepared.private,
         egress=egress,
         tls=prepared.tls,
+        may_write=may_write,
     )
 
 

@@ -51,7 +51,10 @@ class Sender:
         self._contexts = Contexts(ca_file)
 
     def send(self, request: HttpRequest) -> Coroutine[Any, Any, Exchange]:
-        """Make the call; a cancelled one closes its connection and raises CancelledError."""
+        """Make the call; a cancelled one closes its connection and raises CancelledError.
+
+        Raises Withheld where the request may not be written any more when it could be.
+        """
         if request.redirects:
             return self._follow(request)
         return self._exchange(request, None)

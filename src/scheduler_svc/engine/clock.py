@@ -35,21 +35,26 @@ class DatabaseClock:
 
     def __init__(self) -> None:
         self._lows: deque[float] = deque(maxlen=SAMPLES)
+        self._highs: deque[float] = deque(maxlen=SAMPLES)
         self._offset: float | None = None
 
     def observe(self, *, sent: float, received: float, now: datetime) -> float:
-        """Take one reading, made between two monotonic instants; return how far it stepped back.
+        """Take one reading, made between two monotonic instants; return how far it was set.
 
         The true offset lies between `now - received` and `now - sent`. A best lower bound above
-        the new upper one means that the database's clock was set back: the past counts no more.
+        the new upper one means that the database's clock was set back (the answer is negative), a
+        best upper bound below the new lower one that it was set forward: the past counts no more.
         """
         at = now.timestamp()
         low, high = at - received, at - sent
         stepped = 0.0
-        if self._offset is not None and self._offset > high:
-            stepped = self._offset - high
+        if self._offset is not None:
+            stepped = min(0.0, high - self._offset) or max(0.0, low - min(self._highs))
+        if stepped:
             self._lows.clear()
+            self._highs.clear()
         self._lows.append(low)
+        self._highs.append(high)
         self._offset = max(self._lows)
         return stepped
 

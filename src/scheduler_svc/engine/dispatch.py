@@ -55,6 +55,7 @@ async def attempt(parts: Parts, outbox: Outbox, held: HeldRun) -> None:
         # Upkeep gives it back once the database is heard again.
         outbox.unsendable(held)
         return
+    held.term = parts.lease.term
     started_ms = parts.clock.now_ms()
     claim = held.claim
     if (verdict := bounds.over(held.job.plan, claim, now_ms=started_ms)) is not None:
@@ -76,7 +77,7 @@ async def attempt(parts: Parts, outbox: Outbox, held: HeldRun) -> None:
             raise
         exchange = Exchange("connect_error", error="cancelled on request")
         _note(parts, held, None, started_ms)
-    except outgoing.Unread:
+    except outgoing.Unsent:
         _unsent(parts, held)
         outbox.unsendable(held)
         return

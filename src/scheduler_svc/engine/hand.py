@@ -30,6 +30,8 @@ class HeldRun(msgspec.Struct, eq=False):
     job: KnownJob
     sending: bool = False
     cancelled: bool = False
+    term: int = 0
+    """Of the lease, when the attempt began: a later one gives no right to go on with it."""
     task: asyncio.Task[None] | None = None
 
     @property

@@ -16,10 +16,18 @@ class Lease:
         self._clock = clock
         self.seconds = seconds
         self._until = float("-inf")
+        self.term = 0
+        """How often the lease was had anew, after it had ended."""
 
     def renewed(self, sent: float) -> None:
         """Count a heartbeat that succeeded, from the monotonic instant before it was sent."""
+        if not self.held:
+            self.term += 1
         self._until = max(self._until, sent + self.seconds - MARGIN_SECONDS)
+
+    def holds(self, term: int) -> bool:
+        """Tell whether the lease of a term still lasts, without a gap since."""
+        return term == self.term and self.held
 
     def ended(self) -> None:
         """Give the lease up."""

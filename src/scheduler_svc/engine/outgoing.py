@@ -5,11 +5,12 @@ with a reason that shows no secret; what the database keeps from us just now is 
 """
 
 from collections.abc import Sequence
+from functools import partial
 
 import msgspec
 
 from scheduler_svc.delivery.dress import Dressed, dress, needs
-from scheduler_svc.delivery.exchange import Exchange, Unsendable
+from scheduler_svc.delivery.exchange import Exchange, Unsendable, Withheld
 from scheduler_svc.delivery.identity import Subject
 from scheduler_svc.delivery.prepare import Prepared
 from scheduler_svc.delivery.redaction import needles, redacted
@@ -23,12 +24,14 @@ from scheduler_svc.store.pool import is_database_away
 from scheduler_svc.store.vault import Unopenable, open_text
 
 
-class Unread(Exception):
-    """What an attempt needs was never read, and the database does not answer: nothing was sent."""
+class Unsent(Exception):
+    """Nothing was sent: what the attempt needs was never read and the database does not answer, or
+    the lease ended before the request could be written.
+    """
 
 
 async def exchange(parts: Parts, held: HeldRun, sending: Sending) -> Exchange:
-    """Make the request of an attempt and send it; raise Unread."""
+    """Make the request of an attempt and send it; raise Unsent."""
     prepared, overrides = held.job.prepared, held.claim.overrides
     masked = () if sending.report is None else needles([sending.report.token])
     try:
@@ -44,14 +47,18 @@ async def exchange(parts: Parts, held: HeldRun, sending: Sending) -> Exchange:
             capture_max=parts.limits.capture_max,
             signers=signers,
             egress=parts.namespaces.egress(prepared.partition),
+            may_write=partial(parts.lease.holds, held.term),
         )
     except Unsendable as fault:
         return Exchange("blocked", error=fault.reason)
     except Exception as error:
         if not is_database_away(error):
             raise
-        raise Unread from error
-    return redacted(await parts.sender.send(asked), masked)
+        raise Unsent from error
+    try:
+        return redacted(await parts.sender.send(asked), masked)
+    except Withheld as fault:
+        raise Unsent from fault
 
 
 async def _signers(parts: Parts, prepared: Prepared) -> Sequence[Signer]:

@@ -38,14 +38,19 @@ class Heart(msgspec.Struct, kw_only=True):
     seconds: float
     started_ms: int = 0
     gap_ended: float = float("-inf")
-    """The monotonic instant at which this replica heard the database again after losing it."""
+    """The monotonic instant from which on this replica has heard the database without a gap, and by
+    one and the same clock."""
     missed: bool = False
     lapsed: bool = False
     watch: Watch = msgspec.field(default_factory=Watch)
 
 
-async def beat(parts: Parts, heart: Heart, clock: DatabaseClock, outbox: Outbox) -> None:
-    """Renew the lease once and read the clock; raise what the database raises."""
+async def beat(parts: Parts, heart: Heart, clock: DatabaseClock, outbox: Outbox) -> bool:
+    """Renew the lease once and read the clock; raise what the database raises.
+
+    Returns whether the database's clock was set meanwhile: then the lease just written counts by
+    the old one, and so do those of the others, who have not had the time to say that they live.
+    """
     claims = heart.who.role != "api"
     if await guard.look(parts, heart.watch, claims=claims, seconds=heart.seconds):
         parts.lease.ended()
@@ -70,13 +75,16 @@ async def beat(parts: Parts, heart: Heart, clock: DatabaseClock, outbox: Outbox)
         wanted = await replicas.cancel_wanted(conn, heart.who.id)
     heart.watch.wrote(now_ms, sent)
     stepped = clock.observe(sent=asked, received=received, now=now)
-    if stepped > STEP_SECONDS:
+    was_set = abs(stepped) > STEP_SECONDS
+    if was_set:
         parts.on_event(EventName.CLOCK_STEPPED, seconds=round(stepped, 3))
+        heart.gap_ended = received
     if not parts.lease.held:
         _lapse(parts, outbox)
     parts.lease.renewed(sent)
     for run_id in wanted:
         dispatch.cancel(parts, outbox, run_id)
+    return was_set
 
 
 def _lapse(parts: Parts, outbox: Outbox) -> None:
@@ -89,9 +97,10 @@ def _lapse(parts: Parts, outbox: Outbox) -> None:
 
 async def heartbeats(parts: Parts, heart: Heart, clock: DatabaseClock, outbox: Outbox) -> None:
     """Beat for ever; a beat that fails is tried again at once, and then at the usual pace."""
+    heart.gap_ended = clock.monotonic()
     while True:
         try:
-            await beat(parts, heart, clock, outbox)
+            was_set = await beat(parts, heart, clock, outbox)
         except Exception as error:
             if not is_database_away(error):
                 raise
@@ -105,6 +114,9 @@ async def heartbeats(parts: Parts, heart: Heart, clock: DatabaseClock, outbox: O
             heart.missed, heart.lapsed, heart.gap_ended = False, False, clock.monotonic()
             parts.to_claim.ring()
             parts.to_settle.ring()
+        if was_set:
+            parts.to_claim.ring()
+            continue  # the lease is written anew at once, by the clock as it is now
         await asyncio.sleep(heart.seconds)
 
 
@@ -117,7 +129,7 @@ async def rescues(parts: Parts, heart: Heart, outbox: Outbox) -> None:
             continue
         try:
             await give_back_lapsed(parts, outbox)
-            if parts.clock.monotonic() > heart.gap_ended + parts.lease.seconds / 2:
+            if may_rescue(parts, heart):
                 await rescue(parts)
             await delete_spent(parts)
             if parts.clock.monotonic() > stray_at:
@@ -129,12 +141,17 @@ async def rescues(parts: Parts, heart: Heart, outbox: Outbox) -> None:
                 raise
 
 
-async def rescue(parts: Parts) -> int:
-    """Return runs of dead replicas to `due`, batch by batch; return how many there were.
+def may_rescue(parts: Parts, heart: Heart) -> bool:
+    """Tell whether the others have had the time to say that they live.
 
-    Skipped for a while after this replica itself lost the database: the others lost it too, and
-    have not had the time to say that they live.
+    For half a lease after this replica started, lost the database or saw its clock set, a lease
+    that is over proves nothing: so they did, and who lives has not beaten yet.
     """
+    return parts.clock.monotonic() > heart.gap_ended + parts.lease.seconds / 2
+
+
+async def rescue(parts: Parts) -> int:
+    """Return runs of dead replicas to `due`, batch by batch; return how many there were."""
 
     async def take_over(conn: Connection) -> list[Rescued]:
         return await replicas.rescue(conn, now_ms=parts.clock.now_ms(), batch=RESCUE_BATCH)

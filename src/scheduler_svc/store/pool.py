@@ -34,8 +34,11 @@ __all__ = [
 Connection: TypeAlias = "asyncpg.Connection[Any] | asyncpg.pool.PoolConnectionProxy[Any]"
 T = TypeVar("T")
 
-CALL_SECONDS = 10.0
-CONNECT_SECONDS = 5.0
+CALL_SECONDS = 4.0
+"""How long a use of a connection takes unless it says otherwise: who asks the API while the
+database does not answer is told so within 5 s."""
+COMMAND_SECONDS = 10.0
+CONNECT_SECONDS = 4.0
 NO_PLANNER: Mapping[str, str] = {}
 # The engine's statements look up a batch by key, whatever the tables hold. What reads a table whole
 # looks cheap on the morning of a new, empty partition, and a plan made then stays for the day.
@@ -55,7 +58,7 @@ async def open_pool(
     statement_timeout_ms: int = 10_000,
     lock_timeout_ms: int = 5_000,
     idle_in_transaction_ms: int = 5_000,
-    command_seconds: float = CALL_SECONDS,
+    command_seconds: float = COMMAND_SECONDS,
     connect_seconds: float = CONNECT_SECONDS,
     planner: Mapping[str, str] = NO_PLANNER,
     on_statement: OnStatement | None = None,

@@ -169,7 +169,7 @@ EVENTS: Mapping[EventName, Description] = MappingProxyType(
         ),
         _NAME.TICK_ENDED: Description(_D, ("claimed", "duration_ms"), "one pass was made"),
         _NAME.CLOCK_STEPPED: Description(
-            _W, ("seconds",), "the database's clock moved against this machine's"
+            _W, ("seconds",), "the database's clock was set, forward or (below zero) back"
         ),
         _NAME.DATABASE_AWAY: Description(_W, ("error",), "it does not answer; waiting for it"),
         _NAME.DATABASE_BACK: Description(_I, (), "it answers again"),

@@ -1,0 +1,442 @@
+"""The checker is itself held against planted faults: each is caught, named, and nothing else is."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Any
+from xml.etree import ElementTree as ET
+
+import pytest
+
+from chaos.checker.evidence import (
+    Attempt,
+    Call,
+    Evidence,
+    Fault,
+    Job,
+    Request,
+    Run,
+    Sample,
+    Stall,
+    looked,
+)
+from chaos.checker.health import Outage, Probe, judge_health
+from chaos.checker.lateness import Bounds
+from chaos.checker.ledger import id_of
+from chaos.checker.picture import picture
+from chaos.checker.resources import Use, judge_resources
+from chaos.checker.timeline import Timeline
+from chaos.checker.verdict import judge
+
+BEGIN = 1_780_000_000_000.0
+JOB = "0198c5a0-0000-7000-8000-000000000001"
+OTHER = "0198c5a0-0000-7000-8000-000000000002"
+ONE, TWO = "a" * 8, "b" * 8
+COUNT = 12
+
+
+def at(second: float) -> float:
+    return BEGIN + second * 1000
+
+
+def stamped(second: float) -> str:
+    return datetime.fromtimestamp(at(second) / 1000, UTC).isoformat()
+
+
+def a_job(job: str = JOB, **changes: Any) -> Job:
+    schedule = {"every": "5s", "anchor": stamped(0)}
+    return replace(Job(job, "job", schedule, BEGIN), **changes)
+
+
+def a_run(number: int, job: str = JOB, **changes: Any) -> Run:
+    due = at(5 * number)
+    made = Run(
+        id=id_of(job, due),
+        job=job,
+        trigger="schedule",
+        scheduled_ms=due,
+        occurrences=1,
+        until_ms=None,
+        status="succeeded",
+        reason=None,
+        attempt_count=1,
+        claimed_ms=due - 900,
+        finished_ms=due + 30,
+        replica=ONE,
+        attempts=[Attempt(1, "ok", 200, ONE, due + 5)],
+    )
+    return replace(made, **changes)
+
+
+def a_call(run: Run, attempt: int = 1, late_ms: float = 8, **changes: Any) -> Request:
+    arrived = run.scheduled_ms + late_ms
+    made = Request(
+        run=run.id,
+        job=run.job,
+        attempt=attempt,
+        scheduled_ms=run.scheduled_ms,
+        key=run.id,
+        path="/",
+        at_ms=arrived,
+        ended_ms=arrived + 20,
+        status=200,
+    )
+    return replace(made, **changes)
+
+
+def healthy(**changes: Any) -> Evidence:
+    """A minute of a job that fires each 5 s, as it should be."""
+    runs = [a_run(number) for number in range(1, COUNT + 1)]
+    made = Evidence(
+        jobs=[a_job()], runs=runs, requests=[a_call(run) for run in runs], read_ms=at(64.5)
+    )
+    return replace(made, **changes)
+
+
+def changed(base: Evidence, number: int, **changes: Any) -> Evidence:
+    """Change the record of one run, and nothing of its calls."""
+    runs = [replace(r, **changes) if n == number else r for n, r in enumerate(base.runs, 1)]
+    return replace(base, runs=runs)
+
+
+def called(base: Evidence, *more: Request) -> Evidence:
+    return replace(base, requests=[*base.requests, *more])
+
+
+def kinds(evidence: Evidence, bounds: Bounds | None = None) -> list[tuple[str, str | None]]:
+    return sorted((one.kind, one.cause) for one in judge(evidence, bounds).findings)
+
+
+KILLED = Fault("kill", at(10) + 15, at(15), frozenset({ONE}))
+TAKEN_OVER = {
+    "attempt_count": 2,
+    "attempts": [Attempt(1, "lost", None, ONE, at(10)), Attempt(2, "ok", 200, TWO, at(25))],
+    "replica": TWO,
+    "finished_ms": at(26),
+}
+
+
+def test_nothing_is_found_where_nothing_is_wrong() -> None:
+    verdict = judge(healthy())
+    assert verdict.findings == []
+    assert "lost 0, early 0, doubled 0, too late 0" in str(verdict)
+
+
+def without_a_row() -> Evidence:
+    base = healthy()
+    gone = base.runs[3]
+    kept = [one for one in base.requests if one.run != gone.id]
+    return replace(base, runs=[*base.runs[:3], *base.runs[4:]], requests=kept)
+
+
+def without_a_call() -> Evidence:
+    return replace(healthy(), requests=healthy().requests[1:])
+
+
+def called_early() -> Evidence:
+    base = healthy()
+    return replace(base, requests=[a_call(base.runs[0], late_ms=-40), *base.requests[1:]])
+
+
+def called_twice() -> Evidence:
+    base = changed(healthy(), 2, **TAKEN_OVER)
+    return called(base, a_call(base.runs[1], attempt=2, late_ms=15_000))
+
+
+def one_attempt_twice() -> Evidence:
+    base = healthy()
+    return called(base, a_call(base.runs[1], late_ms=300))
+
+
+def unheard_of() -> Evidence:
+    base = healthy()
+    stranger = a_run(3, job=OTHER)
+    return called(base, a_call(stranger))
+
+
+def beyond_its_record() -> Evidence:
+    base = changed(healthy(), 2, attempts=[Attempt(1, "http_error", 503, ONE, at(10))])
+    base = replace(base, requests=[base.requests[0], *base.requests[2:]])
+    first = a_call(base.runs[1], status=503)
+    return called(base, first, a_call(base.runs[1], attempt=2, late_ms=2000))
+
+
+def before_its_claim() -> Evidence:
+    return changed(healthy(), 2, claimed_ms=at(12))
+
+
+def called_though_skipped() -> Evidence:
+    base = replace(healthy(), jobs=[a_job(overlap="skip")])
+    base = changed(base, 1, finished_ms=at(11))
+    return changed(base, 2, status="skipped", reason="overlap")
+
+
+def overwritten_end() -> Evidence:
+    base = healthy()
+    run = base.runs[4]
+    seen = Sample(at(26), run.id, "succeeded", None, run.finished_ms)
+    return changed(replace(base, samples=[seen]), 5, status="failed", reason="attempts")
+
+
+def overwritten_between_looks() -> Evidence:
+    base = healthy()
+    run = base.runs[4]
+    looks = [
+        Sample(at(26), run.id, "succeeded", None, run.finished_ms),
+        Sample(at(27), run.id, "due", None, None),
+        Sample(at(28), run.id, "succeeded", None, run.finished_ms),
+    ]
+    return replace(base, samples=looks)
+
+
+def overlapping() -> Evidence:
+    base = replace(healthy(), jobs=[a_job(overlap="skip")])
+    long = replace(base.requests[2], ended_ms=at(20.5))
+    return replace(base, requests=[*base.requests[:2], long, *base.requests[3:]])
+
+
+def of_another_id() -> Evidence:
+    base = changed(healthy(), 6, id=id_of(OTHER, at(30)))
+    calls = [replace(one, run=base.runs[5].id, key=base.runs[5].id) if n == 5 else one
+             for n, one in enumerate(base.requests)]  # fmt: skip
+    return replace(base, requests=calls)
+
+
+def with_another_key() -> Evidence:
+    base = healthy()
+    return replace(base, requests=[replace(base.requests[0], key=OTHER), *base.requests[1:]])
+
+
+def outage(occurrences: int) -> Evidence:
+    """Four occurrences of an outage in one row, and the last of them sent."""
+    base = healthy()
+    row = a_run(4, status="skipped", reason="merged", attempt_count=0, attempts=[])
+    row = replace(row, occurrences=occurrences, until_ms=at(35), finished_ms=at(41))
+    runs = [*base.runs[:3], row, *base.runs[7:]]
+    names = {run.id for run in runs} - {row.id}
+    kept = [one for one in base.requests if one.run in names]
+    faults = [Fault("restart", at(19), at(39))]
+    return replace(base, runs=runs, requests=kept, faults=faults)
+
+
+def no_occurrence() -> Evidence:
+    base = healthy()
+    odd = replace(a_run(1), scheduled_ms=at(7), id=id_of(JOB, at(7)))
+    return replace(called(base, a_call(odd)), runs=[*base.runs, odd])
+
+
+def counted_twice() -> Evidence:
+    base = healthy()
+    twin = replace(base.runs[3], id=OTHER, trigger="catch_up", occurrences=1)
+    return replace(base, runs=[*base.runs, twin], requests=[*base.requests, a_call(twin)])
+
+
+def never_ended() -> Evidence:
+    return changed(healthy(), 7, status="running", finished_ms=None)
+
+
+def skipped_for_nothing() -> Evidence:
+    base = replace(healthy(), jobs=[a_job(overlap="skip")])
+    run = base.runs[3]
+    base = replace(base, requests=[one for one in base.requests if one.run != run.id])
+    return changed(base, 4, status="skipped", reason="overlap", attempts=[], attempt_count=0)
+
+
+def missed_for_nothing() -> Evidence:
+    return replace(outage(4), faults=[])
+
+
+def too_late() -> Evidence:
+    base = healthy()
+    late = a_call(base.runs[2], late_ms=1600)
+    return replace(base, requests=[*base.requests[:2], late, *base.requests[3:]])
+
+
+def sent_though_paused() -> Evidence:
+    base = replace(healthy(), read_ms=at(34))
+    kept = replace(base, runs=base.runs[:6], requests=base.requests[:6])
+    return replace(kept, calls=[Call("pause", JOB, at(27), at(27.1), 200)])
+
+
+def the_old_path() -> Evidence:
+    schedule = a_job().schedule
+    edit = Call("edit", JOB, at(41), at(41.1), 200, schedule=schedule, path="/new")
+    base = healthy(calls=[edit])
+    moved = [replace(one, path="/new") if one.at_ms > at(46) else one for one in base.requests]
+    return replace(base, requests=moved)
+
+
+def trigger_forgotten() -> Evidence:
+    return healthy(calls=[Call("trigger", JOB, at(3), at(3.1), 202, run=OTHER)])
+
+
+def after_a_higher_attempt() -> Evidence:
+    base = replace(called_twice(), faults=[replace(KILLED, kind="pause", until_ms=at(40))])
+    return called(base, a_call(base.runs[1], attempt=1, late_ms=30_000))
+
+
+def beyond_its_lease() -> Evidence:
+    return replace(healthy(), faults=[Fault("cut", at(11), at(32), frozenset({ONE}))])
+
+
+@pytest.mark.parametrize(
+    ("plant", "found"),
+    [
+        (without_a_row, ["lost"]),
+        (without_a_call, ["lost"]),
+        (never_ended, ["lost"]),
+        (called_early, ["early", "lost"]),  # the second judge misses it in its window
+        (called_twice, ["doubled"]),
+        (one_attempt_twice, ["doubled"]),
+        (unheard_of, ["ghost"]),
+        (beyond_its_record, ["ghost"]),
+        (before_its_claim, ["ghost"]),
+        (called_though_skipped, ["ghost"]),
+        (overwritten_end, ["overwritten"]),
+        (overwritten_between_looks, ["overwritten"]),
+        (overlapping, ["overlap"]),
+        (of_another_id, ["wrong id"]),
+        (with_another_key, ["wrong id"]),
+        (lambda: outage(3), ["misfire count"]),
+        (no_occurrence, ["unplanned"]),
+        (counted_twice, ["counted twice", "wrong id"]),
+        (skipped_for_nothing, ["no reason"]),
+        (missed_for_nothing, ["no reason"]),
+        (too_late, ["late"]),
+        (sent_though_paused, ["disobeyed"]),
+        (the_old_path, ["disobeyed"]),
+        (trigger_forgotten, ["forgotten"]),
+        (beyond_its_lease, ["stale"]),
+    ],
+)
+def test_what_is_planted_is_caught_and_named_and_nothing_else_is(
+    plant: Callable[[], Evidence], found: list[str]
+) -> None:
+    assert kinds(plant()) == [(kind, None) for kind in found]
+
+
+def test_what_an_outage_left_behind_is_one_row_with_the_right_count() -> None:
+    assert kinds(outage(4)) == []
+
+
+def test_a_second_call_is_explained_by_the_kill_of_the_replica_that_held_the_first() -> None:
+    assert kinds(replace(called_twice(), faults=[KILLED])) == [("doubled", "kill")]
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        replace(KILLED, replicas=frozenset({TWO})),
+        replace(KILLED, from_ms=at(12)),
+        replace(KILLED, from_ms=at(2), until_ms=at(3)),
+    ],
+    ids=["another replica's", "long after its answer", "long before"],
+)
+def test_a_second_call_is_not_explained_by_a_fault_that_has_nothing_to_do_with_it(
+    fault: Fault,
+) -> None:
+    assert kinds(replace(called_twice(), faults=[fault])) == [("doubled", None)]
+
+
+def test_a_retry_of_what_the_receiver_refused_is_no_double() -> None:
+    tries = [Attempt(1, "http_error", 503, ONE, at(10)), Attempt(2, "ok", 200, ONE, at(11))]
+    base = changed(healthy(), 2, attempt_count=2, attempts=tries)
+    base = replace(base, requests=[base.requests[0], *base.requests[2:]])
+    base = called(base, a_call(base.runs[1], status=503))
+    assert kinds(called(base, a_call(base.runs[1], attempt=2, late_ms=1100))) == []
+
+
+def test_a_call_by_one_who_woke_up_is_stale_and_the_double_is_explained_by_the_pause() -> None:
+    assert set(kinds(after_a_higher_attempt())) == {("doubled", "pause"), ("stale", None)}
+
+
+def test_an_overlap_that_a_kill_explains_says_so() -> None:
+    killed = replace(KILLED, from_ms=at(16), until_ms=at(21))
+    assert kinds(replace(overlapping(), faults=[killed])) == [("overlap", "kill")]
+
+
+def test_a_pause_that_was_refused_pauses_nothing() -> None:
+    assert kinds(healthy(calls=[Call("pause", JOB, at(27), at(27.1), 404)])) == []
+
+
+def test_what_passes_after_a_pause_is_not_asked_for() -> None:
+    base = healthy(calls=[Call("pause", JOB, at(57), None, None)])
+    assert kinds(replace(base, runs=base.runs[:11], requests=base.requests[:11])) == []
+
+
+def test_what_is_late_says_whether_the_machine_stood_still() -> None:
+    stood = replace(too_late(), stalls=[Stall(at(15.5), 700)])
+    assert kinds(stood) == [("late", "the machine stood still for 700 ms")]
+    moment = replace(too_late(), stalls=[Stall(at(15.5), 300)])
+    assert kinds(moment) == [("late", None)]
+
+
+def test_a_fault_gives_its_length_and_the_time_to_recover_and_no_more() -> None:
+    base = healthy(faults=[Fault("restart", at(14), at(19))])
+    behind = [a_call(run, late_ms=25_000) if n == 2 else a_call(run)
+              for n, run in enumerate(base.runs)]  # fmt: skip
+    assert kinds(replace(base, requests=behind)) == []
+    assert kinds(replace(base, requests=behind), Bounds(untouched_max=1000)) == [("late", None)]
+    behind[2] = a_call(base.runs[2], late_ms=26_100)
+    assert kinds(replace(base, requests=behind)) == [("late", None)]
+
+
+def test_the_clock_is_bounded_from_both_sides_and_a_step_is_seen() -> None:
+    line = Timeline([(0, 10, 1005), (100, 102, 1101.5), (200, 201, 91_200), (300, 301, 91_300)])
+    assert line.steps == 1
+    assert line.bounds(50) == (1049.5, 1051.5)
+    assert line.bounds(150) == (1149.5, 91_150)
+    assert line.bounds(250) == (91_249, 91_250)
+
+
+def test_a_picture_shows_windows_calls_and_bands() -> None:
+    base = replace(called_twice(), faults=[KILLED])
+    drawn = picture(looked(base), JOB)
+    root = ET.fromstring(drawn)
+    titles = [one.text or "" for one in root.iter("{http://www.w3.org/2000/svg}title")]
+    assert sum(title.startswith("due") for title in titles) == COUNT
+    assert "attempt 2, answered 200, 15000 ms late" in titles
+    assert f"kill of {ONE}" in titles
+
+
+def test_what_is_not_given_back_is_named_and_noise_is_not() -> None:
+    grown = [Use("rss", 80e6, 93e6), Use("rss", 80e6, 91e6), Use("descriptors", 40, 49)]
+    assert [one.why for one in judge_resources(grown)] == [
+        "rss 80000000 -> 93000000",
+        "descriptors 40 -> 49",
+    ]
+
+
+def probes(*said: tuple[str, int, float, float]) -> list[Probe]:
+    return [Probe("r1", path, status, at_ms, took) for path, status, at_ms, took in said]
+
+
+FROZEN = Outage("freeze", 20_000, 50_000, frozenset())
+
+
+@pytest.mark.parametrize(
+    ("said", "found"),
+    [
+        (("/readyz", 200, 31_000, 5), ["untrue"]),
+        (("/readyz", 200, 27_000, 5), []),
+        (("/readyz", 503, 45_000, 2000), []),
+        (("/readyz", 503, 61_000, 5), ["untrue"]),
+        (("/readyz", 503, 59_000, 5), []),
+        (("/jobs?limit=1", 503, 30_000, 4100), []),
+        (("/jobs?limit=1", 503, 30_000, 5100), ["slow refusal"]),
+        (("/jobs?limit=1", 500, 30_000, 10), ["no refusal"]),
+        (("/healthz", 200, 30_000, 120), ["slow to say it lives"]),
+        (("/healthz", 0, 30_000, 10), ["not alive"]),
+    ],
+)
+def test_what_a_replica_says_of_itself_is_held_against_what_was_true(
+    said: tuple[str, int, float, float], found: list[str]
+) -> None:
+    assert [one.kind for one in judge_health(probes(said), [FROZEN], [])] == found
+
+
+def test_of_a_replica_that_is_killed_or_stopped_nothing_is_asked() -> None:
+    stopped = Outage("pause", 20_000, 50_000, frozenset({"r1"}))
+    assert judge_health(probes(("/healthz", 0, 30_000, 10)), [stopped], []) == []
+    other = Outage("pause", 20_000, 50_000, frozenset({"r2"}))
+    assert len(judge_health(probes(("/healthz", 0, 30_000, 10)), [other], [])) == 1

@@ -1,0 +1,69 @@
+"""What a scenario is: data. A load, a list of steps drawn from a seed, and what must hold."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from random import Random
+from typing import Any
+
+from chaos.checker.lateness import Bounds
+
+
+@dataclass(frozen=True)
+class Step:
+    """At a second of the scenario, do this to that; what it opens as a fault, another step ends."""
+
+    at: float
+    act: str
+    on: str = ""
+    how: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Load:
+    """One-shots a second, and jobs that repeat: how many, how often, and how they are called."""
+
+    per_second: float = 5.0
+    repeating: Sequence[tuple[int, Mapping[str, Any]]] = ()
+    wait_ms: int = 20
+    burst: int = 0
+    """How many more at one instant, ten seconds after the begin."""
+
+
+@dataclass(frozen=True)
+class Musts:
+    """What must hold beside what always must."""
+
+    bounds: Bounds = field(default_factory=Bounds)
+    explained: frozenset[str] = frozenset()
+    """Which kinds of fault may explain a second call; none: there may be none."""
+    gives_back: bool = False
+    """What replicas and database use at the end is what they used at the beginning."""
+    truthful: bool = False
+    """Readiness, refusals and liveness are held against the outages of the database."""
+
+
+@dataclass(frozen=True)
+class Scenario:
+    """One thing that is done to a number of replicas, for so long."""
+
+    name: str
+    says: str
+    seconds: float
+    steps: Callable[[Random], Sequence[Step]]
+    load: Load
+    musts: Musts = field(default_factory=Musts)
+    replicas: int = 3
+    settings: Mapping[str, str] = field(default_factory=dict)
+    needs: frozenset[str] = frozenset()
+    """Of `faketime`, `standby`, `pgbouncer`."""
+    meddles: int = 0
+    """On how many jobs of their own callers edit, pause, resume and trigger all the time."""
+    burners: int = 0
+    """How many processes do nothing but use up processors meanwhile."""
+    short: bool = False
+    """Part of the subset that the suite plays."""
+
+
+def nothing(_: Random) -> Sequence[Step]:
+    """Break nothing."""
+    return ()
