@@ -10,7 +10,7 @@ from factories import MORNING_MS, Clock, body, claim, create
 from scheduler_svc.api.app import build_app
 from scheduler_svc.api.context import Deps
 from scheduler_svc.domain.ids import instant_at
-from scheduler_svc.store import archives, histories
+from scheduler_svc.store import archives, histories, partitions
 from scheduler_svc.store.archives import Turn
 from scheduler_svc.store.pool import Pool
 
@@ -126,6 +126,8 @@ async def test_explain_says_of_a_run_that_was_pruned_by_row_that_it_was(
     await claim(pool, now_ms=clock.ms)
     await pool.execute("DELETE FROM runs")
     at_ms = MORNING_MS + HOUR_MS - 2 * DAY_MS
+    async with pool.acquire() as conn:  # whatever days other tests have left behind
+        await partitions.ensure(conn, today=instant_at(at_ms - DAY_MS).date(), ahead=0)
     params = {"at": instant_at(at_ms).isoformat()}
     told = (await http.get("/jobs/x/explain", params=params)).json()
     assert told["reason"] == "no_record"

@@ -9,12 +9,18 @@ import httpx2
 import pytest
 
 from fleet import all_ended, database, replica
+from sealing import KEY_TEXT
 from sink import sinking
 from watching import Watch, watching
 
 BOOTSTRAP = "a-bootstrap-key-of-enough-length"
 ROOT = {"Authorization": f"Bearer {BOOTSTRAP}"}
-GUARDED = {"profile": "production", "host": "127.0.0.1", "bootstrap_key": BOOTSTRAP}
+GUARDED = {
+    "profile": "production",
+    "host": "127.0.0.1",
+    "bootstrap_key": BOOTSTRAP,
+    "secret_keys": KEY_TEXT,
+}
 FIELDS = {"id", "job_id", "status", "scheduled_for", "at"}
 SEEN_WITHIN_MS = 500
 
