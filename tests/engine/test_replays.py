@@ -12,6 +12,7 @@ from receiver import OK, answer, in_turn, raw
 from reports import Reporting, reporting
 from rig import HOUR, MINUTE, SECOND, Rig
 from scheduler_svc.domain.events import EventName
+from scheduler_svc.domain.runs import rank
 from scheduler_svc.engine import replay
 
 EVERY = {"every": "1h"}
@@ -86,6 +87,17 @@ async def test_every_run_that_matches_is_sent_once_more_and_the_progress_is_exac
     assert all(row["scheduled_for"] == by_id[row["replay_of"]]["scheduled_for"] for row in rows)
     assert rig.receiver.requests[0].headers["scheduler-trigger"] == "replay"
     assert rig.told(EventName.REPLAY_COMPLETED) == [{"replay_id": UUID(made["id"]), "created": 40}]
+
+
+async def test_a_job_with_a_nul_in_its_body_is_replayed_like_any_other(
+    rig: Rig, api: Reporting
+) -> None:
+    """PostgreSQL reads no JSON that has one, and the priority is read by it."""
+    job = await rig.job(schedule=EVERY, priority=7, target={"body": {"text": "a\0b"}})
+    await dead(rig, job, 1)
+    after = await work_off(rig, api, await ask(api))
+    assert (after["status"], after["done"]) == ("completed", 1)
+    assert [row["priority"] for row in await replayed(rig)] == [rank(7, "backfill")]
 
 
 async def test_the_rate_holds_and_no_more_than_a_few_are_unfinished(
