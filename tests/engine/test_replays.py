@@ -269,3 +269,21 @@ async def test_a_secret_that_a_trigger_gave_goes_with_every_replay_of_its_run(
     assert sent == ["canary-of-a-trigger"] * 3
     stored = await rig.parts.pool.fetch("SELECT overrides::text FROM runs")
     assert not [row for row in stored if "canary" in str(row[0])]
+
+
+@pytest.mark.parametrize("held", [True, False])
+async def test_what_is_held_of_one_namespace_leaves_the_share_to_the_others(
+    rig: Rig, api: Reporting, *, held: bool
+) -> None:
+    """For days, perhaps; what may go has its share."""
+    job = await rig.job(schedule=EVERY)
+    await dead(rig, job, 1)
+    for n in range(rig.parts.hand.slots // replay.SLOTS_SHARE):
+        await waiting_run(rig.parts.pool, job, at_ms=MORNING_MS + n, trigger="replay")
+    await rig.parts.pool.execute(
+        "UPDATE runs SET namespace = 'slow', replay_id = gen_random_uuid(), held = $1, queued = $1"
+        " WHERE status = 'due'",
+        held,
+    )
+    await ask(api)
+    assert await replay.make_steps(rig.parts) == held
