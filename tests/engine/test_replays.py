@@ -13,7 +13,7 @@ from reports import Reporting, reporting
 from rig import HOUR, MINUTE, SECOND, Rig
 from scheduler_svc.domain.events import EventName
 from scheduler_svc.domain.runs import rank
-from scheduler_svc.engine import replay
+from scheduler_svc.engine import backfill, replay
 
 EVERY = {"every": "1h"}
 ONCE = {"max_attempts": 1}
@@ -278,7 +278,7 @@ async def test_what_is_held_of_one_namespace_leaves_the_share_to_the_others(
     """For days, perhaps; what may go has its share."""
     job = await rig.job(schedule=EVERY)
     await dead(rig, job, 1)
-    for n in range(rig.parts.hand.slots // replay.SLOTS_SHARE):
+    for n in range(rig.parts.hand.slots // backfill.SLOTS_SHARE):
         await waiting_run(rig.parts.pool, job, at_ms=MORNING_MS + n, trigger="replay")
     await rig.parts.pool.execute(
         "UPDATE runs SET namespace = 'slow', replay_id = gen_random_uuid(), held = $1, queued = $1"

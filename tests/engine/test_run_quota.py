@@ -221,3 +221,34 @@ async def test_an_edit_takes_back_what_was_given_a_later_minute_ahead_of_its_ins
         answer = await api.http.patch(path, json={"schedule": {"every": "2h"}})
         assert answer.status_code == 200, answer.text
     assert await rig.runs(waits["job_id"]) == []
+
+
+@pytest.mark.parametrize("trigger", ["schedule", "catch_up"])
+async def test_what_nobody_sent_in_its_minute_gets_another_and_does_not_come_all_at_once(
+    rig: Rig, engine_pool: Pool, trigger: Any
+) -> None:
+    """All replicas were away, or the namespace was held, and the minutes given away passed."""
+    await _limit(rig, engine_pool, 4)
+    begin = rig.clock.ms
+    for _ in range(12):
+        job = await rig.job(schedule={"every": "1h"})
+        if trigger == "catch_up":
+            await waiting_run(engine_pool, job, at_ms=begin, trigger=trigger, priority=-1000)
+    await rig.pass_time(HOUR - 500 if trigger == "schedule" else 1)
+    await _live(rig, 0.1)
+    begin = rig.clock.ms // MINUTE * MINUTE
+    waits = {row["id"] for row in await rig.runs() if row["status"] == "due"}
+    assert len(waits) > 6
+    await rig.pass_time(10 * MINUTE)
+    async with transaction(engine_pool) as conn:
+        await conn.execute("SELECT FROM run_calendars FOR UPDATE")
+        await rig.tick()
+        assert rig.held() == [], "what can not be judged is looked at again"
+    await _live(rig, 6)
+    rows = [row for row in await rig.runs() if row["id"] in waits]
+    assert {row["status"] for row in rows} == {"succeeded"}
+    at = Counter((epoch_ms(row["started_at"]) - begin) // MINUTE for row in rows)
+    assert max(at.values()) <= 4, "no minute has more than the quota"
+    notes = [json.loads(row["deferral"]) for row in rows]
+    assert {note["reason"] for note in notes} == {"quota"}
+    assert {row["attempt_count"] for row in rows} == {1}
