@@ -96,6 +96,14 @@ async def test_hosts_are_counted_apart_and_paused_jobs_not_at_all(
     assert [minute["count"] for minute in told["minutes"]] == [3, 1, 1, 1, 3, 1, 1, 1]
 
 
+async def test_a_job_with_a_nul_in_its_body_is_counted_like_any_other(
+    http: httpx2.AsyncClient,
+) -> None:
+    """PostgreSQL reads no JSON that has one."""
+    await create(http, name="a", target={"body": {"text": "a\0b"}})
+    assert (await forecast(http))["targets"][0]["count"] == 24
+
+
 @pytest.mark.parametrize(
     ("params", "named"),
     [

@@ -658,6 +658,8 @@ CREATE INDEX job_timers_due ON public.job_timers USING btree (fire_at, job_id) W
 
 CREATE INDEX job_timers_parked ON public.job_timers USING btree (job_id) WHERE ((fire_at IS NULL) AND (scheduled_for IS NOT NULL));
 
+CREATE INDEX jobs_ended ON public.jobs USING btree (id) WHERE ((state = 'completed'::text) AND (strpos((definition)::text, '"delete_after_completion":true'::text) > 0));
+
 CREATE INDEX jobs_labels ON public.jobs USING gin (labels jsonb_path_ops);
 
 CREATE INDEX jobs_list_created ON public.jobs USING btree (namespace, created_at, id);
@@ -669,8 +671,6 @@ CREATE INDEX jobs_list_state ON public.jobs USING btree (namespace, state, creat
 CREATE UNIQUE INDEX jobs_name ON public.jobs USING btree (namespace, name COLLATE "C") WHERE (name IS NOT NULL);
 
 CREATE INDEX jobs_retention ON public.jobs USING btree (id) WHERE (strpos((definition)::text, '"retention":'::text) > 0);
-
-CREATE INDEX jobs_spent ON public.jobs USING btree (id) WHERE ((state = 'completed'::text) AND ((definition ->> 'delete_after_completion'::text) = 'true'::text));
 
 CREATE INDEX rate_buckets_age ON public.rate_buckets USING btree (seen_at);
 

@@ -21,6 +21,8 @@ from scheduler_svc.store.pool import Connection, run_once_more, transaction
 
 HOURLY = {"cron": "0 * * * *"}
 BEGIN_MS = MORNING_MS - 48 * HOUR
+OLD = (instant_at(BEGIN_MS),)
+QUOTA = '{"reason": "quota", "key": null, "count": 1, "since": "2026-01-05T08:00:00Z"}'
 
 
 async def ask(rig: Rig, job_id: UUID, *, hours: int = 24, **changes: Any) -> Backfill:
@@ -308,3 +310,29 @@ async def test_a_run_that_was_queued_does_not_wait_for_a_backfill(rig: Rig) -> N
     await upkeep.free_stranded(rig.parts)
     found = await rig.parts.pool.fetchval("SELECT queued FROM runs WHERE id = $1", queued)
     assert found is False
+
+
+@pytest.mark.parametrize("what", ["is held", "waits for its minute", "is under way"])
+async def test_what_may_not_go_of_one_namespace_leaves_the_share_to_the_others(
+    rig: Rig, what: str
+) -> None:
+    """For days, where nobody says what becomes of a held one; what is under way has its share."""
+    mine = await ask(rig, await rig.job(schedule=HOURLY))
+    slow = await ask(rig, await rig.job(schedule=HOURLY), namespace="slow", hours=48)
+    await rig.parts.pool.execute("UPDATE backfills SET paced_at = $1 WHERE id = $2", *OLD, mine.id)
+    share = rig.parts.hand.slots // backfill.SLOTS_SHARE
+    for n in range(share):
+        at_ms = BEGIN_MS + n * HOUR
+        await waiting_run(
+            rig.parts.pool, slow.job_id, at_ms=at_ms, trigger="backfill", backfill_id=slow.id
+        )
+    changes = {
+        "is held": "held = true, queued = true",
+        "waits for its minute": f"deferral = '{QUOTA}', next_attempt_at = now() + interval '1 day'",
+        "is under way": "status = 'running', replica = gen_random_uuid()",
+    }
+    await rig.parts.pool.execute(f"UPDATE runs SET namespace = 'slow', {changes[what]}")
+    await rig.parts.pool.execute("UPDATE backfills SET created = $1 WHERE id = $2", share, slow.id)
+    await backfill.make_steps(rig.parts)
+    assert bool(await made_runs(rig, mine)) is (what != "is under way")
+    assert len(await made_runs(rig, slow)) == share, "it has its own share, and no more"

@@ -12,7 +12,8 @@ from receiver import OK, answer, in_turn, raw
 from reports import Reporting, reporting
 from rig import HOUR, MINUTE, SECOND, Rig
 from scheduler_svc.domain.events import EventName
-from scheduler_svc.engine import replay
+from scheduler_svc.domain.runs import rank
+from scheduler_svc.engine import backfill, replay
 
 EVERY = {"every": "1h"}
 ONCE = {"max_attempts": 1}
@@ -86,6 +87,17 @@ async def test_every_run_that_matches_is_sent_once_more_and_the_progress_is_exac
     assert all(row["scheduled_for"] == by_id[row["replay_of"]]["scheduled_for"] for row in rows)
     assert rig.receiver.requests[0].headers["scheduler-trigger"] == "replay"
     assert rig.told(EventName.REPLAY_COMPLETED) == [{"replay_id": UUID(made["id"]), "created": 40}]
+
+
+async def test_a_job_with_a_nul_in_its_body_is_replayed_like_any_other(
+    rig: Rig, api: Reporting
+) -> None:
+    """PostgreSQL reads no JSON that has one, and the priority is read by it."""
+    job = await rig.job(schedule=EVERY, priority=7, target={"body": {"text": "a\0b"}})
+    await dead(rig, job, 1)
+    after = await work_off(rig, api, await ask(api))
+    assert (after["status"], after["done"]) == ("completed", 1)
+    assert [row["priority"] for row in await replayed(rig)] == [rank(7, "backfill")]
 
 
 async def test_the_rate_holds_and_no_more_than_a_few_are_unfinished(
@@ -257,3 +269,21 @@ async def test_a_secret_that_a_trigger_gave_goes_with_every_replay_of_its_run(
     assert sent == ["canary-of-a-trigger"] * 3
     stored = await rig.parts.pool.fetch("SELECT overrides::text FROM runs")
     assert not [row for row in stored if "canary" in str(row[0])]
+
+
+@pytest.mark.parametrize("held", [True, False])
+async def test_what_is_held_of_one_namespace_leaves_the_share_to_the_others(
+    rig: Rig, api: Reporting, *, held: bool
+) -> None:
+    """For days, perhaps; what may go has its share."""
+    job = await rig.job(schedule=EVERY)
+    await dead(rig, job, 1)
+    for n in range(rig.parts.hand.slots // backfill.SLOTS_SHARE):
+        await waiting_run(rig.parts.pool, job, at_ms=MORNING_MS + n, trigger="replay")
+    await rig.parts.pool.execute(
+        "UPDATE runs SET namespace = 'slow', replay_id = gen_random_uuid(), held = $1, queued = $1"
+        " WHERE status = 'due'",
+        held,
+    )
+    await ask(api)
+    assert await replay.make_steps(rig.parts) == held

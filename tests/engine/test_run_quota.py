@@ -9,9 +9,11 @@ import pytest
 
 from factories import waiting_run
 from receiver import Receiver
+from reports import reporting
 from rig import HOUR, MINUTE, SECOND, Rig, rigged
 from scheduler_svc.domain.explain_run import WHY
 from scheduler_svc.domain.ids import epoch_ms, instant_at
+from scheduler_svc.engine import upkeep
 from scheduler_svc.store.pool import Pool, transaction
 
 
@@ -173,3 +175,80 @@ async def test_an_occurrence_that_is_skipped_by_quota_cancels_nothing_and_uses_u
     assert [row[0] for row in await engine_pool.fetch(cancelled)] == [
         job for job, count in made.items() if count
     ]
+
+
+@pytest.mark.parametrize("claimed", [False, True])
+@pytest.mark.parametrize("bulk", [False, True])
+async def test_an_edit_loses_no_occurrence_that_waits_for_its_minute(
+    rig: Rig, engine_pool: Pool, *, claimed: bool, bulk: bool
+) -> None:
+    """It was due before the edit; only what is still to come is decided anew."""
+    await _limit(rig, engine_pool, 1)
+    jobs = [await rig.job(schedule={"every": "1h"}) for _ in range(2)]
+    due = instant_at(rig.clock.ms + HOUR)
+    await rig.pass_time(HOUR - 500)
+    await _live(rig, 0.9 + 0.1 * claimed)
+    (waits,) = [row for row in await rig.runs() if row["status"] in {"due", "running"}]
+    assert (waits["status"] == "running") is claimed
+    async with reporting(rig, lookahead_ms=0) as api:
+        if bulk:
+            body = {"action": "pause", "filter": {}, "expect_count": 2}
+            answer = await api.http.post("/jobs/bulk-actions", json=body)
+        else:
+            path = f"/jobs/{waits['job_id']}"
+            answer = await api.http.patch(path, json={"schedule": {"every": "2h"}})
+        assert answer.status_code == 200, answer.text
+    await upkeep.give_up(rig.parts, rig.parts.hand.unsent(), forget=True)
+    await _live(rig, 1.5)
+    rows = [row for row in await rig.runs() if row["scheduled_for"] == due]
+    assert {row["job_id"] for row in rows} == set(jobs)
+    assert [row["status"] for row in rows] == ["succeeded"] * 2
+
+
+async def test_an_edit_takes_back_what_was_given_a_later_minute_ahead_of_its_instant(
+    rig: Rig, engine_pool: Pool
+) -> None:
+    await _limit(rig, engine_pool, 1)
+    for _ in range(2):
+        await rig.job(schedule={"every": "1h"})
+    await rig.pass_time(HOUR - 500)
+    await rig.tick()  # the first look makes the calendar
+    await rig.pass_time(100)
+    await rig.tick()
+    (waits,) = [row for row in await rig.runs() if row["status"] == "due"]
+    async with reporting(rig, lookahead_ms=0) as api:
+        path = f"/jobs/{waits['job_id']}"
+        answer = await api.http.patch(path, json={"schedule": {"every": "2h"}})
+        assert answer.status_code == 200, answer.text
+    assert await rig.runs(waits["job_id"]) == []
+
+
+@pytest.mark.parametrize("trigger", ["schedule", "catch_up"])
+async def test_what_nobody_sent_in_its_minute_gets_another_and_does_not_come_all_at_once(
+    rig: Rig, engine_pool: Pool, trigger: Any
+) -> None:
+    """All replicas were away, or the namespace was held, and the minutes given away passed."""
+    await _limit(rig, engine_pool, 4)
+    begin = rig.clock.ms
+    for _ in range(12):
+        job = await rig.job(schedule={"every": "1h"})
+        if trigger == "catch_up":
+            await waiting_run(engine_pool, job, at_ms=begin, trigger=trigger, priority=-1000)
+    await rig.pass_time(HOUR - 500 if trigger == "schedule" else 1)
+    await _live(rig, 0.1)
+    begin = rig.clock.ms // MINUTE * MINUTE
+    waits = {row["id"] for row in await rig.runs() if row["status"] == "due"}
+    assert len(waits) > 6
+    await rig.pass_time(10 * MINUTE)
+    async with transaction(engine_pool) as conn:
+        await conn.execute("SELECT FROM run_calendars FOR UPDATE")
+        await rig.tick()
+        assert rig.held() == [], "what can not be judged is looked at again"
+    await _live(rig, 6)
+    rows = [row for row in await rig.runs() if row["id"] in waits]
+    assert {row["status"] for row in rows} == {"succeeded"}
+    at = Counter((epoch_ms(row["started_at"]) - begin) // MINUTE for row in rows)
+    assert max(at.values()) <= 4, "no minute has more than the quota"
+    notes = [json.loads(row["deferral"]) for row in rows]
+    assert {note["reason"] for note in notes} == {"quota"}
+    assert {row["attempt_count"] for row in rows} == {1}

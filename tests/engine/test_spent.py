@@ -80,11 +80,24 @@ async def test_it_is_not_deleted_before_its_last_instant_has_come(rig: Rig) -> N
     assert rig.clock.ms == MORNING_MS + HOUR
 
 
+async def test_a_nul_in_a_body_keeps_no_job_from_completing_nor_from_going(rig: Rig) -> None:
+    """PostgreSQL reads no JSON that has one: neither an index nor a statement may ask it to."""
+    body = {"text": "a\0b", "delete_after_completion": True}
+    job = await _completed(rig, target={"body": body})
+    stays = await rig.job(schedule={"at": "2026-01-05T09:00:00Z"}, target={"body": body})
+    await rig.pass_time(HOUR)
+    await rig.work()
+    assert await rig.said() == [("succeeded", None)] * 2
+    assert await rig.state(stays) == "completed"
+    assert await upkeep.delete_spent(rig.parts) == 1
+    assert (await _exists(rig, job), await _exists(rig, stays)) == (False, True)
+
+
 @pytest.mark.parametrize("count", [SPENT_BATCH + 1])
 async def test_many_are_deleted_in_batches(rig: Rig, count: int) -> None:
     await rig.parts.pool.execute(
         "INSERT INTO jobs SELECT gen_random_uuid(), 'default', NULL, '', '{}',"
-        " '{\"delete_after_completion\": true}', 'completed', NULL, 1, now(), now()"
+        " '{\"delete_after_completion\":true}', 'completed', NULL, 1, now(), now()"
         " FROM generate_series(1, $1)",
         count,
     )

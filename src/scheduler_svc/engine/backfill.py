@@ -1,8 +1,9 @@
 """Backfills, step by step: each pass makes the next few runs of those whose turn it is.
 
-Promises the rate, and never more unfinished runs of backfills than a share of the slots, so that
-on-time work finds a free one. Any replica may make any step: the row is locked, a step is one
-transaction, and what a dead replica did not commit the next pass makes.
+Promises the rate, and never more runs of backfills that may go than a share of the slots, so that
+on-time work finds a free one; one backfill has no more unfinished than that, whatever they wait
+for. Any replica may make any step: the row is locked, a step is one transaction, and what a dead
+replica did not commit the next pass makes.
 """
 
 import asyncio

@@ -27,7 +27,7 @@ class Lease:
 
     def holds(self, term: int) -> bool:
         """Tell whether the lease of a term still lasts, without a gap since."""
-        return term == self.term and self.held
+        return term == self.term and self._clock.monotonic() < self._until
 
     def ended(self) -> None:
         """Give the lease up."""

@@ -49,7 +49,7 @@ class Placing:
 
     def _is_left(self, job: KnownJob, timer: Timer) -> bool:
         if not self._turn.is_over_share(job.key):
-            crowded = self._turn.is_crowded(job.key.namespace)
+            crowded = self._turn.shares and self._turn.is_crowded(job.key.namespace)
             if crowded:
                 self._parts.pressure.crowded = job.key.namespace
                 self.choked = True

@@ -174,6 +174,8 @@ class Turn:
     def __init__(self, pressure: Pressure, hand: Hand) -> None:
         self._pressure = pressure
         self._hand = hand
+        self.shares = pressure.rules.namespace_share < 1.0
+        """Where a namespace may have every slot, none is ever crowded."""
         self._taken: Counter[Key] = Counter()
         self._taken_of: Counter[str] = Counter()
         self._total = 0
@@ -183,7 +185,7 @@ class Turn:
         found = self._pressure.reason(key)
         if found is None and self.is_over_share(key):
             found = "host_share"
-        if found is None and self.is_crowded(key.namespace):
+        if found is None and self.shares and self.is_crowded(key.namespace):
             found = "namespace_share"
         return found
 

@@ -2,7 +2,8 @@
 
 An occurrence beyond it begins in the next minute with room, and is `skipped` with the reason
 `quota` where there is none before the job's next occurrence. Runs of the past are put off when they
-are claimed. A calendar that another replica is at is left to it: what needs it is looked at again.
+are claimed, and so is what nobody sent in the minute that it was given. A calendar that another
+replica is at is left to it: what needs it is looked at again.
 """
 
 from collections.abc import Iterable, Sequence
@@ -20,6 +21,9 @@ from scheduler_svc.store.calendars import PutOff
 from scheduler_svc.store.claims import ClaimedRun
 from scheduler_svc.store.pool import Connection, connection
 
+Sent = tuple[ClaimedRun, KnownJob]
+PutBack = tuple[list[Sent], frozenset[str]]
+"""The runs that go, and the namespaces whose calendars could not be had."""
 SOON_MS = 50
 DAY_MS = MINUTES_MAX * MINUTE_MS
 
@@ -93,9 +97,24 @@ async def make_missing(parts: Parts, missing: frozenset[str]) -> None:
             await stored.make_calendars(conn, missing)
 
 
+async def put_off_stale(
+    parts: Parts, conn: Connection, found: list[Sent], *, now_ms: int
+) -> PutBack:
+    """Of claimed runs that are not of the past put off those whose minute was long ago: all
+    replicas were away, or their namespace was held, and they would all begin in one minute.
+    """
+    if not parts.namespaces.limit_runs:
+        return found, NO_RUN_QUOTAS.missing
+    stale = [sent for sent in found if _is_stale(sent[0], now_ms)]
+    if not stale:
+        return found, NO_RUN_QUOTAS.missing
+    kept, missing = await put_off_past(parts, conn, stale, now_ms=now_ms)
+    return [sent for sent in found if not _is_stale(sent[0], now_ms)] + kept, missing
+
+
 async def put_off_past(
-    parts: Parts, conn: Connection, found: list[tuple[ClaimedRun, KnownJob]], *, now_ms: int
-) -> tuple[list[tuple[ClaimedRun, KnownJob]], frozenset[str]]:
+    parts: Parts, conn: Connection, found: list[Sent], *, now_ms: int
+) -> PutBack:
     """Of claimed runs of the past keep those whose minute has come, and put off the others.
 
     Returns also the namespaces whose calendars could not be had.
@@ -103,15 +122,18 @@ async def put_off_past(
     quotas = await locked_for(parts, conn, [job for _, job in found], now_ms=now_ms)
     if quotas is NO_RUN_QUOTAS:
         return found, quotas.missing
-    kept: list[tuple[ClaimedRun, KnownJob]] = []
+    kept: list[Sent] = []
     off: list[PutOff] = []
     horizon_ms = now_ms + parts.limits.lookahead_ms
     for claim, job in found:
         name = job.plan.namespace
-        if claim.attempt > 1 or claim.paced or not quotas.counts(name):
+        stale = _is_stale(claim, now_ms)
+        timely = claim.paced_ms is not None and not stale
+        if claim.attempt > 1 or timely or not quotas.counts(name):
             kept.append((claim, job))
         elif quotas.leaves(job):
-            off.append((claim, now_ms + SOON_MS, None))
+            # Not within the horizon: this pass would take it again and again.
+            off.append((claim, (horizon_ms if stale else now_ms) + SOON_MS, None))
         elif (at := quotas.place_past(name)) is None:
             off.append((claim, now_ms + DAY_MS, None))
         elif at <= horizon_ms:
@@ -121,6 +143,11 @@ async def put_off_past(
     await quotas.save(conn)
     await _put_off(parts, conn, off)
     return kept, quotas.missing
+
+
+def _is_stale(claim: ClaimedRun, now_ms: int) -> bool:
+    at = claim.paced_ms
+    return at is not None and claim.attempt == 1 and at + MINUTE_MS <= now_ms
 
 
 async def _put_off(parts: Parts, conn: Connection, off: Sequence[PutOff]) -> None:

@@ -113,17 +113,16 @@ async def _claim(parts: Parts, conn: Connection, lock: Lock, after: Mark, batch:
     known = sifted.known
     standing = await _standing(conn, locked, known)
     now_ms = parts.clock.now_ms()
-    decisions = list(ending.decisions)
-    again = [*ending.deferred, *sifted.again]
-    runs = 0
+    decisions, again = list(ending.decisions), [*ending.deferred, *sifted.again]
     quotas = await run_quota.locked_for(parts, conn, known.values(), now_ms=now_ms)
+    limited = quotas is not run_quota.NO_RUN_QUOTAS  # most are not, and are asked nothing
     placing = Placing(parts, now_ms=now_ms)
-    last = locked[-1]
+    last, runs = locked[-1], 0
     for timer in locked:
         job = known.get(timer.job_id)
         if job is None or timer.job_id in ending.jobs:
             continue
-        if quotas.leaves(job) or placing.leaves(job, timer):
+        if (limited and quotas.leaves(job)) or placing.leaves(job, timer):
             again.append(max(timer.fire_ms, now_ms + LEFT_MS))
             continue
         verdict = await _decide(
@@ -132,7 +131,8 @@ async def _claim(parts: Parts, conn: Connection, lock: Lock, after: Mark, batch:
         if isinstance(verdict, Deferred):
             again.append(verdict.fire_ms)
         elif verdict is not None:
-            decisions.append(placing.place(job, quotas.place(sifted.after(verdict))))
+            verdict = sifted.after(verdict) if sifted.by else verdict
+            decisions.append(placing.place(job, quotas.place(verdict) if limited else verdict))
             runs += len(verdict.runs) if timer.fire_ms < now_ms - BEHIND_MS else 0
         if runs >= RUNS_MAX:
             last = timer
@@ -155,7 +155,7 @@ async def _claim(parts: Parts, conn: Connection, lock: Lock, after: Mark, batch:
 
 def _many(known: dict[UUID, KnownJob]) -> set[str]:
     """Return the namespaces that have a good part of a batch."""
-    counts = Counter(job.key.namespace for job in known.values())
+    counts = Counter([job.key.namespace for job in known.values()])
     return {name for name, count in counts.items() if count * CROWD_SHARE >= len(known)}
 
 

@@ -25,11 +25,12 @@ async def claim_waiting(parts: Parts) -> bool:
     batch = min(parts.limits.batch, parts.hand.free)
     if batch == 0:
         return False
-    taken, found, _ = await run_once_more(
+    taken, found, missing = await run_once_more(
         parts.pool,
         lambda conn: _claim_waiting(parts, conn, batch, background=False),
         seconds=parts.limits.database_seconds,
     )
+    await run_quota.make_missing(parts, missing)
     for claim, job in found:
         parts.hand.add(claim, job)
     if found:
@@ -77,7 +78,6 @@ async def _claim_waiting(
     if not claimed:
         return 0, [], NOBODY
     found = await with_jobs(parts, conn, claimed, now_ms=now_ms)
-    missing = NOBODY
-    if background:
-        found, missing = await run_quota.put_off_past(parts, conn, found, now_ms=now_ms)
+    put_off = run_quota.put_off_past if background else run_quota.put_off_stale
+    found, missing = await put_off(parts, conn, found, now_ms=now_ms)
     return len(claimed), await set_aside(parts, conn, found, now_ms=now_ms), missing

@@ -31,8 +31,8 @@ class ClaimedRun(msgspec.Struct, frozen=True):
     """It was granted under its key, and counts against the key's limits."""
     probe: bool = False
     """It is the one call that an open breaker lets through."""
-    paced: bool = False
-    """It has its minute already, of those that its namespace may have."""
+    paced_ms: int | None = None
+    """The instant that it was given in a minute of its namespace's quota."""
     background: bool = False
     """Taken in the share of the past."""
 
@@ -73,6 +73,7 @@ async def claim_due_runs(
 
 def claimed(row: Record, *, keyed: bool = False, background: bool = False) -> ClaimedRun:
     """Make a claim of the row that a claiming statement returned."""
+    paced = row.get("paced")
     return ClaimedRun(
         id=row["id"],
         job_id=row["job_id"],
@@ -85,7 +86,7 @@ def claimed(row: Record, *, keyed: bool = False, background: bool = False) -> Cl
         overrides=None if row["overrides"] is None else OVERRIDES.decode(row["overrides"]),
         keyed=keyed,
         background=background,
-        paced=row.get("paced", False),
+        paced_ms=None if paced is None else epoch_ms(paced),
     )
 
 

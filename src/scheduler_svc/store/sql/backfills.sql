@@ -40,8 +40,14 @@ LIMIT 1
 FOR UPDATE SKIP LOCKED;
 
 -- open_backfill_runs(id)
--- The unfinished runs of one backfill, and of all. Steps keep their number small.
-SELECT count(*) FILTER (WHERE backfill_id = $1)::integer AS own, count(*)::integer AS everyone
+-- The unfinished runs of one backfill, and of all. Steps keep their number small. What may not go for
+-- long, for its namespace is held or its quota used up, is in nobody's way but that of its own backfill.
+SELECT
+    count(*) FILTER (WHERE backfill_id = $1)::integer AS own,
+    count(*) FILTER (
+        WHERE backfill_id = $1
+            OR (held OR (status = 'due' AND deferral ->> 'reason' = 'quota')) IS NOT TRUE
+    )::integer AS everyone
 FROM runs
 WHERE backfill_id IS NOT NULL AND status IN ('due', 'running');
 

@@ -76,6 +76,7 @@ WHERE job_id = ANY ($1::uuid[]) AND trigger = 'schedule' AND next_attempt_at > $
         (status = 'due' AND attempt_count = 0)
         OR (status = 'running' AND attempt_count = 1 AND lost_count = 0)
     )
+    AND (deferral ->> 'reason' = 'quota' AND (deferral ->> 'since')::timestamptz <= $2) IS NOT TRUE
 ORDER BY job_id, scheduled_for;
 
 -- last_occurrences(job_ids, afters, until)
@@ -114,7 +115,8 @@ WHERE job_id = ANY ($1::uuid[]) AND status = 'due' AND trigger <> 'alert';
 -- What forget_unsent does for one, for many.
 DELETE FROM runs
 WHERE job_id = ANY ($1::uuid[]) AND status = 'due' AND attempt_count = 0 AND trigger = 'schedule'
-    AND next_attempt_at > $2 AND NOT queued;
+    AND next_attempt_at > $2 AND NOT queued
+    AND (deferral ->> 'reason' = 'quota' AND (deferral ->> 'since')::timestamptz <= $2) IS NOT TRUE;
 
 -- insert_runs(namespace, due_at, ids, job_ids, job_names, priorities, queued)
 -- Triggers of many jobs: one run each, due at once.

@@ -2,13 +2,16 @@
 
 -- forecast_page(namespace, after_id, at_most)
 -- Jobs that will fire, page by page through the primary key; a paused one from where it resumes.
+-- PostgreSQL reads no definition that has a NUL somewhere: it gets another character for it.
 SELECT
     j.id, j.created_at, j.definition -> 'schedule' AS schedule,
     j.definition -> 'target' ->> 'url' AS url,
     coalesce(CASE j.state WHEN 'active' THEN t.scheduled_for END, j.until) AS from_at,
     t.runs_made, j.state = 'paused' AS paused
 FROM (
-    SELECT id, created_at, definition, state, (pause ->> 'until')::timestamptz AS until
+    SELECT
+        id, created_at, replace(definition::text, '\u0000', '\u0001')::json AS definition, state,
+        (pause ->> 'until')::timestamptz AS until
     FROM jobs
     WHERE namespace = $1 AND id > $2 AND state <> 'completed'
     ORDER BY id LIMIT $3

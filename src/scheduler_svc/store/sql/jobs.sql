@@ -83,10 +83,12 @@ WHERE job_id = $1 AND status = 'due' AND trigger <> 'alert'
 RETURNING id;
 
 -- forget_unsent(job_id, now)
--- Occurrences given back before their instant, never sent: an edit decides them anew.
+-- Occurrences given back before their instant, never sent: an edit decides them anew. One whose
+-- instant has come, and which waits for a minute of its namespace's quota, was decided already.
 DELETE FROM runs
 WHERE job_id = $1 AND status = 'due' AND attempt_count = 0 AND trigger = 'schedule'
-    AND next_attempt_at > $2 AND NOT queued;
+    AND next_attempt_at > $2 AND NOT queued
+    AND (deferral ->> 'reason' = 'quota' AND (deferral ->> 'since')::timestamptz <= $2) IS NOT TRUE;
 
 -- held_runs(job_id, now)
 -- Runs that a replica holds and has not sent, for their instant is still to come.
@@ -95,7 +97,7 @@ WHERE job_id = $1 AND status = 'running' AND next_attempt_at > $2;
 
 -- unsent_occurrences(job_id, now)
 -- Occurrences claimed ahead of their instant and not sent yet: a change of when their job is due
--- takes them back.
+-- takes them back. As in forget_unsent, what waits for its minute is none of them.
 SELECT id, scheduled_for, status
 FROM runs
 WHERE job_id = $1 AND trigger = 'schedule' AND next_attempt_at > $2 AND NOT queued
@@ -103,4 +105,5 @@ WHERE job_id = $1 AND trigger = 'schedule' AND next_attempt_at > $2 AND NOT queu
         (status = 'due' AND attempt_count = 0)
         OR (status = 'running' AND attempt_count = 1 AND lost_count = 0)
     )
+    AND (deferral ->> 'reason' = 'quota' AND (deferral ->> 'since')::timestamptz <= $2) IS NOT TRUE
 ORDER BY scheduled_for;

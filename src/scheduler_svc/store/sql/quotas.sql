@@ -37,7 +37,7 @@ UPDATE run_calendars SET first = $2, given = $3, past = $4 WHERE namespace = $1;
 
 -- put_off_runs(ids, scheduled_fors, attempts, instants, deferrals, replica)
 -- Claimed runs of the past whose minute has no room: back to waiting until the instant that they were
--- given, the attempt uncounted. One that someone asked to cancel ends here.
+-- given, the attempt uncounted. They wait since they first did. One that someone asked to cancel ends here.
 UPDATE runs AS r
 SET status = CASE WHEN r.cancel_requested THEN 'cancelled' ELSE 'due' END,
     reason = CASE WHEN r.cancel_requested THEN 'cancelled' END,
@@ -47,7 +47,12 @@ SET status = CASE WHEN r.cancel_requested THEN 'cancelled' ELSE 'due' END,
     next_attempt_at = CASE WHEN NOT r.cancel_requested THEN h.instant END,
     attempt_count = r.attempt_count - 1,
     replica = NULL,
-    deferral = coalesce(h.deferral::jsonb, r.deferral)
+    deferral = CASE
+        WHEN h.deferral IS NULL THEN r.deferral
+        ELSE h.deferral::jsonb || jsonb_build_object(
+            'since', coalesce(r.deferral ->> 'since', h.deferral::jsonb ->> 'since')
+        )
+    END
 FROM unnest($1::uuid[], $2::timestamptz[], $3::smallint[], $4::timestamptz[], $5::text[])
     AS h (id, scheduled_for, attempt, instant, deferral)
 WHERE h.id::text || '' = h.id::text AND h.attempt + 0 = h.attempt -- one_row

@@ -82,14 +82,21 @@ LIMIT 1
 FOR UPDATE SKIP LOCKED;
 
 -- open_replay_runs(id)
--- The unfinished runs of one replay, and of all. Steps keep their number small.
-SELECT count(*) FILTER (WHERE replay_id = $1)::integer AS own, count(*)::integer AS everyone
+-- The unfinished runs of one replay, and of all. Steps keep their number small. What may not go for
+-- long, for its namespace is held or its quota used up, is in nobody's way but that of its own replay.
+SELECT
+    count(*) FILTER (WHERE replay_id = $1)::integer AS own,
+    count(*) FILTER (
+        WHERE replay_id = $1
+            OR (held OR (status = 'due' AND deferral ->> 'reason' = 'quota')) IS NOT TRUE
+    )::integer AS everyone
 FROM runs
 WHERE replay_id IS NOT NULL AND status IN ('due', 'running');
 
 -- write_replay_step(id, run_ids, originals, scheduled_fors, due_ats, rank, left_out, after_at, after_id, paced_at)
 -- The runs and the cursor in one statement, so that a crash leaves both or neither. They go where
--- their job points now, with what their original had overridden; an alert again as an alert.
+-- their job points now, with what their original had overridden; an alert again as an alert. PostgreSQL
+-- reads no definition that has a NUL somewhere: it gets another character for it.
 WITH made AS (
     INSERT INTO runs (
         id, scheduled_for, job_id, job_name, namespace, trigger, status, priority,
@@ -98,7 +105,9 @@ WITH made AS (
     SELECT
         n.id, r.scheduled_for, r.job_id, coalesce(j.name, r.job_name), r.namespace,
         CASE r.trigger WHEN 'alert' THEN 'alert' ELSE 'replay' END, 'due',
-        coalesce((j.definition ->> 'priority')::integer, 0) + $6::integer,
+        coalesce(
+            (replace(j.definition::text, '\u0000', '\u0001')::json ->> 'priority')::integer, 0
+        ) + $6::integer,
         n.due_at, r.id, $1, r.overrides
     FROM unnest($2::uuid[], $3::uuid[], $4::timestamptz[], $5::timestamptz[])
         AS n (id, original, scheduled_for, due_at)

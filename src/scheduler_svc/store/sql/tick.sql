@@ -140,7 +140,10 @@ WHERE due.id::text || '' = due.id::text -- one_row, see settle_runs
     AND r.scheduled_for = due.scheduled_for AND r.id = due.id
 RETURNING
     r.id, r.scheduled_for, r.job_id, r.trigger, r.attempt_count, r.lost_count, r.next_attempt_at,
-    r.started_at, r.overrides, coalesce(r.deferral ->> 'reason' = 'quota', false) AS paced;
+    r.started_at, r.overrides,
+    CASE r.deferral ->> 'reason'
+        WHEN 'quota' THEN (r.deferral ->> 'until')::timestamptz
+    END AS paced;
 
 -- next_instants(after)
 -- When the loop must look again: the earliest timer and the earliest waiting run beyond an instant,

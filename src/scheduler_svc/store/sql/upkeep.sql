@@ -123,11 +123,15 @@ WHERE r.status = 'due' AND r.queued AND NOT r.held
 LIMIT 500;
 
 -- lock_spent_jobs(batch)
--- Completed jobs that are to be deleted then; those with an unfinished run come again.
+-- Completed jobs that are to be deleted then; those with an unfinished run come again. PostgreSQL
+-- reads no definition that has a NUL somewhere: it gets another character for it.
 SELECT t.job_id
 FROM jobs AS j
 JOIN job_timers AS t ON t.job_id = j.id
-WHERE j.state = 'completed' AND j.definition ->> 'delete_after_completion' = 'true'
+WHERE j.state = 'completed'
+    AND strpos(j.definition::text, '"delete_after_completion":true') > 0
+    AND replace(j.definition::text, '\u0000', '\u0001')::json
+        ->> 'delete_after_completion' = 'true'
     AND NOT EXISTS (
         SELECT 1 FROM runs AS r
         WHERE r.job_id = j.id AND r.status IN ('due', 'running') AND r.trigger <> 'alert'
@@ -143,7 +147,8 @@ FOR UPDATE OF t SKIP LOCKED;
 WITH gone AS (
     DELETE FROM jobs AS j
     WHERE j.id = ANY ($1::uuid[]) AND j.state = 'completed'
-        AND j.definition ->> 'delete_after_completion' = 'true'
+        AND replace(j.definition::text, '\u0000', '\u0001')::json
+            ->> 'delete_after_completion' = 'true'
         AND NOT EXISTS (
             SELECT 1 FROM runs AS r
             WHERE r.job_id = j.id AND r.status IN ('due', 'running') AND r.trigger <> 'alert'
