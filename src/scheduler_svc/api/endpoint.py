@@ -96,7 +96,7 @@ async def _admitted(route: Route, deps: Deps, headers: Headers, scope: Scope) ->
     session = _session(headers, scope)
     caller = ANYONE
     if deps.gate is not None:
-        caller = await _known(deps, deps.gate, headers, address, session)
+        caller = await known_caller(deps, deps.gate, headers, address, session)
     if deps.meter is not None:
         client = caller.id or address_of(address)
         scope[TOLD].update(await _metered(deps, deps.meter, client, route.budget))
@@ -133,7 +133,7 @@ async def _metered(deps: Deps, meter: Meter, client: str, budget: Budget) -> dic
         raise
 
 
-async def _known(
+async def known_caller(
     deps: Deps, gate: Gatekeeper, headers: Headers, address: str | None, session: str | None
 ) -> Caller:
     """Return the caller; an address whose credentials fail too often is told to wait."""

@@ -14,6 +14,7 @@ from msgspec import Meta, Struct
 
 from scheduler_svc.api import cookie, same_origin
 from scheduler_svc.api.context import Call, Gatekeeper, Reply, Session
+from scheduler_svc.api.endpoint import known_caller
 from scheduler_svc.api.limits import address_of
 from scheduler_svc.api.middleware import is_loopback
 from scheduler_svc.api.route import FORM, Answer, Body, HeaderParam, Route
@@ -81,9 +82,11 @@ async def log_out(call: Call) -> Reply:
 
 async def get_session(call: Call) -> Reply:
     """Tell who asks; raise Unauthenticated where nobody may."""
-    token = cookie.token_of(call.headers, call.scheme)
-    gate = call.deps.gate
-    caller = ANYONE if gate is None else await gate.caller(call.headers, call.peer, token)
+    with_key = "authorization" in call.headers  # which wins over a cookie, here too
+    token = None if with_key else cookie.token_of(call.headers, call.scheme)
+    caller = ANYONE
+    if call.deps.gate is not None:  # a route that is open: nobody else has counted guesses
+        caller = await known_caller(call.deps, call.deps.gate, call.headers, call.peer, token)
     return Reply(body=await _view(call, token, caller))
 
 
@@ -224,6 +227,6 @@ ROUTES = (
         tag="sessions",
         scope="open",
         answers={200: Answer(description="The caller, and its token.", type=SessionView)},
-        problems=(401, 403),
+        problems=(401, 403, 429),
     ),
 )
