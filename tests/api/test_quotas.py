@@ -189,6 +189,22 @@ async def test_a_body_longer_than_the_quota_is_refused_in_jobs_and_triggers(
     assert told(answer, 422) == {"/body"}
 
 
+async def test_where_no_bodies_may_be_sent_a_job_without_one_is_good(
+    http: httpx2.AsyncClient,
+) -> None:
+    await quotas(http, body_max=0)
+    await create(http, name="bare")
+    explicit = await http.put("/jobs/bare", json=body(target={"body": None}))
+    assert explicit.status_code == 200, explicit.text
+    many = await http.post("/jobs/bulk", json={"jobs": [body(name="b"), body(name="c")]})
+    assert many.status_code == 201, many.text
+    for asked in ({}, {"body": None}):
+        sent = {**asked, "overlap": "allow"}
+        assert (await http.post("/jobs/bare/trigger", json=sent)).status_code == 202
+    refused = await http.put("/jobs/bare", json=body(target={"body": 1}))
+    assert told(refused, 422) == {"/target/body"}
+
+
 async def test_a_backfill_or_replay_of_more_runs_than_the_quota_is_refused(
     http: httpx2.AsyncClient, clock: Clock
 ) -> None:
