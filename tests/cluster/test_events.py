@@ -9,12 +9,18 @@ import httpx2
 import pytest
 
 from fleet import all_ended, database, replica
+from sealing import KEY_TEXT
 from sink import sinking
 from watching import Watch, watching
 
 BOOTSTRAP = "a-bootstrap-key-of-enough-length"
 ROOT = {"Authorization": f"Bearer {BOOTSTRAP}"}
-GUARDED = {"profile": "production", "host": "127.0.0.1", "bootstrap_key": BOOTSTRAP}
+GUARDED = {
+    "profile": "production",
+    "host": "127.0.0.1",
+    "bootstrap_key": BOOTSTRAP,
+    "secret_keys": KEY_TEXT,
+}
 FIELDS = {"id", "job_id", "status", "scheduled_for", "at"}
 SEEN_WITHIN_MS = 500
 
@@ -175,6 +181,21 @@ async def test_a_stream_ends_with_the_key_it_was_opened_with(dsn: str) -> None:
         bearer = {"Authorization": f"Bearer {key['key']}"}
         async with watching(one.url("/events"), bearer) as watch:
             await http.delete(f"/api-keys/{key['id']}")
+            await watch.end(seconds=3)
+
+
+async def test_a_stream_ends_with_the_session_it_was_opened_with(dsn: str) -> None:
+    async with (
+        replica(dsn, **GUARDED) as one,
+        replica(dsn, **GUARDED) as other,
+        httpx2.AsyncClient(base_url=one.url("")) as http,
+    ):
+        begun = (await http.post("/ui/login", json={"key": BOOTSTRAP})).json()
+        cookie = {"Cookie": f"scheduler_session={http.cookies['scheduler_session']}"}
+        async with watching(one.url("/events"), cookie) as watch:
+            async with httpx2.AsyncClient(base_url=other.url(""), headers=cookie) as there:
+                csrf = {"X-CSRF-Token": begun["csrf_token"]}
+                assert (await there.post("/ui/logout", headers=csrf)).status_code == 204
             await watch.end(seconds=3)
 
 
