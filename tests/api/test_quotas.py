@@ -259,6 +259,7 @@ async def test_triggers_and_replays_beyond_the_runs_of_a_minute_are_told_when_to
         answer = await http.post(path)
         assert told(answer, 429) == {""}
         assert answer.headers["Retry-After"] == "45"
+        assert "in 45 s" in answer.json()["detail"]
     usage = (await http.get("/namespaces/default")).json()["usage"]
     assert (usage["runs_this_minute"], usage["runs_per_minute"]) == (3, 3)
     clock.ms = MORNING_MS + 60_000
