@@ -33,6 +33,10 @@ def told(answer: httpx2.Response, status: int) -> set[str]:
     return {error["pointer"] for error in said["errors"]}
 
 
+def key(text: str) -> dict[str, str]:
+    return {"Idempotency-Key": text}
+
+
 async def number(http: httpx2.AsyncClient) -> int:
     return len((await http.get("/jobs?limit=500")).json()["items"])
 
@@ -264,6 +268,25 @@ async def test_triggers_and_replays_beyond_the_runs_of_a_minute_are_told_when_to
     assert (usage["runs_this_minute"], usage["runs_per_minute"]) == (3, 3)
     clock.ms = MORNING_MS + 60_000
     assert (await http.post("/jobs/job/trigger")).status_code == 202
+
+
+async def test_a_refusal_by_quota_uses_no_idempotency_key_up(
+    http: httpx2.AsyncClient, clock: Clock
+) -> None:
+    await create(http, name="job", overlap="allow")
+    await quotas(http, jobs_max=1, runs_per_minute=1)
+    asked = ("/jobs", body(name="more")), ("/jobs/bulk", {"jobs": [body(name="many")]})
+    for path, sent in asked:
+        assert (await http.post(path, json=sent, headers=key(path))).status_code == 429
+    assert (await http.post("/jobs/job/trigger")).status_code == 202
+    again = await http.post("/jobs/job/trigger", headers=key("/jobs/job/trigger"))
+    assert again.status_code == 429
+    await quotas(http, runs_per_minute=1)
+    clock.ms += 60_000
+    for path, sent in (*asked, ("/jobs/job/trigger", None)):
+        answer = await http.post(path, json=sent, headers=key(path))
+        assert answer.is_success, answer.text
+        assert "idempotency-replayed" not in answer.headers
 
 
 async def test_a_bulk_trigger_fits_into_the_minute_as_a_whole_or_does_nothing(
