@@ -10,6 +10,7 @@ import pytest
 from factories import MORNING_MS, body
 from scheduler_svc.api.app import build_app
 from scheduler_svc.api.context import Deps
+from scheduler_svc.api.cookie import CSRF_HEADER, csrf_of
 from scheduler_svc.api.gate import Gate
 from scheduler_svc.api.limits import Limiter
 from scheduler_svc.api.sessions import Sessions
@@ -320,6 +321,22 @@ async def test_who_asks_who_is_logged_in_guesses_no_more_than_anywhere_else(
         ]
     assert answers[0].status_code == 401
     assert answers[-1].status_code == 429
+    assert "retry-after" in answers[-1].headers
+
+
+async def test_logouts_of_sessions_that_never_were_are_limited_by_address(
+    deps: Deps, pool: Pool, hand: Hand
+) -> None:
+    limited = msgspec.structs.replace(
+        deps, meter=Limiter(pool, [Policy("writes", 180)], clock=hand)
+    )
+    answers = []
+    async with browser(limited) as http:
+        for number in range(20):
+            made_up = f"{number:043d}"
+            theirs = {"Cookie": f"{COOKIE}={made_up}", CSRF_HEADER: csrf_of(made_up)}
+            answers.append(await http.post("/ui/logout", headers=OURS | theirs))
+    assert (answers[0].status_code, answers[-1].status_code) == (204, 429)
     assert "retry-after" in answers[-1].headers
 
 

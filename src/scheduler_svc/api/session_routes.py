@@ -14,7 +14,7 @@ from msgspec import Meta, Struct
 
 from scheduler_svc.api import cookie, same_origin
 from scheduler_svc.api.context import Call, Gatekeeper, Reply, Session
-from scheduler_svc.api.endpoint import known_caller
+from scheduler_svc.api.endpoint import known_caller, metered
 from scheduler_svc.api.limits import address_of
 from scheduler_svc.api.middleware import is_loopback
 from scheduler_svc.api.route import FORM, Answer, Body, HeaderParam, Route
@@ -73,6 +73,8 @@ async def log_out(call: Call) -> Reply:
     if token is not None:
         given = dict(_fields(call)).get("csrf_token") if _is_form(call) else None
         same_origin.check_session(call.scheme, call.headers, token, given)
+        if call.deps.meter is not None:  # any token will do, and each costs a statement
+            await metered(call.deps, call.deps.meter, address_of(call.peer), "writes")
         await _sessions(call).end(token)
         call.deps.on_event(EventName.SESSION_ENDED, peer=call.peer)
     reply = _see_other(LOGIN) if _is_form(call) else Reply(status=204)
@@ -216,7 +218,7 @@ ROUTES = (
             examples={"nothing": {}},
         ),
         answers={204: Answer(description="It is over.", headers=COOKIE)},
-        problems=(403,),
+        problems=(403, 429),
     ),
     Route(
         method="GET",
