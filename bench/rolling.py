@@ -30,6 +30,7 @@ from bench._ground import Ground, a_database, durable, used
 
 from commands import COMMAND, Program, free_port, program
 from fleet import all_ended, database, judged, schedule
+from sealing import KEY_TEXT
 from sink import sinking
 
 HERE = Path(__file__).parent
@@ -48,6 +49,8 @@ async def one(dsn: str, port: int) -> AsyncIterator[Program]:
         "SCHEDULER_PORT": str(port),
         "SCHEDULER_PROFILE": "production",
         "SCHEDULER_BOOTSTRAP_KEY": KEY,
+        "SCHEDULER_SECRET_KEYS": KEY_TEXT,
+        "SCHEDULER_TRUSTED_PROXIES": "127.0.0.1/32",
         "SCHEDULER_LOG_LEVEL": "warning",
         "SCHEDULER_EGRESS_ALLOW": "127.0.0.0/8",
         "SCHEDULER_LINGER": "3s",

@@ -51,6 +51,11 @@ class Wire:
         except (asyncio.IncompleteReadError, ConnectionError):
             return None
 
+    async def until(self, text: bytes) -> None:
+        """Read up to a text, which has to come."""
+        async with asyncio.timeout(SECONDS):
+            await self._reader.readuntil(text)
+
     async def answers(self) -> list[Answered]:
         """Read all answers until the other side closes."""
         found = []

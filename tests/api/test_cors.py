@@ -37,6 +37,7 @@ async def test_a_listed_origin_may_ask_and_read(deps: Deps) -> None:
         assert "PUT" in preflight.headers["access-control-allow-methods"]
         assert "Authorization" in preflight.headers["access-control-allow-headers"]
         assert "If-Match" in preflight.headers["access-control-allow-headers"]
+        assert "traceparent" in preflight.headers["access-control-allow-headers"]
         assert preflight.headers["access-control-max-age"] == "600"
         assert "Origin" in preflight.headers["vary"]
         made = await http.post("/jobs", json=body(), headers={"Origin": APP})

@@ -58,6 +58,20 @@ async def test_one_too_many_is_told_to_try_again_and_a_place_is_free_when_one_le
         pass
 
 
+async def test_a_namespace_that_takes_all_places_leaves_some_for_others(
+    http: httpx2.AsyncClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(feeds, "WATCHERS_MAX", 5)
+    monkeypatch.setattr(feeds, "RESERVED", 2)
+    monkeypatch.setattr(feeds, "FEW", 1)
+    address = str(http.base_url.join("/events"))
+    theirs = {"Scheduler-Namespace": "theirs"}
+    async with watching(address), watching(address), watching(address):
+        assert (await http.get("/events")).status_code == 503
+        async with watching(address, theirs):
+            assert (await http.get("/events", headers=theirs)).status_code == 503
+
+
 async def test_a_replica_that_leaves_begins_no_stream(http: httpx2.AsyncClient, feed: Feed) -> None:
     feed.close()
     assert (await http.get("/events")).status_code == 503

@@ -119,6 +119,8 @@ async def test_a_secret_and_the_settings_of_another_namespace_can_not_be_seen_or
     other = keys["team-b"]
     assert (await http.delete("/secrets/token", headers=other)).status_code == 404
     assert (await http.get("/namespaces/team-a", headers=other)).status_code == 404
+    told = await http.post("/namespaces/team-a/release", json={"missed": "skip"}, headers=other)
+    assert told.status_code == 404
     assert (await http.get("/namespaces", headers=other)).json()["items"] == []
     # Not even its own: what narrows a namespace is not the namespace's to lift.
     for name in ("team-a", "team-b"):

@@ -33,6 +33,10 @@ def told(answer: httpx2.Response, status: int) -> set[str]:
     return {error["pointer"] for error in said["errors"]}
 
 
+def key(text: str) -> dict[str, str]:
+    return {"Idempotency-Key": text}
+
+
 async def number(http: httpx2.AsyncClient) -> int:
     return len((await http.get("/jobs?limit=500")).json()["items"])
 
@@ -189,6 +193,22 @@ async def test_a_body_longer_than_the_quota_is_refused_in_jobs_and_triggers(
     assert told(answer, 422) == {"/body"}
 
 
+async def test_where_no_bodies_may_be_sent_a_job_without_one_is_good(
+    http: httpx2.AsyncClient,
+) -> None:
+    await quotas(http, body_max=0)
+    await create(http, name="bare")
+    explicit = await http.put("/jobs/bare", json=body(target={"body": None}))
+    assert explicit.status_code == 200, explicit.text
+    many = await http.post("/jobs/bulk", json={"jobs": [body(name="b"), body(name="c")]})
+    assert many.status_code == 201, many.text
+    for asked in ({}, {"body": None}):
+        sent = {**asked, "overlap": "allow"}
+        assert (await http.post("/jobs/bare/trigger", json=sent)).status_code == 202
+    refused = await http.put("/jobs/bare", json=body(target={"body": 1}))
+    assert told(refused, 422) == {"/target/body"}
+
+
 async def test_a_backfill_or_replay_of_more_runs_than_the_quota_is_refused(
     http: httpx2.AsyncClient, clock: Clock
 ) -> None:
@@ -243,10 +263,33 @@ async def test_triggers_and_replays_beyond_the_runs_of_a_minute_are_told_when_to
         answer = await http.post(path)
         assert told(answer, 429) == {""}
         assert answer.headers["Retry-After"] == "45"
+        assert "in 45 s" in answer.json()["detail"]
     usage = (await http.get("/namespaces/default")).json()["usage"]
     assert (usage["runs_this_minute"], usage["runs_per_minute"]) == (3, 3)
     clock.ms = MORNING_MS + 60_000
     assert (await http.post("/jobs/job/trigger")).status_code == 202
+
+
+async def test_a_refusal_by_quota_uses_no_idempotency_key_up(
+    http: httpx2.AsyncClient, clock: Clock
+) -> None:
+    await create(http, name="job", overlap="allow")
+    await quotas(http, jobs_max=1, runs_per_minute=1)
+    asked: list[tuple[str, Json | None]] = [
+        ("/jobs", body(name="more")),
+        ("/jobs/bulk", {"jobs": [body(name="many")]}),
+    ]
+    for path, sent in asked:
+        assert (await http.post(path, json=sent, headers=key(path))).status_code == 429
+    assert (await http.post("/jobs/job/trigger")).status_code == 202
+    again = await http.post("/jobs/job/trigger", headers=key("/jobs/job/trigger"))
+    assert again.status_code == 429
+    await quotas(http, runs_per_minute=1)
+    clock.ms = MORNING_MS + 60_000
+    for path, sent in (*asked, ("/jobs/job/trigger", None)):
+        answer = await http.post(path, json=sent, headers=key(path))
+        assert answer.is_success, answer.text
+        assert "idempotency-replayed" not in answer.headers
 
 
 async def test_a_bulk_trigger_fits_into_the_minute_as_a_whole_or_does_nothing(

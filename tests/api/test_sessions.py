@@ -10,6 +10,7 @@ import pytest
 from factories import MORNING_MS, body
 from scheduler_svc.api.app import build_app
 from scheduler_svc.api.context import Deps
+from scheduler_svc.api.cookie import CSRF_HEADER, csrf_of
 from scheduler_svc.api.gate import Gate
 from scheduler_svc.api.limits import Limiter
 from scheduler_svc.api.sessions import Sessions
@@ -303,6 +304,48 @@ async def test_cookies_that_are_guesses_are_limited_by_address(
         ]
     assert statuses[0] == 401
     assert statuses[-1] == 429
+
+
+@pytest.mark.parametrize("kind", ["Authorization", "Cookie"])
+async def test_who_asks_who_is_logged_in_guesses_no_more_than_anywhere_else(
+    deps: Deps, pool: Pool, hand: Hand, kind: str
+) -> None:
+    limited = msgspec.structs.replace(
+        deps, meter=Limiter(pool, [Policy("logins", 180)], clock=hand)
+    )
+    guess = {"Authorization": "Bearer sk_{}", "Cookie": f"{COOKIE}={{:043d}}"}[kind]
+    async with browser(limited) as http:
+        answers = [
+            await http.get("/ui/session", headers={kind: guess.format(number)})
+            for number in range(20)
+        ]
+    assert answers[0].status_code == 401
+    assert answers[-1].status_code == 429
+    assert "retry-after" in answers[-1].headers
+
+
+async def test_logouts_of_sessions_that_never_were_are_limited_by_address(
+    deps: Deps, pool: Pool, hand: Hand
+) -> None:
+    limited = msgspec.structs.replace(
+        deps, meter=Limiter(pool, [Policy("writes", 180)], clock=hand)
+    )
+    answers = []
+    async with browser(limited) as http:
+        for number in range(20):
+            made_up = f"{number:043d}"
+            theirs = {"Cookie": f"{COOKIE}={made_up}", CSRF_HEADER: csrf_of(made_up)}
+            answers.append(await http.post("/ui/logout", headers=OURS | theirs))
+    assert (answers[0].status_code, answers[-1].status_code) == (204, 429)
+    assert "retry-after" in answers[-1].headers
+
+
+async def test_a_key_beside_a_cookie_that_is_over_is_told_who_it_is(deps: Deps) -> None:
+    async with browser(deps) as http:
+        over = ROOT | {"Cookie": f"{COOKIE}={'A' * 43}"}
+        shown = await http.get("/ui/session", headers=over)
+        assert (shown.status_code, shown.json()["name"]) == (200, "bootstrap")
+        assert shown.json()["csrf_token"] is None
 
 
 async def test_a_form_logs_in_and_goes_on_to_a_path_of_ours(deps: Deps) -> None:

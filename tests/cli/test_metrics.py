@@ -19,7 +19,7 @@ SELDOM = {
     "scheduler_job_runs_total",
     "scheduler_rate_limited_total",
 }
-"""Series that appear with the first event of their kind; neither rules nor dashboard use them."""
+"""Series that appear with the first event of their kind, or with TLS; no panel uses them."""
 
 
 async def test_with_two_workers_every_scrape_tells_of_both_and_agrees_with_the_api(

@@ -226,8 +226,12 @@ async def test_a_file_that_can_not_be_meant_is_refused_by_name(
 async def test_the_key_and_the_namespace_come_from_the_file_or_the_environment(
     dsn: str, cli: Cli, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    guarded = {"profile": "production", "host": "127.0.0.1", "bootstrap_key": KEY}
-    guarded["secret_keys"] = KEY_TEXT
+    guarded = {
+        "profile": "production",
+        "host": "127.0.0.1",
+        "bootstrap_key": KEY,
+        "secret_keys": KEY_TEXT,
+    }
     async with replica(dsn, **guarded) as one:
         config = tmp_path / ".config"
         config.mkdir()

@@ -184,6 +184,21 @@ async def test_a_stream_ends_with_the_key_it_was_opened_with(dsn: str) -> None:
             await watch.end(seconds=3)
 
 
+async def test_a_stream_ends_with_the_session_it_was_opened_with(dsn: str) -> None:
+    async with (
+        replica(dsn, **GUARDED) as one,
+        replica(dsn, **GUARDED) as other,
+        httpx2.AsyncClient(base_url=one.url("")) as http,
+    ):
+        begun = (await http.post("/ui/login", json={"key": BOOTSTRAP})).json()
+        cookie = {"Cookie": f"scheduler_session={http.cookies['scheduler_session']}"}
+        async with watching(one.url("/events"), cookie) as watch:
+            async with httpx2.AsyncClient(base_url=other.url(""), headers=cookie) as there:
+                csrf = {"X-CSRF-Token": begun["csrf_token"]}
+                assert (await there.post("/ui/logout", headers=csrf)).status_code == 204
+            await watch.end(seconds=3)
+
+
 async def test_a_namespace_sees_its_own_alone(dsn: str) -> None:
     async with (
         replica(dsn) as one,

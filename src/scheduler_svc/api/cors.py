@@ -15,7 +15,7 @@ from scheduler_svc.api.replies import send_reply
 METHODS = "GET, HEAD, POST, PUT, PATCH, DELETE"
 TAKEN = (
     "Authorization, Content-Type, Idempotency-Key, If-Match, If-None-Match, Last-Event-ID,"
-    " Scheduler-Namespace, X-Request-ID"
+    " Scheduler-Namespace, X-Request-ID, traceparent, tracestate"
 )
 SHOWN = (
     "ETag, Idempotency-Replayed, Link, Location, RateLimit, RateLimit-Policy, Retry-After,"

@@ -96,10 +96,10 @@ async def _admitted(route: Route, deps: Deps, headers: Headers, scope: Scope) ->
     session = _session(headers, scope)
     caller = ANYONE
     if deps.gate is not None:
-        caller = await _known(deps, deps.gate, headers, address, session)
+        caller = await known_caller(deps, deps.gate, headers, address, session)
     if deps.meter is not None:
         client = caller.id or address_of(address)
-        scope[TOLD].update(await _metered(deps, deps.meter, client, route.budget))
+        scope[TOLD].update(await metered(deps, deps.meter, client, route.budget))
     if not caller.may(route.needs):
         has = _listed(sorted(caller.scopes))
         raise Forbidden(f"This needs the scope {route.needs}; the credentials have {has}.")
@@ -124,7 +124,7 @@ def _judge(deps: Deps, headers: Headers, scope: Scope) -> Callable[[], Awaitable
     return partial(deps.gate.caller, headers, _peer(scope), _session(headers, scope))
 
 
-async def _metered(deps: Deps, meter: Meter, client: str, budget: Budget) -> dict[str, str]:
+async def metered(deps: Deps, meter: Meter, client: str, budget: Budget) -> dict[str, str]:
     """Let a request pass, or tell that it did not; raise RateLimited."""
     try:
         return await meter.admit(client, budget)
@@ -133,7 +133,7 @@ async def _metered(deps: Deps, meter: Meter, client: str, budget: Budget) -> dic
         raise
 
 
-async def _known(
+async def known_caller(
     deps: Deps, gate: Gatekeeper, headers: Headers, address: str | None, session: str | None
 ) -> Caller:
     """Return the caller; an address whose credentials fail too often is told to wait."""

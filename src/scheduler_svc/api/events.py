@@ -65,7 +65,7 @@ def _last_id(call: Call) -> int | None:
 
 async def _stream(call: Call, feed: Feed, last: int | None) -> AsyncGenerator[bytes, None]:
     """Yield the stream in pieces; the first tells nothing and comes when everything is ready."""
-    with feed.watching():
+    with feed.watching(call.namespace):
         newest = await feed.join()
         after = newest if last is None else last
         yield b""

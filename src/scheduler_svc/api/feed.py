@@ -2,11 +2,11 @@
 
 One reader fills it for all of them, and only while somebody watches. Promises that whoever asks for
 what comes after an id gets all of it, or is told that some is gone. Bounded: it holds the last
-events, and serves so many at once.
+events, and serves so many at once, of which no namespace can take all.
 """
 
 import asyncio
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 
@@ -18,6 +18,9 @@ from scheduler_svc.store.pool import Pool, connection, is_database_away
 RING = 10_000
 BATCH = 1_000
 WATCHERS_MAX = 500
+RESERVED = 100
+"""Places at the end for namespaces that have few: one that takes all it can leaves these."""
+FEW = 20
 WATCH_SECONDS = 30.0
 PAUSE_SECONDS = 0.05
 """What gathers between two looks: a busy service tells many events a second."""
@@ -34,7 +37,7 @@ class Feed:
         self._ring: deque[Event] = deque(maxlen=RING)
         self._floor = self._newest = 0
         """The ring holds all that came after the one, up to the other."""
-        self._watchers = 0
+        self._watchers: Counter[str] = Counter()
         self._begun = False
         self._watched_at = -WATCH_SECONDS
         self._turn = asyncio.Lock()
@@ -51,16 +54,17 @@ class Feed:
         self._pass_on()
 
     @contextmanager
-    def watching(self) -> Iterator[None]:
+    def watching(self, namespace: str) -> Iterator[None]:
         """Be one of those who watch; raise Unavailable where there are too many."""
-        if self._watchers >= WATCHERS_MAX or self.closed:
+        most = WATCHERS_MAX - (RESERVED if self._watchers[namespace] >= FEW else 0)
+        if self._watchers.total() >= most or self.closed:
             raise Unavailable("This replica shows the events to as many as it can; try again.")
-        self._watchers += 1
+        self._watchers[namespace] += 1
         try:
             yield
         finally:
-            self._watchers -= 1
-            self._begun = self._begun and self._watchers > 0
+            self._watchers -= Counter({namespace: 1})
+            self._begun = self._begun and bool(self._watchers)
 
     async def join(self) -> int:
         """Begin to watch; return the id after which everything will be told."""

@@ -6,6 +6,7 @@
 from msgspec import Struct
 
 from scheduler_svc.api.context import Call, Readiness, Reply
+from scheduler_svc.api.problems import RETRY_AFTER_SECONDS
 from scheduler_svc.api.route import Answer, Route
 
 
@@ -21,7 +22,9 @@ async def healthz(_call: Call) -> Reply:
 
 async def readyz(call: Call) -> Reply:
     readiness = await call.deps.ready()
-    return Reply(status=200 if readiness.status == "ok" else 503, body=readiness)
+    if readiness.status == "ok":
+        return Reply(body=readiness)
+    return Reply(status=503, body=readiness, headers={"Retry-After": str(RETRY_AFTER_SECONDS)})
 
 
 ROUTES = (
@@ -44,7 +47,11 @@ ROUTES = (
         tag="service",
         answers={
             200: Answer(description="It may.", type=Readiness),
-            503: Answer(description="It may not, and why.", type=Readiness),
+            503: Answer(
+                description="It may not, and why.",
+                type=Readiness,
+                headers={"Retry-After": "Seconds until it is worth to ask again."},
+            ),
         },
     ),
 )

@@ -40,7 +40,7 @@ from scheduler_svc.domain.errors import Invalid, Overlapping
 from scheduler_svc.domain.ids import RANDOM_BYTES, random_run_id
 from scheduler_svc.domain.jobs import Overlap
 from scheduler_svc.domain.overlap import OpenRun
-from scheduler_svc.domain.quotas import Quotas, body_fault
+from scheduler_svc.domain.quotas import Quotas, body_fault, sent_size
 from scheduler_svc.domain.runs import Overrides
 from scheduler_svc.domain.secrecy import MASK, is_secret_header, place_of_target
 from scheduler_svc.store import notices
@@ -88,7 +88,7 @@ def _read(raw: bytes) -> JobTriggerRequest:
 
 
 def _check_body(asked: JobTriggerRequest, quotas: Quotas) -> None:
-    if faults := list(body_fault(quotas, len(bytes(asked.body)), "/body")):
+    if faults := list(body_fault(quotas, sent_size(asked.body), "/body")):
         raise Invalid(faults)
 
 

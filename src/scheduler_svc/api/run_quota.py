@@ -5,6 +5,7 @@ put off: who triggers by hand wants to see it run.
 """
 
 from scheduler_svc.api.context import Call
+from scheduler_svc.api.ratelimit_fields import retry_after
 from scheduler_svc.domain.errors import Fault, Invalid, QuotaExceeded
 from scheduler_svc.domain.quotas import CODE, Quotas
 from scheduler_svc.store.calendars import wait_for_calendar, write_calendar
@@ -30,6 +31,6 @@ async def count_runs(
     next_ms = calendar.take_now(count, quota=quota)
     if next_ms is not None:
         wait = (next_ms - now_ms) / 1000
-        detail = f"This minute has no room left: {limit}. Try again in {max(1, round(wait))} s."
+        detail = f"This minute has no room left: {limit}. Try again in {retry_after(wait)} s."
         raise QuotaExceeded(detail, (Fault(pointer, detail, CODE),), wait_seconds=wait)
     await write_calendar(conn, call.namespace, calendar)

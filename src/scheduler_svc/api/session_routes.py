@@ -14,6 +14,7 @@ from msgspec import Meta, Struct
 
 from scheduler_svc.api import cookie, same_origin
 from scheduler_svc.api.context import Call, Gatekeeper, Reply, Session
+from scheduler_svc.api.endpoint import known_caller, metered
 from scheduler_svc.api.limits import address_of
 from scheduler_svc.api.middleware import is_loopback
 from scheduler_svc.api.route import FORM, Answer, Body, HeaderParam, Route
@@ -72,6 +73,8 @@ async def log_out(call: Call) -> Reply:
     if token is not None:
         given = dict(_fields(call)).get("csrf_token") if _is_form(call) else None
         same_origin.check_session(call.scheme, call.headers, token, given)
+        if call.deps.meter is not None:  # any token will do, and each costs a statement
+            await metered(call.deps, call.deps.meter, address_of(call.peer), "writes")
         await _sessions(call).end(token)
         call.deps.on_event(EventName.SESSION_ENDED, peer=call.peer)
     reply = _see_other(LOGIN) if _is_form(call) else Reply(status=204)
@@ -81,9 +84,11 @@ async def log_out(call: Call) -> Reply:
 
 async def get_session(call: Call) -> Reply:
     """Tell who asks; raise Unauthenticated where nobody may."""
-    token = cookie.token_of(call.headers, call.scheme)
-    gate = call.deps.gate
-    caller = ANYONE if gate is None else await gate.caller(call.headers, call.peer, token)
+    with_key = "authorization" in call.headers  # which wins over a cookie, here too
+    token = None if with_key else cookie.token_of(call.headers, call.scheme)
+    caller = ANYONE
+    if call.deps.gate is not None:  # a route that is open: nobody else has counted guesses
+        caller = await known_caller(call.deps, call.deps.gate, call.headers, call.peer, token)
     return Reply(body=await _view(call, token, caller))
 
 
@@ -213,7 +218,7 @@ ROUTES = (
             examples={"nothing": {}},
         ),
         answers={204: Answer(description="It is over.", headers=COOKIE)},
-        problems=(403,),
+        problems=(403, 429),
     ),
     Route(
         method="GET",
@@ -224,6 +229,6 @@ ROUTES = (
         tag="sessions",
         scope="open",
         answers={200: Answer(description="The caller, and its token.", type=SessionView)},
-        problems=(401, 403),
+        problems=(401, 403, 429),
     ),
 )

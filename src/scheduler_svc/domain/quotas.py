@@ -10,7 +10,7 @@ from typing import Annotated, Final
 from uuid import UUID
 
 import msgspec
-from msgspec import UNSET, Meta, Struct, structs
+from msgspec import UNSET, Meta, Raw, Struct, structs
 
 from scheduler_svc.domain.duration import DurationText, milliseconds, normal, text_of
 from scheduler_svc.domain.errors import Fault
@@ -91,9 +91,14 @@ def normal_form(quotas: Quotas) -> Quotas:
 
 def body_faults(quotas: Quotas, target: Target) -> Iterator[Fault]:
     """Judge the length of the body that a target gets; pointers are relative to the target."""
-    yield from body_fault(quotas, len(bytes(target.body)), "/body")
+    yield from body_fault(quotas, sent_size(target.body), "/body")
     if target.body_base64 is not UNSET and bytes(target.body) == bytes(NO_BODY):
         yield from body_fault(quotas, len(target.body_base64) * 3 // 4, "/body_base64")
+
+
+def sent_size(body: Raw) -> int:
+    """Return how many bytes a JSON body is sent as: null sends none."""
+    return 0 if bytes(body) == bytes(NO_BODY) else len(bytes(body))
 
 
 def body_fault(quotas: Quotas, size: int, pointer: str) -> Iterator[Fault]:

@@ -9,22 +9,37 @@ from typing import Any
 
 from scheduler_svc.cli.remote import show
 from scheduler_svc.cli.remote.ask import Verb
-from scheduler_svc.cli.remote.connection import Remote, Unreachable
+from scheduler_svc.cli.remote.connection import Refused, Remote, Unreachable
 
 ENDED = frozenset({"succeeded", "failed", "skipped", "cancelled"})
 PAUSES = (0.05, 0.1, 0.2, 0.5, 1.0)
 AGAIN_SECONDS, AGAIN_MAX = 1.0, 10
+PASSING = frozenset({429, 503})
+"""Statuses that say to come again: a replica that leaves, or has no place now."""
+GAP = "gap"
 
 
 def follow(remote: Remote, run_id: str) -> dict[str, Any]:
     """Ask for a run until it has ended, less often the longer it takes."""
-    asked = 0
+    asked = failures = 0
     while True:
-        run: dict[str, Any] = remote.get(f"/runs/{run_id}")
+        try:
+            run: dict[str, Any] = remote.get(f"/runs/{run_id}")
+        except (Refused, Unreachable) as error:
+            failures += 1
+            if not _passes(error) or failures > AGAIN_MAX:
+                raise
+            time.sleep(AGAIN_SECONDS)
+            continue
         if run["status"] in ENDED:
             return run
         time.sleep(PAUSES[min(asked, len(PAUSES) - 1)])
-        asked += 1
+        asked, failures = asked + 1, 0
+
+
+def _passes(error: Exception) -> bool:
+    """Tell whether what stood in the way may be gone in a moment."""
+    return not isinstance(error, Refused) or error.status in PASSING
 
 
 def _switches(parser: ArgumentParser) -> None:
@@ -40,10 +55,12 @@ def _tail(remote: Remote, given: Namespace) -> None:
             continue
         if given.json:
             print(json.dumps(event), flush=True)
+        elif event["event"] == GAP:
+            print("gap: some of what happened is gone; read the lists again", flush=True)
         else:
             parts = (show.local(event["at"]), event["event"], event["id"], event["job_id"])
             print("  ".join(show.harmless(str(part)) for part in parts), flush=True)
-        if left is not None:
+        if left is not None and event["event"] != GAP:
             left -= 1
             if left <= 0:
                 return
@@ -57,8 +74,10 @@ def events(remote: Remote, job: str | None) -> Iterator[dict[str, Any]]:
             for number, event in _stream(remote, job, last):
                 last, failures = number or last, 0
                 yield event
-        except (OSError, HTTPException, Unreachable) as error:
+        except (OSError, HTTPException, Unreachable, Refused) as error:
             failures += 1
+            if not _passes(error):
+                raise
             if failures > AGAIN_MAX:
                 raise Unreachable(f"the stream from {remote.url} ended: {error}") from None
         time.sleep(AGAIN_SECONDS)
