@@ -10,7 +10,7 @@ from msgspec import structs
 from factories import MORNING_MS, Clock, create
 from scheduler_svc.api.app import build_app
 from scheduler_svc.api.context import Deps
-from scheduler_svc.domain.access import Caller
+from scheduler_svc.api.gate import Gate
 from scheduler_svc.domain.ids import instant_at
 from scheduler_svc.store.pool import Pool
 
@@ -158,17 +158,16 @@ async def test_jobs_are_read_and_written_and_nothing_makes_a_run(
 
 async def test_nobody_releases_the_namespace_of_another(deps: Deps, pool: Pool) -> None:
     await hold(pool)
-
-    class Other:
-        async def caller(self, _headers: Any, _peer: Any, _session: Any) -> Caller:
-            return Caller(id="k", name="k", namespace="other", scopes=frozenset({"admin"}))
-
-        def remembers(self, _headers: Any, _session: Any) -> bool:
-            return True
-
-    transport = httpx2.ASGITransport(build_app(structs.replace(deps, gate=Other())))
+    root = "a-bootstrap-key-of-enough-length"
+    gate = Gate(pool, deps.now_ms, required=True, bootstrap_key=root)
+    transport = httpx2.ASGITransport(build_app(structs.replace(deps, gate=gate)))
     async with httpx2.AsyncClient(transport=transport, base_url="http://127.0.0.1:8080") as http:
+        http.headers["Authorization"] = f"Bearer {root}"
+        sent = {"name": "k", "scopes": ["admin"], "namespace": "other"}
+        made = (await http.post("/api-keys", json=sent)).json()
+        http.headers["Authorization"] = f"Bearer {made['key']}"
         assert (await release(http, missed="skip")).status_code == 404
+    assert await pool.fetchval("SELECT missed FROM holds") is None
 
 
 async def test_explain_says_that_an_occurrence_waits_for_a_word(

@@ -1,15 +1,19 @@
 """Streams of events among callers who are slow or many: the bounds are for those, not for these."""
 
+import time
 from contextlib import AsyncExitStack
 
 import msgspec
 import pytest
+from starlette.datastructures import Headers
 
 from raw import Wire, listening
 from scheduler_svc.api import events
 from scheduler_svc.api.app import build_app
 from scheduler_svc.api.context import Deps
 from scheduler_svc.api.feed import Feed
+from scheduler_svc.api.gate import Gate
+from scheduler_svc.domain.access import Caller
 from scheduler_svc.service.connection import Bounds
 from scheduler_svc.store.pool import Pool
 from serving import Clock
@@ -65,3 +69,28 @@ async def test_a_place_is_free_again_when_the_caller_of_a_stream_is_gone(shown: 
             async with place.wire() as wire:
                 await begun(wire)
                 await wire.until(b": beat\n\n")
+
+
+class Counting(Gate):
+    """The gate, and how often it was asked."""
+
+    asked = 0
+
+    async def caller(
+        self, headers: Headers, peer: str | None, session: str | None = None
+    ) -> Caller:
+        self.asked += 1
+        return await super().caller(headers, peer, session)
+
+
+async def test_credentials_are_judged_by_the_clock_and_not_by_how_much_happens(
+    shown: Deps, pool: Pool
+) -> None:
+    gate = Counting(pool, shown.now_ms, required=False)
+    app = build_app(msgspec.structs.replace(shown, gate=gate))
+    async with listening(app, QUICK) as place, place.wire() as wire:
+        begin = time.monotonic()
+        await begun(wire)
+        await beats(wire)
+        elapsed = time.monotonic() - begin
+    assert 1 < gate.asked <= 2 + elapsed / events.JUDGE_SECONDS
