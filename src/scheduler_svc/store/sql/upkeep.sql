@@ -99,10 +99,14 @@ WHERE relkind = 'r' AND pg_table_is_visible(oid) AND starts_with(relname, $1::te
 ORDER BY relname;
 
 -- prune_default(before, batch)
--- What the default partition holds of days no longer kept, in bounded batches.
+-- What the default partition holds of days no longer kept, in bounded batches; not what a running
+-- replay by filter may have yet to read.
 WITH old AS MATERIALIZED (
-    SELECT scheduled_for, id FROM runs_default
+    SELECT scheduled_for, id FROM runs_default AS d
     WHERE scheduled_for < $1 AND status NOT IN ('due', 'running')
+        AND NOT EXISTS (
+            SELECT FROM replays AS p WHERE p.status = 'running' AND p.namespace = d.namespace
+        )
     LIMIT $2
 )
 DELETE FROM runs_default AS r
