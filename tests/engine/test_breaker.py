@@ -61,6 +61,14 @@ async def _opened(rigs: list[Rig], receiver: Receiver, **job: Any) -> None:
     assert await _state(rigs[0].parts.pool) == "open"
 
 
+async def _look(rigs: list[Rig]) -> None:
+    """Have each look at the key anew, and claim what it may have."""
+    for rig in rigs:
+        rig.parts.pressure.stale = True
+        await rig.tick()
+        await rig.tick()
+
+
 async def test_under_a_target_that_fails_for_a_minute_it_defers_probes_with_one_call_and_closes(
     engine_pool: Pool, receiver: Receiver, rigs: list[Rig]
 ) -> None:
@@ -331,3 +339,29 @@ async def test_a_replica_that_leaves_gives_back_what_its_key_had_already_taken_o
     assert leaving.held() == []
     row = await leaving.run()
     assert (row["status"], row["attempt_count"], row["concurrency_key"]) == ("due", 0, "k")
+
+
+async def test_a_probe_that_was_withheld_is_told_once_and_its_next_attempt_is_no_news_to_it(
+    engine_pool: Pool, receiver: Receiver, rigs: list[Rig], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Told twice, the second word would take the breaker from the probe that another makes."""
+    await _opened(rigs, receiver)
+    one, other = rigs[:2]
+    job = await one.job(schedule={"every": "1h"}, target=KEYED)
+    await pass_time(rigs, HOUR)
+    await _look(rigs)
+    (probe,) = [run for run in one.held() if run.claim.probe]
+    await engine_pool.execute("DELETE FROM runs WHERE status = 'due'")
+    monkeypatch.setattr(one.parts.lease, "holds", lambda _term: False)
+    await one.send()
+    assert len(receiver.requests) == 3
+    await keys.keep(one.parts)
+    await upkeep.give_back_lapsed(one.parts, one.outbox)
+    await _look([other])
+    await keys.keep(one.parts)
+    await _look([other])
+    assert [run.claim.id for run in other.held()] == [probe.claim.id]
+    await waiting_run(engine_pool, job, at_ms=other.clock.ms)
+    await _look(rigs)
+    assert held(rigs) == 1, "one probe, and no second beside it"
+    assert await _state(engine_pool) == "probing"

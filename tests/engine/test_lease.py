@@ -14,6 +14,7 @@ from scheduler_svc.delivery.sender import Sender
 from scheduler_svc.domain.egress import EgressRules
 from scheduler_svc.domain.events import EventName
 from scheduler_svc.domain.ids import instant_at
+from scheduler_svc.domain.stream import happened
 from scheduler_svc.engine import dispatch, tick, upkeep
 from scheduler_svc.store import replicas
 from scheduler_svc.store.pool import Pool, transaction
@@ -144,6 +145,27 @@ async def test_a_run_that_outlives_four_replicas_ends(rig: Rig, other: Rig) -> N
         await rig.tick()
     assert await rig.said() == [("failed", "attempts")]
     assert (await rig.run())["attempt_count"] == 4
+
+
+async def test_the_stream_tells_what_becomes_of_a_run_that_is_taken_over(
+    rig: Rig, other: Rig
+) -> None:
+    await _hold_one(rig)
+    for _ in range(4):
+        await rig.beat()
+        await other.pass_time(20 * SECOND)
+        await other.beat()
+        await upkeep.rescue(other.parts)
+        rig.parts.hand.drop(rig.held()[0])
+        await rig.beat()
+        await rig.tick()
+    told = [happened(name, fields, at_ms=0) for name, fields in other.events]
+    of_the_run = [one for one in told if one is not None and one.name.startswith("run.")]
+    assert {one.subject for one in of_the_run} == {(await rig.run())["id"]}
+    names = [(one.name, one.status) for one in of_the_run]
+    assert names == [*[("run.retrying", "due")] * 3, ("run.failed", "failed")]
+    (name, fields) = other.events[-1]
+    assert happened(name, fields | {"trigger": "alert"}, at_ms=0) is None
 
 
 async def test_lost_attempts_do_not_use_up_those_of_the_job(rig: Rig, other: Rig) -> None:

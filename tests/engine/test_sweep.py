@@ -205,6 +205,23 @@ async def test_the_namespace_of_a_running_replay_is_left_alone_until_that_has_en
     assert await _ages(rig, job) == [2]
 
 
+async def test_what_has_no_day_of_its_own_stays_for_a_running_replay_too(rig: Rig) -> None:
+    """Runs of a backfill reach back beyond all days, into the default partition."""
+    job = await _job(rig, 2 * DAY, 40 * DAY)
+    await rig.parts.pool.execute(
+        "INSERT INTO replays (id, namespace, filter, max_per_minute, total, status, after_at,"
+        " after_id, paced_at, created_at) VALUES ($1, 'default', '{}', 1, 2, 'running', $2, $1,"
+        " $2, $2)",
+        uuid4(),
+        instant_at(rig.clock.now_ms() - 50 * DAY),
+    )
+    await keep_days(rig.parts, KEEPING)
+    assert await _ages(rig, job) == [2, 40]
+    await rig.parts.pool.execute("UPDATE replays SET status = 'completed', finished_at = now()")
+    await keep_days(rig.parts, KEEPING)
+    assert await _ages(rig, job) == [2]
+
+
 async def test_a_row_that_somebody_holds_is_not_waited_for(rig: Rig) -> None:
     job = await _job(rig, 5 * DAY, 6 * DAY, 7 * DAY, **_asks(age="3d"))
     async with transaction(rig.parts.pool) as holder:

@@ -20,6 +20,13 @@ _RUN: Final[Mapping[EventName, str]] = {
     EventName.RUN_SKIPPED: "skipped",
     EventName.RUN_CANCELLED: "cancelled",
 }
+_RESCUED: Final[Mapping[object, EventName]] = {
+    "due": EventName.RUN_RETRYING,
+    "succeeded": EventName.RUN_SUCCEEDED,
+    "failed": EventName.RUN_FAILED,
+    "cancelled": EventName.RUN_CANCELLED,
+}
+"""What becomes of a run that is taken over from a dead replica, told like any other."""
 _JOB: Final[Mapping[EventName, EventName]] = {
     EventName.JOB_CREATED: EventName.JOB_CREATED,
     EventName.JOB_UPDATED: EventName.JOB_UPDATED,
@@ -35,7 +42,7 @@ _STATE: Final[Mapping[EventName, str]] = {
     EventName.JOB_COMPLETED: "completed",
     EventName.JOB_DELETED: "deleted",
 }
-PUBLISHED: Final = frozenset({*_RUN, *_JOB})
+PUBLISHED: Final = frozenset({*_RUN, *_JOB, EventName.RUN_RESCUED})
 NAMES: Final[Mapping[EventName, None]] = MappingProxyType(dict.fromkeys((*_RUN, *_JOB.values())))
 """The names on the stream, in the order of a life."""
 
@@ -59,6 +66,8 @@ def happened(name: EventName, fields: Mapping[str, object], *, at_ms: int) -> Ha
     known = namespace if isinstance(namespace, str) else None
     if not isinstance(job_id, UUID) or fields.get("trigger") == "alert":
         return None
+    if name == EventName.RUN_RESCUED:
+        name = _RESCUED.get(fields.get("status"), name)
     if (status := _RUN.get(name)) is not None:
         if not isinstance(run_id, UUID):
             return None

@@ -78,7 +78,8 @@ async def attempt(parts: Parts, outbox: Outbox, held: HeldRun) -> None:
         exchange = Exchange("connect_error", error="cancelled on request")
         _note(parts, held, None, started_ms)
     except outgoing.Unsent:
-        _unsent(parts, held)
+        # A probe among them is told when it is given back: not before, for by then another
+        # replica may make it anew.
         outbox.unsendable(held)
         return
     except Exception as error:  # noqa: BLE001 - the one broad catch around a dispatch

@@ -166,6 +166,7 @@ async def rescue(parts: Parts) -> int:
                 job_id=run.job_id,
                 status=run.status,
                 reason=run.reason,
+                trigger=run.trigger,
             )
         count += len(found)
         if found:

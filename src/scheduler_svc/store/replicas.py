@@ -58,6 +58,7 @@ class Rescued(msgspec.Struct, frozen=True):
     status: str
     scheduled_for: datetime
     reason: str | None = None
+    trigger: str = "schedule"
 
 
 async def database_now(conn: Connection) -> datetime:

@@ -76,7 +76,9 @@ EVENTS: Mapping[EventName, Description] = MappingProxyType(
         ),
         _NAME.RUN_CANCELLED: Description(_I, _ENDED, "it was called off"),
         _NAME.RUN_RESCUED: Description(
-            _W, (*_RUN, "job_id", "status", "reason"), "taken over from a replica that died"
+            _W,
+            (*_RUN, "job_id", "status", "reason", "trigger"),
+            "taken over from a replica that died",
         ),
         _NAME.RUN_AWAITING: Description(_I, _ENDED, "its target took it and is to report its end"),
         _NAME.ALERT_RAISED: Description(

@@ -58,7 +58,7 @@ SET status = CASE
     replica = NULL
 FROM lost
 WHERE r.scheduled_for = lost.scheduled_for AND r.id = lost.id
-RETURNING r.id, r.job_id, r.status, r.scheduled_for, r.reason;
+RETURNING r.id, r.job_id, r.status, r.scheduled_for, r.reason, r.trigger;
 
 -- cancel_wanted(replica)
 -- The backstop of the cancel notice: which of my runs someone asked to cancel.
@@ -99,10 +99,14 @@ WHERE relkind = 'r' AND pg_table_is_visible(oid) AND starts_with(relname, $1::te
 ORDER BY relname;
 
 -- prune_default(before, batch)
--- What the default partition holds of days no longer kept, in bounded batches.
+-- What the default partition holds of days no longer kept, in bounded batches; not what a running
+-- replay by filter may have yet to read.
 WITH old AS MATERIALIZED (
-    SELECT scheduled_for, id FROM runs_default
+    SELECT scheduled_for, id FROM runs_default AS d
     WHERE scheduled_for < $1 AND status NOT IN ('due', 'running')
+        AND NOT EXISTS (
+            SELECT FROM replays AS p WHERE p.status = 'running' AND p.namespace = d.namespace
+        )
     LIMIT $2
 )
 DELETE FROM runs_default AS r
