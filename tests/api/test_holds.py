@@ -160,10 +160,10 @@ async def test_nobody_releases_the_namespace_of_another(deps: Deps, pool: Pool) 
     await hold(pool)
 
     class Other:
-        async def caller(self, _headers: Any, _peer: Any) -> Caller:
+        async def caller(self, _headers: Any, _peer: Any, _session: Any = None) -> Caller:
             return Caller(id="k", name="k", namespace="other", scopes=frozenset({"admin"}))
 
-        def remembers(self, _headers: Any) -> bool:
+        def remembers(self, _headers: Any, _session: Any = None) -> bool:
             return True
 
     transport = httpx2.ASGITransport(build_app(structs.replace(deps, gate=Other())))
