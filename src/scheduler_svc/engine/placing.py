@@ -67,7 +67,7 @@ class Placing:
         What is more than the free slots is overflow, taken by whoever can. What its key holds back
         waits under the key, in nobody's way.
         """
-        if all(run.status != "running" for run in decision.runs):
+        if "running" not in [run.status for run in decision.runs]:
             return decision
         placed = list(self._placed(job, decision.runs))
         if all(map(is_, placed, decision.runs)):

@@ -83,8 +83,11 @@ async def _claimed_by(parts: Parts, lock: Lock, after: Mark, batch: int) -> Scan
     await run_quota.make_missing(parts, scan.missing)
     for job_id in scan.resumed:
         parts.on_event(EventName.JOB_RESUMED, job_id=job_id)
+    taken = parts.hand.taken
     for decision in scan.decisions:
         _take(parts, decision, scan.written)
+    if parts.hand.taken > taken:
+        parts.to_send.ring()
     return scan
 
 
@@ -245,7 +248,6 @@ def _take(parts: Parts, decision: Decision, written: frozenset[UUID]) -> None:
             continue
         if run.status == "running" and job is not None:
             parts.hand.add(_claimed(decision, run), job)
-            parts.to_send.ring()
         elif run.status == "skipped":
             parts.on_event(
                 EventName.RUN_SKIPPED,
