@@ -380,6 +380,29 @@ async def test_an_edit_of_the_schedule_while_held_loses_no_occurrence(
         assert timer.fire_at == row["scheduled_for"], "an edit decides it as due"
 
 
+async def test_an_edit_takes_back_nothing_that_has_its_turn_in_the_window_of_a_release(
+    old: Rig, engine_pool: Pool, receiver: Receiver
+) -> None:
+    made = [await old.job(schedule=HOURLY) for _ in range(20)]
+    await old.pass_time(HOUR)
+    await old.tick()
+    # What found no free slot: written, waiting for anybody, never attempted.
+    await engine_pool.execute(
+        "UPDATE runs SET status = 'due', replica = NULL, attempt_count = 0, claimed_at = NULL"
+    )
+    written = {row["id"] for row in await old.runs()}
+    async with await later(old, engine_pool, receiver, 2 * DAY) as rig:
+        await rig.work()
+        await decide(rig, "once", per_minute=10)
+        async with transaction(engine_pool) as conn:
+            for job in made:
+                await jobs.forget_unsent(conn, job, now_ms=rig.clock.ms)
+        assert {row["id"] for row in await rig.runs()} >= written
+        await work_off(rig, minutes=8)
+        sent = {UUID(one.headers["webhook-id"]) for one in receiver.requests}
+        assert sent >= written
+
+
 async def test_a_pass_asks_nothing_of_holds_while_nothing_is_held_and_once_while_something_is(
     dsn: str, old: Rig, receiver: Receiver
 ) -> None:

@@ -188,7 +188,8 @@ WHERE h.id::text || '' = h.id::text AND h.attempt + 0 = h.attempt -- one_row
 RETURNING r.id;
 
 -- unhold_runs(namespace, decided_at, window_ms, batch)
--- Back before the claim. With a window each has its turn in it, by its job.
+-- Back before the claim. With a window each has its turn in it, by its job; one that was never sent
+-- is caught up then, and no edit takes it for one whose instant is still to come.
 WITH freed AS MATERIALIZED (
     SELECT id, scheduled_for FROM runs
     WHERE status = 'due' AND held AND namespace = $1
@@ -197,6 +198,10 @@ WITH freed AS MATERIALIZED (
 )
 UPDATE runs AS r
 SET held = false, queued = false,
+    trigger = CASE
+        WHEN $3::bigint > 0 AND r.trigger = 'schedule' AND r.attempt_count = 0 THEN 'catch_up'
+        ELSE r.trigger
+    END,
     next_attempt_at = greatest(
         r.next_attempt_at,
         CASE WHEN $3::bigint > 0 THEN date_trunc(
