@@ -103,8 +103,8 @@ FOR UPDATE;
 -- Held first attempts of an occurrence that an edit, a pause or a delete took back before its
 -- instant: nothing was sent, and whether the occurrence exists is the new revision's to say.
 -- Unless that was said already: where the instant has come, the timer may have been moved past it
--- because this row was there. Such a row stays, or the occurrence would be lost; so does one whose
--- instant was before the minute that its namespace's quota gave it.
+-- because this row was there, and a pause has noted that far. Such a row stays, or the occurrence
+-- would be lost; so does one whose instant was before the minute that its namespace's quota gave it.
 WITH gone AS (
     DELETE FROM runs AS r
     USING unnest($1::uuid[], $2::timestamptz[], $3::smallint[]) AS h (id, scheduled_for, attempt)
@@ -112,14 +112,11 @@ WITH gone AS (
         AND r.scheduled_for = h.scheduled_for AND r.id = h.id AND r.attempt_count = h.attempt
         AND r.status || '' = 'running' AND r.replica::text = $4::uuid::text
         AND NOT (
-            r.next_attempt_at <= $5 AND EXISTS (
-                SELECT 1 FROM job_timers AS t JOIN jobs AS j ON j.id = t.job_id
-                WHERE t.job_id = r.job_id AND j.state <> 'paused'
-                    AND (t.scheduled_for > r.scheduled_for) IS NOT FALSE
+            (
+                r.next_attempt_at <= $5
+                OR (r.deferral ->> 'reason' = 'quota' AND (r.deferral ->> 'since')::timestamptz <= $5)
+                    IS TRUE
             )
-        )
-        AND NOT (
-            (r.deferral ->> 'reason' = 'quota' AND (r.deferral ->> 'since')::timestamptz <= $5) IS TRUE
             AND EXISTS (
                 SELECT 1 FROM job_timers AS t JOIN jobs AS j ON j.id = t.job_id
                 WHERE t.job_id = r.job_id AND (t.scheduled_for > r.scheduled_for) IS NOT FALSE
