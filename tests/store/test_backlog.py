@@ -111,6 +111,7 @@ async def test_what_waits_because_of_its_key_waits_for_no_slot(pool: Pool) -> No
     await run(pool, -60)
     async with pool.acquire() as conn:
         await conn.execute(
-            "UPDATE runs SET concurrency_key = 'k' WHERE id = (SELECT min(id::text)::uuid FROM runs)"
+            "UPDATE runs SET concurrency_key = 'k'"
+            " WHERE id = (SELECT min(id::text)::uuid FROM runs)"
         )
     assert (await counted(pool)).runs.due == 1
