@@ -225,3 +225,21 @@ def test_three_replicas_in_any_order_of_moves_keep_every_promise(dsn: str) -> No
 
 def test_the_period_of_the_jobs_is_what_the_checks_assume() -> None:
     assert PERIOD_MS % 1000 == 0
+
+
+def test_a_pause_takes_back_no_run_whose_instant_has_come(dsn: str) -> None:
+    """Its holder was frozen since; what lies before the pause is the run's to tell."""
+    ground = Ground(dsn)
+    Replicas.ground = ground
+    try:
+        state = Replicas()
+        state.time_passes(PERIOD_MS)
+        state.claims(1)
+        state.time_passes(300)
+        state.is_changed("skip", "pause")
+        state.beats(1)
+        state.time_passes(PERIOD_MS)
+        state.everything_holds()
+        state.teardown()
+    finally:
+        ground.close()
