@@ -53,7 +53,7 @@ async def one(dsn: str, port: int) -> AsyncIterator[Program]:
         "SCHEDULER_TRUSTED_PROXIES": "127.0.0.1/32",
         "SCHEDULER_LOG_LEVEL": "warning",
         "SCHEDULER_EGRESS_ALLOW": "127.0.0.0/8",
-        "SCHEDULER_LINGER": "3s",
+        "SCHEDULER_LINGER": "5s",
         # All of this is one caller, whom the defaults would hold back.
         "SCHEDULER_RATE_READS": "10000000",
         "SCHEDULER_RATE_WRITES": "10000000",

@@ -48,6 +48,8 @@ from scheduler_svc.web.pages import pages
 
 OK, FAILED, REFUSED = 0, 1, 2
 COLLECT_EVERY = (50_000, 20, 50)
+FAREWELL_SECONDS = 1.0
+"""The last part of the linger time: the port is closed, who was let in before is still heard."""
 """Allocations between two collections of the young, and how many of those make an older one."""
 
 
@@ -139,6 +141,7 @@ async def _serve_built(
         Farewell(build_app(built.deps, pages=pages()), stop),
         certificate,
         Bounds(connections_max=settings.connections_max),
+        farewell_seconds=min(FAREWELL_SECONDS, settings.linger / 2),
     )
     _open(listening)
     if lifeline is not None:
@@ -162,7 +165,7 @@ def _settle_garbage_collector() -> None:
 
 
 async def _both(
-    server: uvicorn.Server,
+    server: Server,
     engine: engine_run.Engine,
     listening: socket.socket,
     stop: asyncio.Event,
@@ -203,9 +206,9 @@ async def _work(engine: engine_run.Engine, stop: asyncio.Event) -> None:
         stop.set()
 
 
-async def _stop_server(server: uvicorn.Server, stop: asyncio.Event, *, linger: float) -> None:
+async def _stop_server(server: Server, stop: asyncio.Event, *, linger: float) -> None:
     await stop.wait()
-    await asyncio.sleep(linger)
+    await asyncio.sleep(linger - server.farewell_seconds)
     server.should_exit = True
 
 

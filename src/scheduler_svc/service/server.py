@@ -1,12 +1,15 @@
 """The HTTP server: uvicorn's, on a socket that is given, without its signals and its words.
 
-Promises that a handshake has HANDSHAKE_SECONDS, and that nothing is told of what we are made of.
+Promises that a handshake has HANDSHAKE_SECONDS, that nothing is told of what we are made of, and
+that nobody who was let in is sent away unheard: at the end the port is closed first, and those
+who were let in have `farewell_seconds` to bring their last request.
 """
 
 import asyncio
 import contextlib
 import socket
 from collections.abc import Iterator
+from typing import Any
 
 import uvicorn
 from starlette.types import ASGIApp
@@ -27,11 +30,17 @@ class Server(uvicorn.Server):
     """
 
     def __init__(
-        self, app: ASGIApp, certificate: Certificate | None, bounds: Bounds | None = None
+        self,
+        app: ASGIApp,
+        certificate: Certificate | None,
+        bounds: Bounds | None = None,
+        *,
+        farewell_seconds: float = 0.0,
     ) -> None:
         super().__init__(_config(app))
         self._certificate = certificate
         self._doors = Doors(bounds or Bounds())
+        self.farewell_seconds = farewell_seconds
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -43,21 +52,55 @@ class Server(uvicorn.Server):
         loop = asyncio.get_running_loop()
         await self.lifespan.startup()
 
-        def made() -> Connection:
-            return Connection(self.config, self.server_state, self.lifespan.state, self._doors)
-
-        secure = self._certificate
         self.servers = [
-            await loop.create_server(
-                made,
-                sock=one,
-                backlog=BACKLOG,
-                ssl=None if secure is None else secure.context,
-                ssl_handshake_timeout=None if secure is None else HANDSHAKE_SECONDS,
-            )
+            await loop.create_server(self._made, sock=one, backlog=BACKLOG, **self._secured())
             for one in sockets or ()
         ]
         self.started = True
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Close the port, hear those who were let in before, then end as uvicorn does."""
+        doors = [one.dup() for one in sockets or ()]
+        for server in self.servers:
+            server.close()
+        for door in doors:
+            await self._let_in_the_last(door)
+        await asyncio.sleep(self.farewell_seconds)
+        await super().shutdown(sockets)
+
+    async def _let_in_the_last(self, door: socket.socket) -> None:
+        """Take the connections that the kernel took and we did not, and close the port.
+
+        A caller of one of these may have sent a request already, and could not know what became of
+        it. What comes between the last look and the close is some microseconds' worth.
+        """
+        with door:
+            door.settimeout(0)
+            last = list(_accepted(door))
+        for one in last:
+            with contextlib.suppress(OSError):
+                await asyncio.get_running_loop().connect_accepted_socket(
+                    self._made, one, **self._secured()
+                )
+
+    def _made(self) -> Connection:
+        return Connection(self.config, self.server_state, self.lifespan.state, self._doors)
+
+    def _secured(self) -> dict[str, Any]:
+        if self._certificate is None:
+            return {}
+        return {"ssl": self._certificate.context, "ssl_handshake_timeout": HANDSHAKE_SECONDS}
+
+
+def _accepted(door: socket.socket) -> Iterator[socket.socket]:
+    """Take what waits at a port until nothing does."""
+    while True:
+        try:
+            yield door.accept()[0]
+        except ConnectionAbortedError:
+            continue  # that one has gone already
+        except OSError:
+            return
 
 
 def _config(app: object) -> uvicorn.Config:
