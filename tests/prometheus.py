@@ -25,9 +25,15 @@ class Prometheus:
     http: httpx2.AsyncClient
     targets: Path
 
-    def watch(self, ports: Sequence[int]) -> None:
+    def watch(self, ports: Sequence[int], *, secure: Sequence[int] = ()) -> None:
         """Scrape these ports of this machine from now on; it looks at the file by itself."""
-        found = [{"targets": [f"127.0.0.1:{one}" for one in ports]}] if ports else []
+        found = [
+            {
+                "targets": [f"127.0.0.1:{one}"],
+                "labels": {"__scheme__": "https" if one in secure else "http"},
+            }
+            for one in ports
+        ]
         fresh = self.targets.with_suffix(".new")
         fresh.write_text(json.dumps(found))
         fresh.replace(self.targets)
@@ -72,6 +78,7 @@ async def prometheus(
             {
                 "job_name": "scheduler",
                 "file_sd_configs": [{"files": [f"{folder}/targets.json"]}],
+                "tls_config": {"insecure_skip_verify": True},  # certificates of a test's own
             }
         ],
     }

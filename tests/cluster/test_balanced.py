@@ -125,6 +125,15 @@ async def listens(port: int, seconds: float = 10) -> None:
                 return
 
 
+async def ready(port: int, seconds: float = 20) -> None:
+    async with httpx2.AsyncClient() as http, asyncio.timeout(seconds):
+        # The first pass has no event by default.
+        while (  # noqa: ASYNC110
+            await http.get(f"http://127.0.0.1:{port}/readyz")
+        ).status_code != 200:
+            await asyncio.sleep(0.05)
+
+
 balancers = pytest.mark.parametrize(
     "balancer",
     [
@@ -188,12 +197,15 @@ async def test_the_service_learns_who_asks_and_not_who_the_caller_says_he_is(
     port, behind = free_port(), free_port()
     caller = httpx2.AsyncHTTPTransport(local_address="127.0.0.2")
     env = development(dsn, behind, log_format="json", trusted_proxies="127.0.0.1/32")
-    async with (
-        program(*COMMAND, "serve", env=env) as running,
-        program(*balancer(tmp_path, port, [behind] * REPLICAS)),
-        httpx2.AsyncClient(transport=caller, base_url=f"http://127.0.0.1:{port}") as http,
-    ):
+    async with AsyncExitStack() as stack:
+        running = await stack.enter_async_context(program(*COMMAND, "serve", env=env))
         await running.line("API ")
+        # Ready before HAProxy asks: it lets requests pass until its first look has failed.
+        await ready(behind)
+        await stack.enter_async_context(program(*balancer(tmp_path, port, [behind] * REPLICAS)))
+        http = await stack.enter_async_context(
+            httpx2.AsyncClient(transport=caller, base_url=f"http://127.0.0.1:{port}")
+        )
         await listens(port)
         said = {"X-Forwarded-For": "192.0.2.9", "X-Request-ID": "who-asks"}
         async with asyncio.timeout(20):
