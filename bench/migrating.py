@@ -1,6 +1,7 @@
 """A column and an index added to a large `runs` while jobs fire: how late does that make them?
 
     python bench/migrating.py [--rows N] [--days N] [--rate N] [--over SECONDS] [--settle SECONDS]
+        [--wait]
 
 Fills days of history, starts one replica, has so many jobs due each second, and applies two
 migrations beside the shipped ones: a column in one transaction and an index by partition. Prints
@@ -70,6 +71,9 @@ async def measure(ground: Ground, url: str, asked: argparse.Namespace) -> None:
         conn = await stack.enter_async_context(database(dsn))
         await fill(conn, rows=asked.rows, days=asked.days)
         await conn.execute("CHECKPOINT", timeout=600)
+        if asked.wait:
+            print("press Enter to measure", flush=True)
+            await asyncio.to_thread(sys.stdin.readline)
         await stack.enter_async_context(replica(dsn))
         jobs = asked.rate * asked.over
         begin: datetime = await conn.fetchval("SELECT clock_timestamp() + interval '5 s'")
@@ -95,6 +99,7 @@ def main() -> None:
     given.add_argument("--rate", type=int, default=1000)
     given.add_argument("--over", type=int, default=40)
     given.add_argument("--settle", type=float, default=6.0)
+    given.add_argument("--wait", action="store_true", help="for Enter, between fill and measure")
     asked = given.parse_args()
     with durable() as ground, receiver() as url:
         asyncio.run(measure(ground, url, asked))
