@@ -17,6 +17,7 @@ from scheduler_svc.api import query, same_origin, standby_reads
 from scheduler_svc.api.answer import TOLD
 from scheduler_svc.api.context import Call, Deps, Gatekeeper, Meter, stays
 from scheduler_svc.api.cookie import token_of
+from scheduler_svc.api.fields import FIELDS
 from scheduler_svc.api.limits import address_of
 from scheduler_svc.api.middleware import REQUEST_ID, ROUTE, TRACE
 from scheduler_svc.api.problems import TooLarge, UnsupportedMediaType
@@ -45,10 +46,13 @@ class Endpoint:
 
     def __init__(self, routes: Sequence[Route], deps: Deps) -> None:
         self.by_method = {route.method: route for route in routes}
+        if "GET" in self.by_method:
+            self.by_method["HEAD"] = self.by_method["GET"]
+        self.methods = frozenset(self.by_method)
         self.deps = deps
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        route = self.by_method["GET" if scope["method"] == "HEAD" else scope["method"]]
+        route = self.by_method[scope["method"]]
         scope[ROUTE] = route.path
         call = await read_call(route, self.deps, scope, receive)
         reply = await standby_reads.answered(route, call)
@@ -60,9 +64,9 @@ class Endpoint:
 
 async def read_call(route: Route, deps: Deps, scope: Scope, receive: Receive) -> Call:
     """Make a request a value; raise Refused where the route does not take it."""
-    headers = Headers(scope=scope)
+    headers = scope[FIELDS]
     caller = await _admitted(route, deps, headers, scope)
-    path = {name: str(text) for name, text in scope["path_params"].items()}
+    path = scope["path_params"]
     if any("\0" in text for text in path.values()):
         raise NotFound("There is nothing of that name.")
     values = query.parse(scope["query_string"], route.params)

@@ -24,6 +24,9 @@ from scheduler_svc.store.jobs import TimerState
 from scheduler_svc.store.pool import Connection
 from scheduler_svc.store.timers import NIL
 
+LOOKED_WITHIN_MS = 150_000
+"""By then each replica has looked by itself: at most a minute asleep, at most a minute ahead."""
+
 
 def draft(call: Call, now_ms: int, secrets: frozenset[str], rules: NamespaceRules) -> Job:
     """Read the request as a new job, active and not yet armed; raise Malformed, Invalid.
@@ -99,8 +102,8 @@ async def insert(conn: Connection, call: Call, made: Made, now_ms: int, quotas: 
     plan = planned(job)
     expected = expectations.of_one(expect(plan, now_ms), versions())
     timer = TimerState(job.scheduled_for, job.next_fire_at)
-    wake_ms = _wake_ms(made, now_ms)
-    await jobs.insert_job(conn, job, timer, expected=expected, wake_ms=wake_ms)
+    wake = wake_ms(made, now_ms)
+    await jobs.insert_job(conn, job, timer, expected=expected, wake_ms=wake)
     if made.past:
         at = None if made.following is None else made.following.scheduled_ms
         decision = moved(plan, at, sent(made.past), made.past)
@@ -111,11 +114,15 @@ async def insert(conn: Connection, call: Call, made: Made, now_ms: int, quotas: 
     return job
 
 
-def _wake_ms(made: Made, now_ms: int) -> int | None:
-    """Return for when to wake the replicas; None where nothing will be due."""
+def wake_ms(made: Made, now_ms: int) -> int | None:
+    """Return for when to wake the replicas; None where they will have looked before.
+
+    A notice makes those who commit with one go one after the other, so none is sent for nothing.
+    """
     if any(run.status == "due" for run in made.past):
         return now_ms
-    return None if made.following is None else made.following.fire_ms
+    fire_ms = None if made.following is None else made.following.fire_ms
+    return None if fire_ms is None or fire_ms > now_ms + LOOKED_WITHIN_MS else fire_ms
 
 
 def first_look(call: Call, job: Job, now_ms: int) -> Memory | None:

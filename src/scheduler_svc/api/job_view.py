@@ -35,9 +35,8 @@ def job_view(
 
     `also` are warnings that come of more than the job itself.
     """
-    own = [] if job.state == "completed" else warnings(planned(job), now_ms)
-    definition = job.definition
-    plan = planned(job)
+    definition, plan = job.definition, planned(job)
+    own = [] if job.state == "completed" else warnings(plan, now_ms)
     return Job(
         id=None if dry else job.id,
         namespace=job.namespace,

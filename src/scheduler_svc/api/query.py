@@ -23,7 +23,7 @@ _LOST_PLUS = re.compile(r"(?<=\d) (?=\d\d:\d\d$)")
 
 def parse(query_string: bytes, params: tuple[QueryParam, ...]) -> dict[str, Any]:
     """Return a value for every parameter; raise Invalid with all faults."""
-    given = _split(query_string)
+    given = _split(query_string) if query_string else {}
     known = {param.name: param for param in params}
     faults = [
         _fault(name, unknown("query parameter", name, known)) for name in given if name not in known
