@@ -16,9 +16,10 @@ from scheduler_svc.api.wire_jobs import JobWarning
 from scheduler_svc.domain.herd import COUNT_MAX, HERD_MIN, MINUTE_MS, can_be_spread, hint
 from scheduler_svc.domain.ids import epoch_ms
 from scheduler_svc.domain.jobs import Job
+from scheduler_svc.domain.occurrences import Timetable
 from scheduler_svc.domain.schedule import Schedule
 from scheduler_svc.store.forecast import timers_between
-from scheduler_svc.store.pool import Connection, connection
+from scheduler_svc.store.pool import Connection
 
 if TYPE_CHECKING:  # it holds what was counted
     from scheduler_svc.api.context import Call
@@ -50,15 +51,17 @@ class Herds:
             self._counted.popitem(last=False)
 
 
-def minute_of(schedule: Schedule, fire_at: datetime | None) -> tuple[int, int] | None:
+def minute_of(
+    schedule: Schedule, fire_at: datetime | None, timetable: Timetable | None = None
+) -> tuple[int, int] | None:
     """Return the minute in which a job could join a herd, and could be spread."""
-    if fire_at is None or not can_be_spread(schedule):
+    if fire_at is None or not can_be_spread(schedule, timetable):
         return None
     minute_ms = epoch_ms(fire_at) // MINUTE_MS * MINUTE_MS
     return minute_ms, minute_ms + MINUTE_MS
 
 
-async def beside(call: "Call", job: Job) -> list[JobWarning]:
+async def beside(conn: Connection, call: "Call", job: Job) -> list[JobWarning]:
     """Warn of the herd that a job, which is written by now, has joined."""
     schedule, herds = job.definition.schedule, call.deps.herds
     span = minute_of(schedule, job.next_fire_at)
@@ -66,8 +69,7 @@ async def beside(call: "Call", job: Job) -> list[JobWarning]:
         return []
     others = herds.joined(job.namespace, span[0])
     if others is None:
-        async with connection(call.deps.pool) as conn:
-            others = await _others(conn, job.namespace, span, but_not=job.id)
+        others = await _others(conn, job.namespace, span, but_not=job.id)
         herds.learn(job.namespace, span[0], others)
     return _warned(schedule, span[0], others)
 

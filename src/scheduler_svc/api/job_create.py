@@ -11,7 +11,7 @@ from scheduler_svc.api.job_view import planned
 from scheduler_svc.api.namespace_rules import NamespaceRules
 from scheduler_svc.domain.arming import Armed, arm, past_instants
 from scheduler_svc.domain.audit import Action
-from scheduler_svc.domain.decide import NewRun
+from scheduler_svc.domain.decide import NewRun, PlannedJob
 from scheduler_svc.domain.drift import expect, versions
 from scheduler_svc.domain.errors import NameTaken
 from scheduler_svc.domain.ids import RANDOM_BYTES, instant_at
@@ -63,9 +63,11 @@ def draft(call: Call, now_ms: int, secrets: frozenset[str], rules: NamespaceRule
     )
 
 
-def armed(job: Job, now_ms: int) -> tuple[Job, Armed | None, list[NewRun]]:
+def armed(
+    job: Job, now_ms: int, plan: PlannedJob | None = None
+) -> tuple[Job, Armed | None, list[NewRun]]:
     """Arm a new job: its state, its next occurrence, and what becomes of past instants."""
-    plan = planned(job)
+    plan = plan or planned(job)
     past = past_instants(plan, frozenset(), now_ms=now_ms, busy=False)
     made = sent(past)
     following = arm(plan, after_ms=now_ms, runs_made=made)
@@ -84,6 +86,7 @@ class Made(Struct, frozen=True):
     """A new job, armed, with all that is written beside it."""
 
     job: Job
+    plan: PlannedJob
     following: Armed | None
     past: list[NewRun]
     look: Memory | None
@@ -91,15 +94,16 @@ class Made(Struct, frozen=True):
 
 def make(call: Call, new: Job, now_ms: int) -> Made:
     """Arm a new job, and say what becomes of past instants and when its alerts look first."""
-    job, following, past = armed(new, now_ms)
-    return Made(job, following, past, first_look(call, job, now_ms))
+    plan = planned(new)
+    job, following, past = armed(new, now_ms, plan)
+    return Made(job, plan, following, past, first_look(call, job, now_ms))
 
 
 async def insert(conn: Connection, call: Call, made: Made, now_ms: int, quotas: Quotas) -> Job:
     """Write a new job and wake the replicas; raise NameTaken, or QuotaExceeded."""
     job = made.job
     await check_room(conn, call, quotas, job.definition.name)
-    plan = planned(job)
+    plan = made.plan
     expected = expectations.of_one(expect(plan, now_ms), versions())
     timer = TimerState(job.scheduled_for, job.next_fire_at)
     wake = wake_ms(made, now_ms)

@@ -1,7 +1,5 @@
 """POST /jobs: create a job, or only look at what would be created."""
 
-from uuid import UUID
-
 from scheduler_svc.api import etag, herd, identity, job_create, job_quota, unsigned
 from scheduler_svc.api.check_templates import secret_names
 from scheduler_svc.api.context import Call, Reply
@@ -23,7 +21,6 @@ async def create_job(call: Call) -> Reply:
     """Create a job; with `dry_run` validate, and show what it would be."""
     now_ms = call.deps.now_ms()
     if not call.query["dry_run"] and (reply := await at_once(call, now_ms)) is not None:
-        _told(call, reply.body.id)
         return reply
     names = await secret_names(call)
     async with connection(call.deps.pool) as conn:
@@ -49,12 +46,8 @@ async def create_job(call: Call) -> Reply:
             headers={"Location": f"/jobs/{job.id}", "ETag": etag.of(job.revision)},
         )
         reply = await keep(conn, call, reply)
-    _told(call, job.id)
+    call.deps.on_event(EventName.JOB_CREATED, job_id=job.id, namespace=call.namespace)
     return reply
-
-
-def _told(call: Call, job_id: UUID) -> None:
-    call.deps.on_event(EventName.JOB_CREATED, job_id=job_id, namespace=call.namespace)
 
 
 ROUTES = (

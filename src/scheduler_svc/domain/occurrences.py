@@ -78,7 +78,7 @@ class Timetable:
         return found
 
     def coming(self, instant: int, n: int) -> list[int]:
-        """List the first few after an instant; asked again before the first, it searches nothing."""
+        """List the first few after an instant; asked again before the first, it only looks."""
         known = self._coming
         if len(known) < n or not self._since <= instant < known[0]:
             self._since, self._coming = instant, _listed(self, instant, COMING_MAX)
