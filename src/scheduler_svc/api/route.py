@@ -140,6 +140,16 @@ class Route(Struct, frozen=True, kw_only=True, dict=True):
         return "reads" if self.method == "GET" or self.needs.endswith(":read") else "writes"
 
     @cached_property
+    def unasked(self) -> Mapping[str, Any] | None:
+        """Return the values of its parameters where a request names none; None where it must."""
+        if any(param.required for param in self.params):
+            return None
+        return {
+            param.name: [] if param.repeated and param.default is None else param.default
+            for param in self.params
+        }
+
+    @cached_property
     def takes_key(self) -> bool:
         """Tell whether the route honours an Idempotency-Key; its handler keeps its answers."""
         if self.idempotent is not None:

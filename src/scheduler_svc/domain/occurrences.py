@@ -80,7 +80,7 @@ class Timetable:
     def coming(self, instant: int, n: int) -> list[int]:
         """List the first few after an instant; asked again before the first, it only looks."""
         known = self._coming
-        if len(known) < n or not self._since <= instant < known[0]:
+        if not known or len(known) < n or not self._since <= instant < known[0]:
             self._since, self._coming = instant, _listed(self, instant, COMING_MAX)
         return self._coming[:n]
 
