@@ -118,9 +118,7 @@ async def run(ground: Ground, asked: argparse.Namespace) -> None:
     async with AsyncExitStack() as stack:
         dsn = await stack.enter_async_context(a_database(ground))
         settings = {"rate_reads": "10000000", "rate_writes": "10000000"}
-        one = await stack.enter_async_context(
-            replica(dsn, bootstrap_key=BOOTSTRAP, **settings)  # type: ignore[arg-type]
-        )
+        one = await stack.enter_async_context(replica(dsn, bootstrap_key=BOOTSTRAP, **settings))
         pinned(one.program.pid, 0)
         pinned(ground.pid, 1)
         os.sched_setaffinity(0, {min(1, (os.cpu_count() or 1) - 1)})

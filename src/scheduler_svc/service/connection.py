@@ -154,7 +154,7 @@ class Connection(HttpToolsProtocol):
         scope["path"] = unquote(path) if "%" in path else path
         scope["raw_path"] = raw_path
         scope["query_string"] = url.query or b""
-        before = self.cycle
+        before: Any = self.cycle  # none before the first
         self.cycle = Cycle(
             scope=scope,
             transport=self.transport,

@@ -35,7 +35,7 @@ def watched(on_statement: OnStatement) -> "type[asyncpg.Connection[Any]]":
             on_statement(name_of(query), monotonic() - begun, failed=failed)
         return result
 
-    class Watched(asyncpg.Connection):  # type: ignore[type-arg]  # generic to type checkers only
+    class Watched(asyncpg.Connection):
         """A connection that tells of each statement."""
 
         async def execute(self, query: str, *args: Any, **how: Any) -> Any:
