@@ -5,12 +5,12 @@ import asyncio
 import httpx2
 import pytest
 
-from factories import MORNING_MS, Clock, body, create
+from factories import MORNING_MS, body, create
 from scheduler_svc.api.app import build_app
 from scheduler_svc.api.context import Deps
 from scheduler_svc.store import notices
 from scheduler_svc.store.pool import Pool
-from serving import Records, lend
+from serving import Clock, Records, lend
 
 MINUTE_MS = 60_000
 

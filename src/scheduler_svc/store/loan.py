@@ -107,11 +107,11 @@ async def _put_back(lent: Lent) -> bool:
     That task is there for what must be waited for, and a connection at rest needs nothing. False
     where it is not at rest.
     """
-    used: Any = lent._con  # noqa: SLF001
+    used: Any = lent._con  # type: ignore[attr-defined]  # noqa: SLF001
     if used is None or used.is_closed() or used.is_in_transaction():
         return False
     if used._protocol._is_cancelling():  # noqa: SLF001 - a time-out that the user kept to himself
         return False
     used._on_release()  # noqa: SLF001
-    await lent._holder.release(None)  # type: ignore[attr-defined]  # noqa: SLF001
+    await lent._holder.release(None)  # noqa: SLF001
     return True
