@@ -46,6 +46,16 @@ def used(pid: int) -> float:
     return total
 
 
+def pinned(pid: int | None, core: int) -> None:
+    """Keep a process, its threads and its children on one core."""
+    if pid is None or (os.cpu_count() or 1) <= core:
+        return
+    process = psutil.Process(pid)
+    for one in (process, *process.children(recursive=True)):
+        for thread in one.threads():
+            os.sched_setaffinity(thread.id, {core})
+
+
 @contextmanager
 def durable() -> Iterator[Ground]:
     """Serve from a new folder with fsync on, or take the server of DATABASE_URL."""

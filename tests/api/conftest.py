@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator
 
 import httpx2
 import pytest
-from starlette.applications import Starlette
+from starlette.types import ASGIApp
 
 from scheduler_svc.api.app import build_app
 from scheduler_svc.api.context import Deps
@@ -28,12 +28,12 @@ def deps(pool: Pool, clock: Clock, records: Records) -> Deps:
 
 
 @pytest.fixture
-def app(deps: Deps) -> Starlette:
+def app(deps: Deps) -> ASGIApp:
     return build_app(deps)
 
 
 @pytest.fixture
-async def http(app: Starlette) -> AsyncIterator[httpx2.AsyncClient]:
+async def http(app: ASGIApp) -> AsyncIterator[httpx2.AsyncClient]:
     transport = httpx2.ASGITransport(app)
     async with httpx2.AsyncClient(transport=transport, base_url="http://127.0.0.1:8080") as opened:
         yield opened

@@ -143,8 +143,8 @@ async def test_a_change_tells_the_replicas_when_to_look_again(
     http: httpx2.AsyncClient, clock: Clock, notices: Notices
 ) -> None:
     clock.ms = MORNING_MS
-    made = await create(http, name="h")
-    assert await hear(notices, "wake") == str(MORNING_MS + HOUR_MS)
+    made = await create(http, name="h", schedule={"every": "2m"})
+    assert await hear(notices, "wake") == str(MORNING_MS + HOUR_MS // 30)
     await http.patch("/jobs/h", json={"schedule": {"every": "10m"}})
     assert await hear(notices, "wake") == str(MORNING_MS + HOUR_MS // 6)
     run = (await http.post("/jobs/h/trigger")).json()

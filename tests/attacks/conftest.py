@@ -3,7 +3,7 @@
 from collections.abc import AsyncIterator
 
 import pytest
-from starlette.applications import Starlette
+from starlette.types import ASGIApp
 
 from raw import Place, listening
 from scheduler_svc.api.app import build_app
@@ -29,11 +29,11 @@ def deps(pool: Pool, clock: Clock, records: Records) -> Deps:
 
 
 @pytest.fixture
-def app(deps: Deps) -> Starlette:
+def app(deps: Deps) -> ASGIApp:
     return build_app(deps, pages=pages())
 
 
 @pytest.fixture
-async def place(app: Starlette) -> AsyncIterator[Place]:
+async def place(app: ASGIApp) -> AsyncIterator[Place]:
     async with listening(app) as found:
         yield found

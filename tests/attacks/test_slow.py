@@ -5,8 +5,7 @@ from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 
 import pytest
-from starlette.applications import Starlette
-from starlette.types import Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from raw import Place, Wire, listening
 from scheduler_svc.service.connection import Bounds
@@ -21,7 +20,7 @@ ASKED = 200
 
 
 @pytest.fixture
-async def quick(app: Starlette) -> AsyncIterator[Place]:
+async def quick(app: ASGIApp) -> AsyncIterator[Place]:
     """The same with time-outs of half a second."""
     async with listening(app, QUICK) as found:
         yield found
@@ -112,7 +111,7 @@ async def test_an_answer_under_way_is_not_cut_for_the_head_that_follows() -> Non
         assert await wire.ends(CUT_SECONDS)
 
 
-async def test_beyond_the_limit_those_that_wait_longest_make_room(app: Starlette) -> None:
+async def test_beyond_the_limit_those_that_wait_longest_make_room(app: ASGIApp) -> None:
     async with listening(app, Bounds(connections_max=20)) as place, AsyncExitStack() as stack:
         waiting = []
         for _ in range(60):
@@ -128,7 +127,7 @@ async def test_beyond_the_limit_those_that_wait_longest_make_room(app: Starlette
             assert await wire.ends(CUT_SECONDS)
 
 
-async def test_where_none_waits_a_caller_too_many_is_told_to_come_again(app: Starlette) -> None:
+async def test_where_none_waits_a_caller_too_many_is_told_to_come_again(app: ASGIApp) -> None:
     async with listening(app, Bounds(connections_max=3)) as place, AsyncExitStack() as stack:
         for _ in range(3):
             busy = await stack.enter_async_context(place.wire())
@@ -143,7 +142,7 @@ async def test_where_none_waits_a_caller_too_many_is_told_to_come_again(app: Sta
         assert await one.ends(CUT_SECONDS)
 
 
-async def test_an_answer_that_nobody_reads_does_not_hold_its_connection(app: Starlette) -> None:
+async def test_an_answer_that_nobody_reads_does_not_hold_its_connection(app: ASGIApp) -> None:
     async with listening(app, QUICK) as place, place.wire() as wire:
         wire.look_away()
         # More than all buffers on the way can take: the document has 200 kB.

@@ -9,7 +9,7 @@ from uuid import UUID
 
 import httpx2
 import msgspec
-from starlette.applications import Starlette
+from starlette.types import ASGIApp
 
 from commands import COMMAND, call, free_port, program
 from factories import MORNING_MS, URL, body, waiting_run
@@ -36,7 +36,7 @@ def environment(dsn: str, *keys: str) -> dict[str, str]:
     return {"DATABASE_URL": dsn, "SCHEDULER_SECRET_KEYS": ",".join(keys)}
 
 
-def application(pool: Pool, ring: KeyRing) -> Starlette:
+def application(pool: Pool, ring: KeyRing) -> ASGIApp:
     deps = lend(pool, Clock(), Records())
     return build_app(msgspec.structs.replace(deps, ring=ring, public_url=PUBLIC_URL))
 

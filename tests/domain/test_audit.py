@@ -6,12 +6,20 @@ from uuid import UUID
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from msgspec import json, structs
+from msgspec import Raw, json, structs
 
+from scheduler_svc.api.job_examples import EXAMPLES
 from scheduler_svc.domain.audit import Entry, kind_of_actor, many_of
 from scheduler_svc.domain.audit_chain import FIRST, hash_of, is_whole, seal, seal_key
-from scheduler_svc.domain.audit_change import DOCUMENT_MAX, difference, text_of
+from scheduler_svc.domain.audit_change import (
+    DOCUMENT_MAX,
+    created_text,
+    difference,
+    job_document,
+    text_of,
+)
 from scheduler_svc.domain.ids import instant_at
+from scheduler_svc.domain.jobs import Definition, Job
 
 LEAVES = st.none() | st.booleans() | st.integers(-9, 9) | st.text(max_size=3)
 DOCUMENTS = st.dictionaries(
@@ -120,3 +128,24 @@ def test_few_ids_are_all_listed_and_many_are_told_apart_by_a_digest() -> None:
     one, other = [UUID(int=n) for n in range(300)], [UUID(int=n) for n in range(300)]
     other[299] = UUID(int=999)
     assert json.decode(many_of(one))["rest_sha256"] != json.decode(many_of(other))["rest_sha256"]
+
+
+@pytest.mark.parametrize("name", EXAMPLES)
+def test_the_text_of_a_job_that_was_made_is_its_document(name: str) -> None:
+    made = json.decode(json.encode(EXAMPLES[name]), type=Definition)
+    job = Job(
+        id=UUID(int=7),
+        namespace="default",
+        definition=made,
+        state="active",
+        pause=None,
+        revision=1,
+        created_at=instant_at(0),
+        updated_at=instant_at(0),
+        next_fire_at=None,
+    )
+    text = created_text(job)
+    assert text == text_of(job_document(job))
+    long = structs.replace(made.target, body=Raw(json.encode("x" * DOCUMENT_MAX)))
+    job = structs.replace(job, definition=structs.replace(made, target=long))
+    assert created_text(job) == text_of(job_document(job))

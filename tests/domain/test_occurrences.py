@@ -264,3 +264,42 @@ def test_exclusions_that_leave_nothing_end_in_an_error_and_not_in_a_hang() -> No
     )
     with pytest.raises(SearchTooLong):
         next_after(timetable, at("2026-01-01T00:00Z"))
+
+
+@given(
+    st.sampled_from(
+        [
+            {"cron": "*/7 * * * *"},
+            {"cron": "30 2 * * *", "timezone": "Europe/Berlin"},
+            {"cron": "0 9 1 * *", "end": instant_at(at("2026-06-01T00:00:00+00:00"))},
+            {"every": "90m"},
+            {"at": [instant_at(n * DAY) for n in range(20_500, 20_504)]},
+        ]
+    ),
+    st.lists(
+        st.tuples(
+            st.sampled_from(["next", "last", "take"]),
+            st.integers(at("2026-02-01T00:00:00+00:00"), at("2026-07-01T00:00:00+00:00")),
+            st.sampled_from([0, 0, 1, 60_000, 3_600_000]),
+            st.integers(0, 7),
+        ),
+        max_size=12,
+    ),
+)
+def test_what_a_timetable_remembers_never_shows(
+    schedule: dict[str, Any], asked: list[tuple[str, int, int, int]]
+) -> None:
+    """Asked in any order, and near what was asked before, it answers as a new one does."""
+    given_ = Schedule(**schedule)
+    known = compiled(given_)
+    moment = at("2026-03-29T00:30:00+00:00")
+    for what, instant, step, count in asked:
+        moment = moment + step if step else instant
+        fresh = Timetable(known.schedule, known.cadence, known.exclusion, known.spread)
+        match what:
+            case "next":
+                assert next_after(known, moment) == next_after(fresh, moment)
+            case "last":
+                assert previous_before_or_at(known, moment) == previous_before_or_at(fresh, moment)
+            case _:
+                assert take(known, moment, count) == take(fresh, moment, count)

@@ -10,7 +10,7 @@ from factories import MORNING_MS
 from scheduler_svc.domain.ids import instant_at
 from scheduler_svc.store.backlog import Backlog, Waiting, backlog
 from scheduler_svc.store.pool import Pool
-from scheduler_svc.store.watch import name_of, watching
+from scheduler_svc.store.watch import name_of, watched
 
 NOW = instant_at(MORNING_MS)
 
@@ -87,9 +87,8 @@ async def test_each_statement_is_told_by_its_name_with_its_errors(dsn: str) -> N
     def hear(name: str, _seconds: float, /, *, failed: bool) -> None:
         told.append((name, failed))
 
-    conn = await asyncpg.connect(dsn)
+    conn = await asyncpg.connect(dsn, connection_class=watched(hear))
     try:
-        await watching(hear)(conn)
         await backlog(conn, now_ms=MORNING_MS)
         async with conn.transaction():
             pass

@@ -10,7 +10,7 @@ import pytest
 from ledger import a_run, add_job, an_end, due_run, write
 from scheduler_svc.domain.ids import epoch_ms
 from scheduler_svc.store import partitions, settlements
-from scheduler_svc.store.pool import Pool, connection, transaction
+from scheduler_svc.store.pool import Connection, Pool, connection, transaction
 
 TODAY = date(2026, 1, 5)
 NOON_MS = epoch_ms(datetime(2026, 1, 5, 12, tzinfo=UTC))
@@ -169,6 +169,35 @@ async def test_a_lock_that_is_not_to_be_had_leaves_the_day_to_the_next_round(
     async with connection(pool) as conn:
         assert len(await partitions.drop(conn, before=TODAY - timedelta(days=2))) == 2
         assert len(await partitions.ensure(conn, today=TODAY, ahead=0)) == 2
+
+
+async def test_large_indexes_of_a_day_go_before_it_one_by_one(
+    pool: Pool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(partitions, "PIECE_BYTES", 0)
+    monkeypatch.setattr(partitions, "PIECE_SECONDS", 0)
+    left = "SELECT count(*) FROM pg_index WHERE indrelid = to_regclass($1)"
+    async with connection(pool) as conn, connection(pool) as reader:
+        await partitions.ensure(conn, today=TODAY, ahead=0)
+        (name,) = await partitions.retire(conn, before=TODAY)
+        gone = partitions.retired_name(name)
+        assert await conn.fetchval(left, gone) > 1
+        # Whoever reads the day keeps all of it, and it goes at the next round.
+        await reader.execute(f"BEGIN; SELECT count(*) FROM {gone}")
+        assert not await partitions.discard(conn, name)
+        await reader.execute("ROLLBACK")
+        heard: list[int] = []
+        pieces = partitions._drop_piece
+
+        async def watched(on: Connection, command: str) -> None:
+            await pieces(on, command)
+            heard.append(await on.fetchval(left, gone))
+
+        monkeypatch.setattr(partitions, "_drop_piece", watched)
+        assert await partitions.discard(conn, name)
+        assert heard == [*reversed(range(len(heard) - 1)), 0]
+        assert len(heard) > 2
+        assert await partitions.retired(conn) == []
 
 
 async def test_the_default_partition_is_pruned_in_batches_and_keeps_the_unfinished(

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import ExitStack, asynccontextmanager
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 import asyncpg
 import pytest
@@ -236,6 +237,52 @@ async def test_work_is_done_twice_at_most_and_never_after_a_fault_of_its_own(poo
     with pytest.raises(asyncpg.DivisionByZeroError):
         await run_once_more(pool, faulty)
     assert calls == ["breaks", "breaks", "faulty"]
+
+
+async def test_a_connection_at_rest_is_lent_without_a_task(dsn: str) -> None:
+    """Asyncpg begins one to give it back, and tells nobody if its inner names change."""
+    loop, begun = asyncio.get_running_loop(), 0
+    before = loop.get_task_factory()
+
+    def counting(loop: asyncio.AbstractEventLoop, work: Any, **how: Any) -> Any:
+        nonlocal begun
+        begun += 1
+        return asyncio.Task(work, loop=loop, **how)
+
+    async with _pool(dsn) as opened:
+        async with connection(opened) as lent:
+            first = await _backend(lent)
+        loop.set_task_factory(counting)
+        try:
+            for _ in range(3):
+                async with connection(opened) as lent:
+                    assert await _backend(lent) == first
+                async with transaction(opened) as lent:
+                    assert await _backend(lent) == first
+        finally:
+            loop.set_task_factory(before)
+        assert begun == 0
+        assert (opened.get_size(), opened.get_idle_size()) == (1, 1)
+
+
+async def test_a_time_out_that_a_user_keeps_to_himself_costs_the_next_one_nothing(
+    dsn: str,
+) -> None:
+    async with _pool(dsn, size_max=1) as opened:
+        async with connection(opened) as lent:
+            with pytest.raises(TimeoutError):
+                await lent.execute("SELECT pg_sleep(30)", timeout=0.1)
+        async with connection(opened) as lent:
+            assert await lent.fetchval("SELECT 1") == 1
+
+
+async def test_a_transaction_that_a_user_leaves_open_is_rolled_back(dsn: str, pool: Pool) -> None:
+    async with _pool(dsn, size_max=1) as opened:
+        async with connection(opened) as lent:
+            await lent.execute("BEGIN")
+            await lent.execute("CREATE TABLE left_open (id integer)")
+        async with connection(opened) as lent:
+            assert await lent.fetchval("SELECT to_regclass('left_open')") is None
 
 
 async def test_all_connections_cut_at_once_cost_a_caller_nothing(dsn: str, pool: Pool) -> None:

@@ -6,7 +6,6 @@ normal form, their next occurrence and their expectations; of targets that are a
 judged once.
 """
 
-import re
 from datetime import datetime
 from uuid import UUID
 
@@ -20,26 +19,23 @@ from scheduler_svc.api.check_definition import (
     judge,
     judge_schedule,
     read_definition,
+    surely_shaped,
 )
 from scheduler_svc.api.context import Call
 from scheduler_svc.api.job_view import planned
 from scheduler_svc.api.namespace_rules import NamespaceRules
-from scheduler_svc.api.validate_json import DEPTH_MAX, parse
 from scheduler_svc.domain.decide import NewRun
 from scheduler_svc.domain.drift import expect
-from scheduler_svc.domain.errors import Fault, Invalid, Malformed
+from scheduler_svc.domain.errors import Fault, Invalid
 from scheduler_svc.domain.ids import RANDOM_BYTES, instant_at
 from scheduler_svc.domain.ids import job_id as new_job_id
 from scheduler_svc.domain.incidents import Memory
-from scheduler_svc.domain.jobs import NO_BODY, Definition, Job, OidcAuth
+from scheduler_svc.domain.jobs import Definition, Job, OidcAuth
 from scheduler_svc.domain.occurrences import depends_on_id
 from scheduler_svc.domain.schedule import Schedule
 from scheduler_svc.store.bulk import Ahead, Row, ahead_of, row_of
 
 _ENCODER = msgspec.json.Encoder()
-_DECODER = msgspec.json.Decoder(Definition)
-# A line feed at the end passes a pattern, and a NUL no text: both are written as escapes.
-_DOUBTFUL = re.compile(rb"\\(?:n|u00)")
 
 
 class Draft(Struct, frozen=True):
@@ -94,7 +90,7 @@ class BulkReader:
     def read(self, index: int, raw: bytes) -> Draft:
         """Return the job of one item; raise Malformed, or Invalid with all faults."""
         job_id = new_job_id(self.now_ms, self._call.deps.random_bytes(RANDOM_BYTES))
-        given = _surely_shaped(raw)
+        given = surely_shaped(raw)
         if given is not None:
             try:
                 return self._quickly(index, given, job_id)
@@ -171,19 +167,6 @@ class BulkReader:
             scheduled_for=None if rhythm is None else rhythm.scheduled_for,
             next_fire_at=None if rhythm is None else rhythm.next_fire_at,
         )
-
-
-def _surely_shaped(raw: bytes) -> Definition | None:
-    """Decode an item in which a walk would find no fault; None where only the walk can tell."""
-    if _DOUBTFUL.search(raw) or raw.count(b"[") + raw.count(b"{") > DEPTH_MAX:
-        return None
-    try:
-        definition = _DECODER.decode(raw)
-        if definition.target.body != NO_BODY and parse(bytes(definition.target.body))[1]:
-            return None
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, Malformed):
-        return None
-    return definition
 
 
 def _is_shared(schedule: Schedule) -> bool:

@@ -8,10 +8,12 @@ from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any, Protocol
 
-from msgspec import Struct
+from msgspec import Struct, field
 from starlette.datastructures import Headers
 
 from scheduler_svc.api.feed import Feed
+from scheduler_svc.api.herd import Herds
+from scheduler_svc.api.known_rules import KnownRules
 from scheduler_svc.api.sessions import Live
 from scheduler_svc.domain.access import ANYONE, Caller
 from scheduler_svc.domain.completion import Callbacks
@@ -188,6 +190,10 @@ class Deps(Struct, frozen=True, kw_only=True):
     held: Callable[[str], bool] = _never
     """Tells whether a namespace was held as of the last heartbeat."""
     retention_max_ms: int = MILLISECONDS_MAX
+    rules: KnownRules = field(default_factory=KnownRules)
+    """Those of namespaces, as they were last read."""
+    herds: Herds = field(default_factory=Herds)
+    """How many jobs were counted in a minute a moment ago."""
     on_request: Callable[[Access], None] = _ignore
     on_failure: Callable[[Failure], None] = _ignore
     on_event: OnEvent = ignore

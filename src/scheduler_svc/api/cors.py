@@ -5,11 +5,11 @@ Promises that no other origin reads an answer, that a page never sends our cooki
 Without a list it is not there at all.
 """
 
-from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from scheduler_svc.api.answer import TOLD
 from scheduler_svc.api.context import Reply
+from scheduler_svc.api.fields import FIELDS
 from scheduler_svc.api.replies import send_reply
 
 METHODS = "GET, HEAD, POST, PUT, PATCH, DELETE"
@@ -32,7 +32,7 @@ class Cors:
         self.origins = frozenset(origins)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        headers, told = Headers(scope=scope), scope[TOLD]
+        headers, told = scope[FIELDS], scope[TOLD]
         told["Vary"] = "Origin"
         origin = headers.get("origin")
         if origin is None or origin not in self.origins:

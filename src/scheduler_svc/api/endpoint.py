@@ -6,7 +6,7 @@ is in the body: that is the handler's, by `validate`.
 
 import asyncio
 import re
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from functools import partial
 
 from starlette.datastructures import Headers
@@ -17,6 +17,7 @@ from scheduler_svc.api import query, same_origin, standby_reads
 from scheduler_svc.api.answer import TOLD
 from scheduler_svc.api.context import Call, Deps, Gatekeeper, Meter, stays
 from scheduler_svc.api.cookie import token_of
+from scheduler_svc.api.fields import FIELDS
 from scheduler_svc.api.limits import address_of
 from scheduler_svc.api.middleware import REQUEST_ID, ROUTE, TRACE
 from scheduler_svc.api.problems import TooLarge, UnsupportedMediaType
@@ -45,10 +46,13 @@ class Endpoint:
 
     def __init__(self, routes: Sequence[Route], deps: Deps) -> None:
         self.by_method = {route.method: route for route in routes}
+        if "GET" in self.by_method:
+            self.by_method["HEAD"] = self.by_method["GET"]
+        self.methods = frozenset(self.by_method)
         self.deps = deps
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        route = self.by_method["GET" if scope["method"] == "HEAD" else scope["method"]]
+        route = self.by_method[scope["method"]]
         scope[ROUTE] = route.path
         call = await read_call(route, self.deps, scope, receive)
         reply = await standby_reads.answered(route, call)
@@ -60,20 +64,21 @@ class Endpoint:
 
 async def read_call(route: Route, deps: Deps, scope: Scope, receive: Receive) -> Call:
     """Make a request a value; raise Refused where the route does not take it."""
-    headers = Headers(scope=scope)
-    caller = await _admitted(route, deps, headers, scope)
-    path = {name: str(text) for name, text in scope["path_params"].items()}
-    if any("\0" in text for text in path.values()):
+    headers = scope[FIELDS]
+    peer, session = _peer(scope), _session(headers, scope)
+    caller = await _admitted(route, deps, headers, scope, session)
+    path = scope["path_params"]
+    if "\0" in scope["path"]:
         raise NotFound("There is nothing of that name.")
-    values = query.parse(scope["query_string"], route.params)
+    values = query.read(scope["query_string"], route)
     return Call(
         deps=deps,
         request_id=scope[REQUEST_ID],
         namespace=_namespace(caller, headers, deps.namespace),
         caller=caller,
-        again=_judge(deps, headers, scope),
+        again=stays if deps.gate is None else partial(deps.gate.caller, headers, peer, session),
         scheme=scope["scheme"],
-        peer=_peer(scope),
+        peer=peer,
         method=route.method,
         url_path=scope["path"],
         path=path,
@@ -85,7 +90,9 @@ async def read_call(route: Route, deps: Deps, scope: Scope, receive: Receive) ->
     )
 
 
-async def _admitted(route: Route, deps: Deps, headers: Headers, scope: Scope) -> Caller:
+async def _admitted(
+    route: Route, deps: Deps, headers: Headers, scope: Scope, session: str | None
+) -> Caller:
     """Judge the caller before anything else is read.
 
     Raises Unauthenticated, Forbidden, RateLimited.
@@ -93,7 +100,6 @@ async def _admitted(route: Route, deps: Deps, headers: Headers, scope: Scope) ->
     if route.needs == "open":
         return ANYONE
     address = _peer(scope)
-    session = _session(headers, scope)
     caller = ANYONE
     if deps.gate is not None:
         caller = await known_caller(deps, deps.gate, headers, address, session)
@@ -115,13 +121,6 @@ def _peer(scope: Scope) -> str | None:
 def _session(headers: Headers, scope: Scope) -> str | None:
     """Return the cookie that stands for a key, where no key came."""
     return None if "authorization" in headers else token_of(headers, scope["scheme"])
-
-
-def _judge(deps: Deps, headers: Headers, scope: Scope) -> Callable[[], Awaitable[object]]:
-    """Return what judges the credentials of a request anew."""
-    if deps.gate is None:
-        return stays
-    return partial(deps.gate.caller, headers, _peer(scope), _session(headers, scope))
 
 
 async def metered(deps: Deps, meter: Meter, client: str, budget: Budget) -> dict[str, str]:

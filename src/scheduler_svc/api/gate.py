@@ -72,7 +72,8 @@ class Gate:
         given = headers.getlist("authorization")
         if given:
             token = _token(given)
-            return self._noted(digest_of(token), await self._judged(token, peer))
+            digest = digest_of(token)
+            return self._noted(digest, await self._judged(token, digest, peer))
         if session is not None and self.sessions is not None:
             try:
                 caller = await self._of_session(self.sessions, session, peer)
@@ -95,13 +96,12 @@ class Gate:
             self._accepted.popitem(last=False)
         return caller
 
-    async def _judged(self, token: str, peer: str | None) -> Caller:
+    async def _judged(self, token: str, digest: bytes, peer: str | None) -> Caller:
         if self._tokens is not None and not token.startswith(KEY_PREFIX):
-            digest = digest_of(token)
             if self._bootstrap is not None and hmac.compare_digest(digest, self._bootstrap):
                 return BOOTSTRAP
             return await self._tokens.caller(token)
-        return await self._of_key(digest_of(token), peer)
+        return await self._of_key(digest, peer)
 
     async def _of_session(self, sessions: Sessions, token: str, peer: str | None) -> Caller:
         """Return the caller that the session's key stands for now, from this address."""

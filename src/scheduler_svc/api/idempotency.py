@@ -7,7 +7,7 @@ uses no key up. Handlers begin their writing transaction with `writing` and end 
 
 import asyncio
 import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable
 from contextlib import asynccontextmanager
 from hashlib import sha256
 
@@ -37,11 +37,13 @@ class _Replayed(Exception):
         self.reply = reply
 
 
-async def answered(route: Route, call: Call) -> Reply:
+def answered(route: Route, call: Call) -> Awaitable[Reply]:
     """Answer a request: by its handler, or as it was answered before under the same key."""
     key = _read_key(call.headers) if route.takes_key else None
-    if key is None:
-        return await route.handler(call)
+    return route.handler(call) if key is None else _once(route, call, key)
+
+
+async def _once(route: Route, call: Call, key: str) -> Reply:
     token = Token(
         namespace=call.namespace,
         credential=call.caller.id,

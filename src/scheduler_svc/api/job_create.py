@@ -11,7 +11,7 @@ from scheduler_svc.api.job_view import planned
 from scheduler_svc.api.namespace_rules import NamespaceRules
 from scheduler_svc.domain.arming import Armed, arm, past_instants
 from scheduler_svc.domain.audit import Action
-from scheduler_svc.domain.decide import NewRun
+from scheduler_svc.domain.decide import NewRun, PlannedJob
 from scheduler_svc.domain.drift import expect, versions
 from scheduler_svc.domain.errors import NameTaken
 from scheduler_svc.domain.ids import RANDOM_BYTES, instant_at
@@ -23,6 +23,9 @@ from scheduler_svc.store import expectations, incidents, jobs, timers
 from scheduler_svc.store.jobs import TimerState
 from scheduler_svc.store.pool import Connection
 from scheduler_svc.store.timers import NIL
+
+LOOKED_WITHIN_MS = 150_000
+"""By then each replica has looked by itself: at most a minute asleep, at most a minute ahead."""
 
 
 def draft(call: Call, now_ms: int, secrets: frozenset[str], rules: NamespaceRules) -> Job:
@@ -60,9 +63,11 @@ def draft(call: Call, now_ms: int, secrets: frozenset[str], rules: NamespaceRule
     )
 
 
-def armed(job: Job, now_ms: int) -> tuple[Job, Armed | None, list[NewRun]]:
+def armed(
+    job: Job, now_ms: int, plan: PlannedJob | None = None
+) -> tuple[Job, Armed | None, list[NewRun]]:
     """Arm a new job: its state, its next occurrence, and what becomes of past instants."""
-    plan = planned(job)
+    plan = plan or planned(job)
     past = past_instants(plan, frozenset(), now_ms=now_ms, busy=False)
     made = sent(past)
     following = arm(plan, after_ms=now_ms, runs_made=made)
@@ -81,6 +86,7 @@ class Made(Struct, frozen=True):
     """A new job, armed, with all that is written beside it."""
 
     job: Job
+    plan: PlannedJob
     following: Armed | None
     past: list[NewRun]
     look: Memory | None
@@ -88,19 +94,20 @@ class Made(Struct, frozen=True):
 
 def make(call: Call, new: Job, now_ms: int) -> Made:
     """Arm a new job, and say what becomes of past instants and when its alerts look first."""
-    job, following, past = armed(new, now_ms)
-    return Made(job, following, past, first_look(call, job, now_ms))
+    plan = planned(new)
+    job, following, past = armed(new, now_ms, plan)
+    return Made(job, plan, following, past, first_look(call, job, now_ms))
 
 
 async def insert(conn: Connection, call: Call, made: Made, now_ms: int, quotas: Quotas) -> Job:
     """Write a new job and wake the replicas; raise NameTaken, or QuotaExceeded."""
     job = made.job
     await check_room(conn, call, quotas, job.definition.name)
-    plan = planned(job)
+    plan = made.plan
     expected = expectations.of_one(expect(plan, now_ms), versions())
     timer = TimerState(job.scheduled_for, job.next_fire_at)
-    wake_ms = _wake_ms(made, now_ms)
-    await jobs.insert_job(conn, job, timer, expected=expected, wake_ms=wake_ms)
+    wake = wake_ms(made, now_ms)
+    await jobs.insert_job(conn, job, timer, expected=expected, wake_ms=wake)
     if made.past:
         at = None if made.following is None else made.following.scheduled_ms
         decision = moved(plan, at, sent(made.past), made.past)
@@ -111,11 +118,15 @@ async def insert(conn: Connection, call: Call, made: Made, now_ms: int, quotas: 
     return job
 
 
-def _wake_ms(made: Made, now_ms: int) -> int | None:
-    """Return for when to wake the replicas; None where nothing will be due."""
+def wake_ms(made: Made, now_ms: int) -> int | None:
+    """Return for when to wake the replicas; None where they will have looked before.
+
+    A notice makes those who commit with one go one after the other, so none is sent for nothing.
+    """
     if any(run.status == "due" for run in made.past):
         return now_ms
-    return None if made.following is None else made.following.fire_ms
+    fire_ms = None if made.following is None else made.following.fire_ms
+    return None if fire_ms is None or fire_ms > now_ms + LOOKED_WITHIN_MS else fire_ms
 
 
 def first_look(call: Call, job: Job, now_ms: int) -> Memory | None:

@@ -4,7 +4,7 @@ import re
 from uuid import UUID
 
 from scheduler_svc.domain.errors import NotFound
-from scheduler_svc.domain.ids import looks_like_id
+from scheduler_svc.domain.ids import looks_like_id, read_id
 from scheduler_svc.domain.jobs import NAME_PATTERN, Job
 from scheduler_svc.store import jobs
 from scheduler_svc.store.pool import Connection
@@ -19,8 +19,8 @@ def is_name(key: str) -> bool:
 
 async def find_id(conn: Connection, namespace: str, key: str) -> UUID | None:
     """Return the id that a word means; an id is not looked up here, a name is."""
-    if looks_like_id(key):
-        return UUID(key)
+    if (given := read_id(key)) is not None:
+        return given
     return await jobs.find_id(conn, namespace, key) if is_name(key) else None
 
 

@@ -30,14 +30,14 @@ def job_view(
     upcoming: int = UPCOMING,
     dry: bool = False,
     also: Sequence[JobWarning] = (),
+    plan: PlannedJob | None = None,
 ) -> Job:
     """Write a job for the answer; a dry one has no id, for it was not made.
 
-    `also` are warnings that come of more than the job itself.
+    `also` are warnings that come of more than the job itself, `plan` its plan where it is at hand.
     """
-    own = [] if job.state == "completed" else warnings(planned(job), now_ms)
-    definition = job.definition
-    plan = planned(job)
+    definition, plan = job.definition, plan or planned(job)
+    own = [] if job.state == "completed" else warnings(plan, now_ms)
     return Job(
         id=None if dry else job.id,
         namespace=job.namespace,

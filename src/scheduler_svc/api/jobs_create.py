@@ -4,6 +4,7 @@ from scheduler_svc.api import etag, herd, identity, job_create, job_quota, unsig
 from scheduler_svc.api.check_templates import secret_names
 from scheduler_svc.api.context import Call, Reply
 from scheduler_svc.api.idempotency import keep, writing
+from scheduler_svc.api.job_at_once import at_once
 from scheduler_svc.api.job_examples import EXAMPLES, JOB
 from scheduler_svc.api.job_view import job_view
 from scheduler_svc.api.namespace_rules import rules_of
@@ -19,6 +20,8 @@ DRY_UPCOMING = 20
 async def create_job(call: Call) -> Reply:
     """Create a job; with `dry_run` validate, and show what it would be."""
     now_ms = call.deps.now_ms()
+    if not call.query["dry_run"] and (reply := await at_once(call, now_ms)) is not None:
+        return reply
     names = await secret_names(call)
     async with connection(call.deps.pool) as conn:
         rules = await rules_of(conn, call)

@@ -7,11 +7,11 @@ Cors       where origins are listed, their pages may read answers
 """
 
 import re
+from collections.abc import Awaitable
+from functools import lru_cache
 from ipaddress import ip_address
 from time import perf_counter
 
-from starlette.datastructures import Headers
-from starlette.middleware import Middleware
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Receive, Scope, Send
 
@@ -19,6 +19,7 @@ from scheduler_svc.api import problems, tracing
 from scheduler_svc.api.answer import Answer
 from scheduler_svc.api.context import Access, Deps, Failure, Reply
 from scheduler_svc.api.cors import Cors
+from scheduler_svc.api.fields import FIELDS, Fields
 from scheduler_svc.api.forwarded import Forwarded
 from scheduler_svc.api.replies import send_reply
 from scheduler_svc.domain import ids
@@ -33,15 +34,14 @@ _KEPT_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
 _PORT = re.compile(r":[0-9]{0,5}$")
 
 
-def middleware(deps: Deps) -> list[Middleware]:
-    """Return the list, outermost first."""
-    proxies, origins = deps.trusted_proxies, deps.cors_origins
-    return [
-        *([Middleware(Forwarded, proxies=proxies)] if proxies else []),
-        Middleware(Frame, deps=deps),
-        Middleware(HostGuard, deps=deps),
-        *([Middleware(Cors, origins=origins)] if origins else []),
-    ]
+def framed(app: ASGIApp, deps: Deps) -> ASGIApp:
+    """Put the list around an application; what is not asked for is not there at all."""
+    if deps.cors_origins:
+        app = Cors(app, deps.cors_origins)
+    if deps.loopback_only:
+        app = HostGuard(app)
+    app = Frame(app, deps)
+    return Forwarded(app, deps.trusted_proxies) if deps.trusted_proxies else app
 
 
 class Frame:
@@ -56,7 +56,7 @@ class Frame:
             await self.app(scope, receive, send)
             return
         began = perf_counter()
-        headers = Headers(scope=scope)
+        scope[FIELDS] = headers = Fields(scope)
         scope[REQUEST_ID] = request_id = self._request_id(headers)
         trace = tracing.received(self.deps, headers)
         trace_id = tracing.id_of(trace)
@@ -78,11 +78,11 @@ class Frame:
                 if self.deps.on_span is not None and trace is not None:
                     tracing.answered(self.deps, self.deps.on_span, trace, access)
 
-    def _request_id(self, headers: Headers) -> str:
-        given = headers.get("x-request-id", "")
-        if _KEPT_ID.fullmatch(given):
-            return given
-        return str(ids.job_id(self.deps.now_ms(), self.deps.random_bytes(ids.RANDOM_BYTES)))
+    def _request_id(self, headers: Fields) -> str:
+        given = headers.get("x-request-id")
+        if given is not None and _KEPT_ID.fullmatch(given):
+            return str(given)
+        return ids.id_text(self.deps.now_ms(), self.deps.random_bytes(ids.RANDOM_BYTES))
 
     def _reply_to(self, error: Exception, scope: Scope) -> Reply:
         request_id = scope[REQUEST_ID]
@@ -103,23 +103,23 @@ class Frame:
 
 
 class HostGuard:
-    """Answers only requests whose Host is a loopback name, where the profile asks for it."""
+    """Answers only requests whose Host is a loopback name: for the development profile."""
 
-    def __init__(self, app: ASGIApp, deps: Deps) -> None:
+    def __init__(self, app: ASGIApp) -> None:
         self.app = app
-        self.active = deps.loopback_only
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if self.active and scope["type"] == "http":
-            hosts = Headers(scope=scope).getlist("host")
+    def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
+        if scope["type"] == "http":
+            hosts = scope[FIELDS].getlist("host")
             if not hosts or not all(map(is_loopback, hosts)):
                 raise problems.Misdirected(
                     "The development profile answers only requests to localhost or a loopback"
                     " address; use http://127.0.0.1, or the production profile."
                 )
-        await self.app(scope, receive, send)
+        return self.app(scope, receive, send)
 
 
+@lru_cache(maxsize=64)
 def is_loopback(host: str) -> bool:
     """Tell whether a Host header names this machine: localhost, 127.0.0.0/8 or [::1]."""
     name = _PORT.sub("", host) if not host.endswith("]") else host

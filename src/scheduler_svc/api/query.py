@@ -12,13 +12,21 @@ from uuid import UUID
 import msgspec
 from msgspec import inspect
 
-from scheduler_svc.api.route import QueryParam
+from scheduler_svc.api.route import QueryParam, Route
 from scheduler_svc.api.validate_walk import Walk, type_info, unknown
 from scheduler_svc.domain.errors import Fault, Invalid
 
 FIELDS_MAX = 200
 _INTEGER = re.compile(r"-?[0-9]{1,18}")
 _LOST_PLUS = re.compile(r"(?<=\d) (?=\d\d:\d\d$)")
+
+
+def read(query_string: bytes, route: Route) -> dict[str, Any]:
+    """Return a value for every parameter of a route; raise Invalid with all faults."""
+    if not query_string and (unasked := route.unasked) is not None:
+        # A list belongs to one request.
+        return {name: [] if value == [] else value for name, value in unasked.items()}
+    return parse(query_string, route.params)
 
 
 def parse(query_string: bytes, params: tuple[QueryParam, ...]) -> dict[str, Any]:

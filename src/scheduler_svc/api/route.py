@@ -4,6 +4,7 @@ Both the router and the OpenAPI document are made from these; what is not said h
 """
 
 from collections.abc import Awaitable, Callable, Mapping
+from functools import cached_property
 from typing import Any, Literal
 
 from msgspec import Struct
@@ -92,7 +93,7 @@ class Answer(Struct, frozen=True, kw_only=True):
     example: Any = None
 
 
-class Route(Struct, frozen=True, kw_only=True):
+class Route(Struct, frozen=True, kw_only=True, dict=True):
     """One operation. `problems` lists refusals beyond those the frame itself may answer with.
 
     The frame adds 400, 413, 415 (with a body), 422 (with a body or parameters), 421, 500, 503.
@@ -121,7 +122,7 @@ class Route(Struct, frozen=True, kw_only=True):
     scope: Scope | Literal["open"] | None = None
     """What a caller must have; `open` asks for no credentials; None: by tag and method."""
 
-    @property
+    @cached_property
     def needs(self) -> Scope | Literal["open"]:
         """Return the scope that a caller must have. What nobody thought of is for `admin`."""
         if self.scope is not None:
@@ -131,14 +132,24 @@ class Route(Struct, frozen=True, kw_only=True):
         read, write = SCOPES_OF_TAG.get(self.tag, ("admin", "admin"))
         return read if self.method == "GET" else write
 
-    @property
+    @cached_property
     def budget(self) -> Budget:
         """Return what of a caller's requests this is counted under."""
         if self.path.startswith("/jobs/bulk"):
             return "bulk"
         return "reads" if self.method == "GET" or self.needs.endswith(":read") else "writes"
 
-    @property
+    @cached_property
+    def unasked(self) -> Mapping[str, Any] | None:
+        """Return the values of its parameters where a request names none; None where it must."""
+        if any(param.required for param in self.params):
+            return None
+        return {
+            param.name: [] if param.repeated and param.default is None else param.default
+            for param in self.params
+        }
+
+    @cached_property
     def takes_key(self) -> bool:
         """Tell whether the route honours an Idempotency-Key; its handler keeps its answers."""
         if self.idempotent is not None:

@@ -4,17 +4,24 @@ Promises the same answer either way: a standby is read once it shows all that wa
 request came, and where it fails in the middle the primary answers in its place.
 """
 
+from collections.abc import Awaitable
+
 from msgspec import structs
 
 from scheduler_svc.api import idempotency
 from scheduler_svc.api.context import Call, Reply
 from scheduler_svc.api.route import Route
+from scheduler_svc.store.standby import Standby
 
 
-async def answered(route: Route, call: Call) -> Reply:
+def answered(route: Route, call: Call) -> Awaitable[Reply]:
     """Answer a request, from the standby where it may be and can be."""
     standby = call.deps.standby if route.standby else None
-    if standby is not None and (pool := await standby.caught_up()) is not None:
+    return idempotency.answered(route, call) if standby is None else _read(route, call, standby)
+
+
+async def _read(route: Route, call: Call, standby: Standby) -> Reply:
+    if (pool := await standby.caught_up()) is not None:
         deps = structs.replace(call.deps, pool=pool)
         try:
             return await route.handler(structs.replace(call, deps=deps))

@@ -21,6 +21,8 @@ UNSIGNED = JobWarning(
 
 async def of_job(conn: Connection, call: Call, job: Job) -> list[JobWarning]:
     """Warn where a job's requests go unsigned though it asks for signatures."""
+    if not job.definition.target.sign:
+        return []
     return (await of_jobs(conn, call, [job])).get(job.id, [])
 
 

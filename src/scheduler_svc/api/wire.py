@@ -4,6 +4,7 @@ An instant leaves as RFC 3339 in UTC with a Z, cut to milliseconds, which are le
 """
 
 from datetime import datetime
+from functools import lru_cache
 from typing import Annotated
 
 from msgspec import Meta
@@ -29,9 +30,16 @@ def stamp(instant: datetime) -> str:
 
 
 def stamp_ms(ms: int) -> str:
-    """Write an instant of epoch milliseconds."""
+    """Write an instant of epoch milliseconds; whole seconds, as most occurrences are, recur."""
+    return _written(ms) if ms % 1000 else _whole(ms)
+
+
+def _written(ms: int) -> str:
     text = instant_at(ms).isoformat(timespec="milliseconds" if ms % 1000 else "seconds")
     return text.removesuffix("+00:00") + "Z"
+
+
+_whole = lru_cache(maxsize=16384)(_written)
 
 
 def stamp_or_none(instant: datetime | None) -> str | None:

@@ -11,7 +11,7 @@ from msgspec import json, structs, to_builtins
 
 from scheduler_svc.domain.audit import ENGINE, Action, Draft, Resource
 from scheduler_svc.domain.jobs import Definition, Job
-from scheduler_svc.domain.secrecy import MASK, change_target, secrets_of
+from scheduler_svc.domain.secrecy import MASK, change_target, masked_target, secrets_of
 
 DOCUMENT_MAX = 8192
 """Bytes that one side of a change may have."""
@@ -39,6 +39,24 @@ def job_document(job: Job, other: Job | None = None) -> Document:
             if value is not None and name != "recorded_until"
         }
     return document
+
+
+def created_text(job: Job) -> str | None:
+    """Write the new side of a job that was made: what `job_document` says, without the document."""
+    definition = job.definition
+    target = masked_target(definition.target)
+    shown: Document = {
+        name: value
+        for name in definition.__struct_fields__
+        if (value := getattr(definition, name)) != getattr(_BARE, name)
+    }
+    shown["target"] = {
+        name: value
+        for name in target.__struct_fields__
+        if (value := getattr(target, name)) != getattr(_BARE.target, name) or name == "url"
+    }
+    text = json.encode(shown | {"state": job.state, "revision": job.revision})
+    return text.decode() if len(text) <= DOCUMENT_MAX else text_of(job_document(job))
 
 
 def resumed_by_engine(before: Job, after: Job) -> Draft:
@@ -117,9 +135,11 @@ def _omitted(text: bytes) -> Document:
     return {"omitted_bytes": len(text), "sha256": sha256(text).hexdigest()}
 
 
+_BARE = json.decode(b'{"schedule": {"every": "1h"}, "target": {"url": ""}}', type=Definition)
+
+
 def _defaults() -> tuple[Document, Document]:
-    bare = json.decode(b'{"schedule": {"every": "1h"}, "target": {"url": "x"}}', type=Definition)
-    document = json.decode(json.encode(bare))
+    document = json.decode(json.encode(_BARE))
     target = document.pop("target")
     del target["url"], document["schedule"]
     return document, target

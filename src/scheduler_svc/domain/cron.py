@@ -37,10 +37,10 @@ _ASKED: Final = {MINUTE: 0, HOUR: 1, DAY: 2, MONTH: 3, WEEKDAY: 4, SECOND: 5}
 
 def compile_cron(text: str, job_id: UUID) -> Pattern:
     """Compile an expression; raise CronFault when it is refused. `H` draws from the job's id."""
-    expression = _read(text)
-    return _compile(expression, job_id if expression.hashed else None)
+    return _compiled(text, job_id if is_hashed(text) else None)
 
 
+@lru_cache(maxsize=16_384)
 def is_hashed(text: str) -> bool:
     """True when the job's id decides what an expression means; raise CronFault as reading does."""
     return _read(text).hashed
@@ -65,6 +65,11 @@ def _is_hash(term: Term) -> bool:
 @lru_cache(maxsize=16_384)
 def _read(text: str) -> Expression:
     return read(text)
+
+
+@lru_cache(maxsize=16_384)
+def _compiled(text: str, job_id: UUID | None) -> Pattern:
+    return _compile(_read(text), job_id)
 
 
 @lru_cache(maxsize=16_384)

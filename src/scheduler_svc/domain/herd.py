@@ -21,11 +21,15 @@ MINUTE_MS: Final = 60_000
 _EVERY_MINUTE: Final = (1 << 60) - 1
 
 
-def can_be_spread(schedule: Schedule) -> bool:
-    """Tell whether a hint would help: neither `H` nor `spread` is used, nor every minute wanted."""
+def can_be_spread(schedule: Schedule, timetable: Timetable | None = None) -> bool:
+    """Tell whether a hint would help: neither `H` nor `spread` is used, nor every minute wanted.
+
+    `timetable` is the schedule compiled, where it is at hand.
+    """
     if schedule.spread != "0s" or any(is_hashed(text) for text in expressions_of(schedule)):
         return False
-    timetable = compile_schedule(schedule, job_id=UUID(int=0), created_at=instant_at(0))
+    if timetable is None:
+        timetable = compile_schedule(schedule, job_id=UUID(int=0), created_at=instant_at(0))
     return not _fires_each_minute(timetable)
 
 

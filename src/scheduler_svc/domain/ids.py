@@ -47,6 +47,13 @@ def job_id(created_ms: int, rest: bytes) -> UUID:
     return _assemble(created_ms, rest, version=7)
 
 
+def id_text(created_ms: int, rest: bytes) -> str:
+    """Write the id that `job_id` makes, where it is only ever written: for half of the cost."""
+    digits = (created_ms.to_bytes(6, "big") + rest).hex()
+    variant = "89ab"[int(digits[16], 16) & 3]
+    return f"{digits[:8]}-{digits[8:12]}-7{digits[13:16]}-{variant}{digits[17:20]}-{digits[20:]}"
+
+
 def backfill_id(created_ms: int, rest: bytes) -> UUID:
     """Name a backfill, as a job is named: two of the same range are two."""
     return _assemble(created_ms, rest, version=7)
@@ -62,15 +69,19 @@ def scheduled_ms_of(run: UUID) -> int:
     return int.from_bytes(run.bytes[:6], "big")
 
 
+def read_id(text: str) -> UUID | None:
+    """Return the id that a word is; None where it is none."""
+    if len(text) < HEX_DIGITS:
+        return None
+    try:
+        return UUID(text)
+    except ValueError:
+        return None
+
+
 def looks_like_id(text: str) -> bool:
     """Tell whether a word would be taken for an id where a name or an id may stand."""
-    if len(text) < HEX_DIGITS:
-        return False
-    try:
-        UUID(text)
-    except ValueError:
-        return False
-    return True
+    return read_id(text) is not None
 
 
 def _assemble(ms: int, rest: bytes, version: int) -> UUID:

@@ -4,6 +4,7 @@ Pure: seconds are arguments. A replica lets requests pass by what it believes is
 now and then what all have spent; between two such moments it may be wrong by a tenth of the burst.
 """
 
+from functools import cached_property
 from typing import Final, Literal
 
 from msgspec import Struct
@@ -18,17 +19,17 @@ LOGINS_AT_ONCE: Final = 10.0
 """Credentials that may fail at once: an address has many callers, and some mistype."""
 
 
-class Policy(Struct, frozen=True):
+class Policy(Struct, frozen=True, dict=True):
     """So many requests a minute; a second's worth of them may come at once, and one always."""
 
     name: Budget
     per_minute: int
 
-    @property
+    @cached_property
     def per_second(self) -> float:
         return self.per_minute / WINDOW_SECONDS
 
-    @property
+    @cached_property
     def burst(self) -> float:
         if self.name == "logins":
             return max(self.per_second, min(LOGINS_AT_ONCE, self.per_minute))

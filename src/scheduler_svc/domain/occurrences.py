@@ -28,6 +28,8 @@ from scheduler_svc.domain.zones import YEAR_MAX, YEAR_MIN, zone
 
 HORIZON: Final = (YEAR_MAX - YEAR_MIN + 1) * 31_556_952_000
 """Nothing occurs later than this: the end of the year 2199, in mean years."""
+COMING_MAX: Final = 5
+"""How many occurrences to come a timetable remembers: those that an answer shows."""
 STEPS_MAX: Final = 1_000
 """How many blocked stretches one search passes before it gives up."""
 
@@ -39,7 +41,19 @@ class SearchTooLong(ValueError):
 class Timetable:
     """A compiled schedule. Equal schedules share one; it remembers its last answer."""
 
-    __slots__ = ("_asked", "_told", "cadence", "end", "exclusion", "schedule", "spread", "start")
+    __slots__ = (
+        "_asked",
+        "_behind",
+        "_coming",
+        "_since",
+        "_told",
+        "cadence",
+        "end",
+        "exclusion",
+        "schedule",
+        "spread",
+        "start",
+    )
 
     def __init__(
         self, schedule: Schedule, cadence: Cadence, exclusion: Exclusion, spread: int
@@ -51,6 +65,8 @@ class Timetable:
         self.start = 0 if schedule.start is None else max(epoch_ms(schedule.start), 0)
         self.end = HORIZON if schedule.end is None else min(epoch_ms(schedule.end), HORIZON)
         self._asked, self._told = 0, 0
+        self._since, self._coming = 0, [0]
+        self._behind: tuple[int, int, int | None] = 0, 0, None
 
     def next_after(self, instant: int) -> int | None:
         """Return the first occurrence after an instant."""
@@ -61,9 +77,23 @@ class Timetable:
             self._asked, self._told = instant, found
         return found
 
+    def coming(self, instant: int, n: int) -> list[int]:
+        """List the first few after an instant; asked again before the first, it only looks."""
+        known = self._coming
+        if not known or len(known) < n or not self._since <= instant < known[0]:
+            self._since, self._coming = instant, _listed(self, instant, COMING_MAX)
+        return self._coming[:n]
+
     def last_until(self, instant: int) -> int | None:
         """Return the last occurrence at or before an instant."""
-        at = min(instant, self.end - 1)
+        low, high, found = self._behind
+        if not low <= instant < high:
+            found = self._search_back(min(instant, self.end - 1))
+            if self._asked <= instant < self._told:  # else nobody knows when the next one is
+                self._behind = instant, self._told, found
+        return found
+
+    def _search_back(self, at: int) -> int | None:
         for _ in range(STEPS_MAX):
             found = self.cadence.last_until(at)
             if found is None or found < self.start:
@@ -117,6 +147,12 @@ def previous_before_or_at(timetable: Timetable, instant_ms: int) -> int | None:
 
 def take(timetable: Timetable, after_ms: int, n: int) -> list[int]:
     """List the next `n` occurrences strictly after an instant, fewer when they end."""
+    if n <= COMING_MAX:
+        return timetable.coming(after_ms, n)
+    return _listed(timetable, after_ms, n)
+
+
+def _listed(timetable: Timetable, after_ms: int, n: int) -> list[int]:
     found: list[int] = []
     while len(found) < n:
         following = timetable.next_after(found[-1] if found else after_ms)

@@ -6,6 +6,7 @@ Knows no cipher: what becomes of a value is the business of the function that is
 
 import re
 from collections.abc import Callable, Iterator
+from functools import lru_cache
 from typing import Protocol
 from uuid import UUID
 
@@ -31,6 +32,7 @@ class Place(Protocol):
     def __call__(self, within: str, /) -> str: ...
 
 
+@lru_cache(maxsize=1024)
 def is_secret_header(name: str) -> bool:
     """Tell whether a header's value is a secret, by the header's name."""
     return SECRET_HEADER.fullmatch(name) is not None

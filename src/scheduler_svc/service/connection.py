@@ -11,11 +11,15 @@ import asyncio
 import re
 from collections import OrderedDict
 from typing import Any
+from urllib.parse import unquote
 
+import httptools
 import msgspec
 from uvicorn.config import Config
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.server import ServerState
+
+from scheduler_svc.service.cycle import Cycle
 
 REFUSED = {
     400: b"This is not a valid HTTP request.",
@@ -30,6 +34,7 @@ PHRASES = {
 
 
 Fields = list[tuple[bytes, bytes]]
+_JUDGED = frozenset({b"host", b"content-length", b"transfer-encoding"})
 _HOST = re.compile(rb"[A-Za-z0-9._~!$&'()*+,;=%:\[\]-]{1,262}")
 """What a host may be written with, its port included (RFC 3986, 3.2.2)."""
 
@@ -104,14 +109,12 @@ class Connection(HttpToolsProtocol):
             self._head_length += len(data)
             if self._head_length > self._bounds.head_max:
                 self._refuse(431)
-        if self._timer is None and not (self._in_body or self._answering):
-            self._wait()  # what came was no request yet: blank lines
+        if self._timer is None and (self._in_head or not (self._in_body or self._answering)):
+            self._wait()  # a head is under way; or what came was no request yet: blank lines
 
     def on_message_begin(self) -> None:
         super().on_message_begin()
         self._in_head, self._head_length = True, 0
-        if self._timer is None:
-            self._wait()
 
     def on_header(self, name: bytes, value: bytes) -> None:
         if not self._in_head:
@@ -122,20 +125,54 @@ class Connection(HttpToolsProtocol):
         super().on_header(name, value)
 
     def on_headers_complete(self) -> None:
+        parser, headers = self.parser, self.headers
         if self._head_length + len(self.url) > self._bounds.head_max:
             self._raise(431)
-        version = self.parser.get_http_version()
-        if not (_is_framed(self.headers, version, upgrade=self.parser.should_upgrade())):
+        version, upgrade = parser.get_http_version(), parser.should_upgrade()
+        judged = [field for field in headers if field[0] in _JUDGED]
+        if not _is_framed(judged, version, upgrade=upgrade):
             self._raise(400)
-        if not _names_one_host(self.headers, self.url, version):
+        if not _names_one_host(judged, self.url, version):
             self._raise(400)
         self._in_head, self._in_body = False, True
         self._doors.waiting.pop(self, None)
         self._answering = True
-        self._arm(self._bounds.body_seconds)
-        super().on_headers_complete()
-        if self.parser.should_upgrade():
-            self.cycle.keep_alive = False  # the parser reads nothing after such a head
+        if upgrade or len(judged) > 1 or self._timer is not None:  # a body may follow
+            self._arm(self._bounds.body_seconds)
+        self._begin(version, parser.should_keep_alive() and not upgrade and version != "1.0")
+
+    def _begin(self, version: str, keep_alive: bool) -> None:  # noqa: FBT001
+        """Hand the request to the application, after those before it on this connection.
+
+        After a head that asks for an upgrade the parser reads nothing, so that ends here.
+        """
+        url, scope = httptools.parse_url(self.url), self.scope
+        raw_path = url.path
+        path = raw_path.decode("ascii")
+        scope["method"] = self.parser.get_method().decode("ascii")
+        scope["http_version"] = version
+        scope["path"] = unquote(path) if "%" in path else path
+        scope["raw_path"] = raw_path
+        scope["query_string"] = url.query or b""
+        before: Any = self.cycle  # none before the first
+        self.cycle = Cycle(
+            scope=scope,
+            transport=self.transport,
+            flow=self.flow,
+            logger=self.logger,
+            access_logger=self.access_logger,
+            access_log=False,
+            default_headers=self.server_state.default_headers,
+            message_event=asyncio.Event(),
+            expect_100_continue=self.expect_100_continue,
+            keep_alive=keep_alive,
+            on_response=self.on_response_complete,
+        )
+        if before is None or before.response_complete:
+            self._start_asgi_task(self.cycle, self.app)
+        else:
+            self.flow.pause_reading()
+            self.pipeline.appendleft((self.cycle, self.app))
 
     def on_message_complete(self) -> None:
         self._in_body = False
@@ -222,6 +259,8 @@ def _is_framed(headers: Fields, version: str, *, upgrade: bool) -> bool:
     The parser has refused what is ambiguous; this is what it takes and others may take otherwise:
     codings beside chunked, chunked in HTTP/1.0, and a body after a head that asks for an upgrade.
     """
+    if len(headers) < 2 and not upgrade:  # noqa: PLR2004 - a host, and nothing of a body
+        return version in {"1.0", "1.1"} and (not headers or headers[0][0] == b"host")
     codings = [value for name, value in headers if name == b"transfer-encoding"]
     chunked = [value.strip(b" \t").lower() for value in codings] == [b"chunked"]
     if version not in {"1.0", "1.1"} or (codings and not (chunked and version == "1.1")):

@@ -59,9 +59,14 @@ class Loan:
             return ConnectionResetError("the connection to the database broke")
         return None
 
-    async def give_back(self) -> None:
-        """Return the connection; one in trouble is cut after a short while, not waited for."""
+    async def give_back(self, *, sure: bool = False) -> None:
+        """Return the connection; one in trouble is cut after a short while, not waited for.
+
+        `sure` says that nothing went wrong on it.
+        """
         self._timer.cancel()
+        if sure and await _put_back(self.lent):
+            return
         timer = asyncio.get_running_loop().call_later(GIVE_BACK_SECONDS, self.cut)
         try:
             await self._pool.release(self.lent)
@@ -83,6 +88,30 @@ class Loan:
 
 async def take(pool: Pool, deadline: float) -> Loan:
     """Wait for a connection until the deadline, on the loop's clock; raises TimeoutError then."""
+    if _at_hand(pool):
+        return Loan(pool, await pool.acquire(), deadline)
     async with asyncio.timeout_at(deadline):
         lent = await pool.acquire()
     return Loan(pool, lent, deadline)
+
+
+def _at_hand(pool: Pool) -> bool:
+    """Tell whether a connection lies there, so that taking it waits for nothing."""
+    resting: Any = pool._queue._queue  # type: ignore[attr-defined]  # noqa: SLF001
+    return bool(resting) and resting[-1].is_connected()
+
+
+async def _put_back(lent: Lent) -> bool:
+    """Give back a connection at rest, for which the pool's own way would begin a task.
+
+    That task is there for what must be waited for, and a connection at rest needs nothing. False
+    where it is not at rest.
+    """
+    used: Any = lent._con  # type: ignore[attr-defined]  # noqa: SLF001
+    if used is None or used.is_closed() or used.is_in_transaction():
+        return False
+    if used._protocol._is_cancelling():  # noqa: SLF001 - a time-out that the user kept to himself
+        return False
+    used._on_release()  # noqa: SLF001
+    await lent._holder.release(None)  # noqa: SLF001
+    return True

@@ -16,7 +16,7 @@ import asyncpg.transaction
 
 from scheduler_svc.store.away import is_broken, is_database_away, is_worth_one_more
 from scheduler_svc.store.loan import Loan, Pool, take
-from scheduler_svc.store.watch import OnStatement, watching
+from scheduler_svc.store.watch import OnStatement, watched
 
 __all__ = [
     "Connection",
@@ -78,7 +78,7 @@ async def open_pool(
         command_timeout=command_seconds,
         statement_cache_size=statement_cache_size,
         reset=_keep_session,
-        init=None if on_statement is None else watching(on_statement),
+        connection_class=asyncpg.Connection if on_statement is None else watched(on_statement),
         server_settings=session_settings(
             application_name=application_name,
             statement_timeout_ms=statement_timeout_ms,
@@ -127,27 +127,36 @@ async def _keep_session(_connection: Any) -> None:
     """
 
 
-@asynccontextmanager
-async def connection(pool: Pool, *, seconds: float = CALL_SECONDS) -> AsyncIterator[Connection]:
-    """Lend a connection for at most so long, the wait for it included.
+class connection:  # noqa: N801 - a block, as contextlib names its own
+    """Lends a connection for at most so long, the wait for it included.
 
     Raises TimeoutError at the deadline, when the connection is cut: what was sent may yet happen.
     """
-    loan = await take(pool, _deadline(seconds))
-    try:
-        yield loan.lent
-    except BaseException as error:
-        if better := loan.judge(error):
-            raise better from error
-        raise
-    finally:
-        await loan.give_back()
+
+    __slots__ = ("_loan", "_pool", "_seconds")
+
+    def __init__(self, pool: Pool, *, seconds: float = CALL_SECONDS) -> None:
+        self._pool, self._seconds = pool, seconds
+
+    async def __aenter__(self) -> Connection:
+        self._loan = await take(self._pool, _deadline(self._seconds))
+        return self._loan.lent
+
+    async def __aexit__(
+        self, _kind: type[BaseException] | None, error: BaseException | None, _at: object
+    ) -> None:
+        try:
+            if error is not None and (better := self._loan.judge(error)):
+                raise better from error
+        finally:
+            await self._loan.give_back(sure=error is None)
 
 
 @asynccontextmanager
 async def transaction(pool: Pool, *, seconds: float = CALL_SECONDS) -> AsyncIterator[Connection]:
     """Lend a connection with a transaction open: committed at the end, rolled back on errors."""
     loan, work = await _begin(pool, _deadline(seconds))
+    sure = False
     try:
         try:
             yield loan.lent
@@ -158,12 +167,13 @@ async def transaction(pool: Pool, *, seconds: float = CALL_SECONDS) -> AsyncIter
             raise
         else:
             await work.commit()
+            sure = True
     except BaseException as error:
         if better := loan.judge(error):
             raise better from error
         raise
     finally:
-        await loan.give_back()
+        await loan.give_back(sure=sure)
 
 
 async def run_once_more(

@@ -4,8 +4,12 @@ Promises names from the closed set of our statements, so that they may be labels
 own words are `transaction`, what has no name is `other`. Keeps neither text nor values.
 """
 
-from collections.abc import Callable, Coroutine
+from collections.abc import Awaitable
+from functools import lru_cache
+from time import monotonic
 from typing import Any, Protocol
+
+import asyncpg
 
 TRANSACTION = ("BEGIN", "COMMIT", "ROLLBACK", "SAVEPOINT", "RELEASE")
 
@@ -16,21 +20,46 @@ class OnStatement(Protocol):
     def __call__(self, name: str, seconds: float, /, *, failed: bool) -> None: ...
 
 
-def watching(on_statement: OnStatement) -> Callable[[Any], Coroutine[Any, Any, None]]:
-    """Return what a pool does to each new connection so that its statements are told."""
+def watched(on_statement: OnStatement) -> "type[asyncpg.Connection[Any]]":
+    """Return what a pool makes its connections of, so that their statements are told.
 
-    def tell(record: Any) -> None:
-        failed = record.exception is not None
-        on_statement(name_of(record.query), record.elapsed, failed=failed)
+    The driver's own way, a listener, makes a record and a callback of the loop for each statement.
+    """
 
-    async def watch(connection: Any) -> None:
-        connection.add_query_logger(tell)
+    async def told(query: str, answer: Awaitable[Any]) -> Any:
+        begun, failed = monotonic(), True
+        try:
+            result = await answer
+            failed = False
+        finally:
+            on_statement(name_of(query), monotonic() - begun, failed=failed)
+        return result
 
-    return watch
+    class Watched(asyncpg.Connection):
+        """A connection that tells of each statement."""
+
+        async def execute(self, query: str, *args: Any, **how: Any) -> Any:
+            return await told(query, super().execute(query, *args, **how))
+
+        async def fetch(self, query: str, *args: Any, **how: Any) -> Any:
+            return await told(query, super().fetch(query, *args, **how))
+
+        async def fetchrow(self, query: str, *args: Any, **how: Any) -> Any:
+            return await told(query, super().fetchrow(query, *args, **how))
+
+        async def fetchval(self, query: str, *args: Any, **how: Any) -> Any:
+            return await told(query, super().fetchval(query, *args, **how))
+
+    return Watched
 
 
 def name_of(query: str) -> str:
     """Return the name that a statement opens with."""
     if query.startswith("/* "):
-        return query[3 : query.index(" */")]
+        return _named(query)
     return "transaction" if query.startswith(TRANSACTION) else "other"
+
+
+@lru_cache(maxsize=1024)
+def _named(query: str) -> str:
+    return query[3 : query.index(" */")]

@@ -8,8 +8,8 @@ Libraries that use the standard module come out through the same door, as `libra
 import logging
 import re
 import sys
-from collections.abc import Callable, Iterator, MutableMapping
-from contextlib import contextmanager
+from collections.abc import Callable, MutableMapping
+from contextvars import ContextVar
 from typing import Any, BinaryIO, Literal
 
 import msgspec
@@ -20,6 +20,8 @@ from scheduler_svc.domain.events import EventName
 Format = Literal["json", "console"]
 Level = Literal["debug", "info", "warning", "error"]
 _Fields = MutableMapping[str, Any]
+
+_REQUEST: ContextVar[tuple[str, str | None] | None] = ContextVar("request", default=None)
 
 MASK = "***"
 # `idempotency_key`, `concurrency_key` and the like are names, not secrets; these words are secrets.
@@ -40,7 +42,13 @@ def configure(*, style: Format, level: Level, stream: BinaryIO | None = None) ->
     number = logging.getLevelNamesMapping()[level.upper()]
     render = _json if style == "json" else _Console(colors=_is_terminal(target))
     structlog.configure(
-        processors=[structlog.contextvars.merge_contextvars, of_run, *_shared(), render],
+        processors=[
+            structlog.contextvars.merge_contextvars,
+            of_request,
+            of_run,
+            *_shared(),
+            render,
+        ],
         wrapper_class=structlog.make_filtering_bound_logger(number),
         logger_factory=structlog.BytesLoggerFactory(target),
         cache_logger_on_first_use=False,
@@ -64,11 +72,27 @@ def of_run(_logger: Any, _method: str, fields: _Fields) -> _Fields:
     return fields
 
 
-@contextmanager
-def naming(request_id: str, trace_id: str | None) -> Iterator[None]:
-    """Give every line within the block the ids of its request and of the request's trace."""
-    with structlog.contextvars.bound_contextvars(request_id=request_id, trace_id=trace_id):
-        yield
+class naming:  # noqa: N801 - a block, as contextlib names its own
+    """Gives every line within the block the ids of its request and of the request's trace."""
+
+    __slots__ = ("_before", "_ids")
+
+    def __init__(self, request_id: str, trace_id: str | None) -> None:
+        self._ids = request_id, trace_id
+
+    def __enter__(self) -> None:
+        self._before = _REQUEST.set(self._ids)
+
+    def __exit__(self, *_error: object) -> None:
+        _REQUEST.reset(self._before)
+
+
+def of_request(_logger: Any, _method: str, fields: _Fields) -> _Fields:
+    """Give a line the ids of the request that it is logged in, where it is in one."""
+    if (ids := _REQUEST.get()) is not None:
+        fields.setdefault("request_id", ids[0])
+        fields.setdefault("trace_id", ids[1])
+    return fields
 
 
 def mask_secrets(_logger: Any, _method: str, fields: _Fields) -> _Fields:

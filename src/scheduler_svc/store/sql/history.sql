@@ -97,3 +97,15 @@ SELECT DISTINCT namespace FROM replays WHERE status = 'running';
 INSERT INTO turns AS t (name, until) VALUES ($1, $3)
 ON CONFLICT (name) DO UPDATE SET until = excluded.until WHERE t.until <= $2
 RETURNING name;
+
+-- large_indexes(day, least_bytes)
+-- What takes an index off a day that was taken off, the largest first: of the primary key it is its
+-- constraint.
+SELECT
+    CASE WHEN own.conname IS NULL THEN format('DROP INDEX %I', c.relname)
+        ELSE format('ALTER TABLE %I DROP CONSTRAINT %I', $1::text, own.conname) END AS command
+FROM pg_index AS i
+JOIN pg_class AS c ON c.oid = i.indexrelid
+LEFT JOIN pg_constraint AS own ON own.conindid = c.oid AND own.contype IN ('p', 'u')
+WHERE i.indrelid = to_regclass($1) AND pg_relation_size(c.oid) >= $2::bigint
+ORDER BY pg_relation_size(c.oid) DESC;
