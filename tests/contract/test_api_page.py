@@ -87,6 +87,12 @@ async def test_the_bulk_request_on_the_page_creates_its_jobs(http: httpx2.AsyncC
     assert (answer.status_code, answer.json()["created"]) == (201, 2), answer.text
 
 
+async def test_the_file_on_the_page_is_planned(http: httpx2.AsyncClient) -> None:
+    (example,) = examples("apply")
+    answer = await http.post("/jobs/apply", json=example)
+    assert (answer.status_code, answer.json()["created"]) == (200, 1), answer.text
+
+
 async def test_the_preview_on_the_page_works(http: httpx2.AsyncClient) -> None:
     (example,) = examples("preview")
     answer = await http.post("/schedules/preview", json=example)

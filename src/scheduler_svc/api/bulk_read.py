@@ -94,7 +94,7 @@ class BulkReader:
     def read(self, index: int, raw: bytes) -> Draft:
         """Return the job of one item; raise Malformed, or Invalid with all faults."""
         job_id = new_job_id(self.now_ms, self._call.deps.random_bytes(RANDOM_BYTES))
-        given = _surely_shaped(raw)
+        given = surely_shaped(raw)
         if given is not None:
             try:
                 return self._quickly(index, given, job_id)
@@ -173,7 +173,7 @@ class BulkReader:
         )
 
 
-def _surely_shaped(raw: bytes) -> Definition | None:
+def surely_shaped(raw: bytes) -> Definition | None:
     """Decode an item in which a walk would find no fault; None where only the walk can tell."""
     if _DOUBTFUL.search(raw) or raw.count(b"[") + raw.count(b"{") > DEPTH_MAX:
         return None
