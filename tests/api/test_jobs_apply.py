@@ -1,4 +1,4 @@
-"""POST /jobs/apply: jobs become what a file says, all or nothing; what is so already is not touched."""
+"""POST /jobs/apply: jobs become what a file says, all or nothing; what is so stays untouched."""
 
 import asyncio
 import json
@@ -328,7 +328,8 @@ async def test_a_held_run_of_a_changed_job_is_given_up_before_the_answer(
     (decision,) = await claim(pool, now_ms=clock.ms, replica=replica)
     jobs = [body(name="a", schedule={"every": "2h"})]
     asking = asyncio.create_task(ask(http, jobs, owner="me"))
-    while not (await http.get("/jobs/a")).json()["revision"] == 2:
+    while (await http.get("/jobs/a")).json()["revision"] != 2:
+        assert not asking.done()
         await asyncio.sleep(0.01)
     await forget(pool, decision.runs[0].id, replica)
     assert (await asking).status_code == 200

@@ -15,7 +15,7 @@ from scheduler_svc.api.apply_same import is_same, with_kept_body
 from scheduler_svc.api.bulk_read import BulkReader, Draft, surely_shaped
 from scheduler_svc.api.check_definition import read_definition
 from scheduler_svc.api.context import Call
-from scheduler_svc.api.job_edit import bench_of, text_of
+from scheduler_svc.api.job_edit import bench_of
 from scheduler_svc.api.namespace_rules import NamespaceRules
 from scheduler_svc.api.validate_json import member
 from scheduler_svc.api.wire_apply import PLAN_LENGTH
@@ -135,7 +135,7 @@ class Judge:
             return None
         bench = bench_of(self._call, job, self.reader.now_ms, self._secrets, self._rules)
         definition = with_kept_body(read_definition(item.raw, bench), job.definition)
-        return None if text_of(definition) == text_of(job.definition) else definition
+        return None if definition == job.definition else definition
 
     def _kept(self, item: Item, job: Job, definition: Definition) -> list[Fault]:
         """Name whoever keeps a job, where that is somebody else."""

@@ -1,7 +1,8 @@
 """Whether a definition is the one that is stored: quickly where it is, and by meaning in a body.
 
-Promises to say so only of what a PUT would leave as it is, but for one thing: a body that says the
-same JSON in other words counts as the same, for a file of YAML holds values and not their spelling.
+Promises to say so only of what a PUT would leave as it is, but for one thing: the same members in
+another order, and a body that says the same JSON in other words, count as the same. A file of YAML
+holds values, and not their spelling.
 """
 
 import json

@@ -32,7 +32,7 @@ from scheduler_svc.store.pool import Connection
 from scheduler_svc.store.run_lists import last_occurrence
 
 
-def text_of(definition: Definition) -> bytes:
+def _text(definition: Definition) -> bytes:
     """Return a definition without what stands between its words: a body is kept as it was sent."""
     return json.format(json.encode(definition), indent=-1)
 
@@ -73,7 +73,7 @@ def bench_of(
 async def edit(conn: Connection, locked: LockedJob, definition: Definition) -> Edit:
     """Give a locked job another definition; the same one again changes nothing."""
     old = locked.job.definition
-    if text_of(old) == text_of(definition):
+    if _text(old) == _text(definition):
         return Edit(locked.job, changed=False)
     if old.schedule == definition.schedule:
         job = await write_change(conn, locked, revised(locked, definition))

@@ -26,6 +26,7 @@ from scheduler_svc.api import (
     jobs_apply,
     jobs_bulk,
     jobs_create,
+    jobs_file,
     jobs_list,
     key_get,
     key_put,
@@ -121,5 +122,6 @@ ROUTES: tuple[Route, ...] = (
     *health.ROUTES,
     *metrics.ROUTES,
     OPENAPI,
+    *jobs_file.ROUTES,
     *docs.ROUTES,
 )
