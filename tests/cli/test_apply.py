@@ -1,22 +1,17 @@
 """`apply` and `export`: a plan that people read, one request, and the same file back."""
 
-import asyncio
 import json
-from collections.abc import AsyncIterator, Callable, Coroutine
 from pathlib import Path
 from random import Random
-from typing import Any, NamedTuple
+from typing import Any
 
 import httpx2
 import jsonschema
 import pytest
 
+from asking import Cli
 from domain.lives import a_schedule
 from factories import MORNING_MS, Json, body
-from scheduler_svc.api.app import build_app
-from scheduler_svc.cli.run import run
-from scheduler_svc.store.pool import Pool
-from serving import Clock, Records, lend, serving
 
 pytestmark = pytest.mark.timeout(120)
 DAY = 86_400_000
@@ -38,57 +33,6 @@ jobs:
   retry:
     on: [429, 5xx]
 """
-
-
-class Told(NamedTuple):
-    code: int
-    out: str
-    err: str
-
-    @property
-    def json(self) -> Any:
-        return json.loads(self.out)
-
-
-Cli = Callable[..., Coroutine[Any, Any, Told]]
-
-
-@pytest.fixture
-async def address(pool: Pool) -> AsyncIterator[str]:
-    clock = Clock()
-    clock.ms = MORNING_MS
-    async with serving(build_app(lend(pool, clock, Records()))) as opened:
-        yield opened
-
-
-@pytest.fixture
-async def http(address: str) -> AsyncIterator[httpx2.AsyncClient]:
-    async with httpx2.AsyncClient(base_url=address) as opened:
-        yield opened
-
-
-@pytest.fixture
-def cli(
-    address: str,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
-    tmp_path: Path,
-) -> Cli:
-    monkeypatch.setenv("HOME", str(tmp_path))
-    monkeypatch.setenv("TZ", "UTC")
-    monkeypatch.setenv("SCHEDULER_URL", address)
-    monkeypatch.chdir(tmp_path)
-
-    async def call(*arguments: str) -> Told:
-        capsys.readouterr()
-        try:
-            code = await asyncio.to_thread(run, arguments)
-        except SystemExit as left:
-            code = int(left.code or 0)
-        told = capsys.readouterr()
-        return Told(code, told.out, told.err)
-
-    return call
 
 
 async def names(http: httpx2.AsyncClient) -> list[str]:

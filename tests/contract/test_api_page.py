@@ -64,7 +64,17 @@ def test_the_page_says_what_each_scope_is_for_and_what_asks_for_none() -> None:
         "/events",
     }
     opens = {route.path.split("/")[1] for route in ROUTES if route.needs == "open"}
-    assert opens == {"", "docs", "openapi.json", "healthz", "readyz", ".well-known", "runs", "ui"}
+    assert opens == {
+        "",
+        "docs",
+        "openapi.json",
+        "healthz",
+        "readyz",
+        ".well-known",
+        "runs",
+        "ui",
+        "schemas",
+    }
 
 
 async def test_each_job_on_the_page_can_be_created(http: httpx2.AsyncClient) -> None:
