@@ -267,11 +267,14 @@ async def test_a_plan_is_carried_out_only_where_nothing_has_changed_since(
     assert await names(http) == ["a", "apart", "new"]
 
 
-async def test_an_edit_in_the_same_moment_is_seen_or_refused_and_never_lost(
-    http: httpx2.AsyncClient, pool: Pool
+@pytest.mark.parametrize("planned", [False, True])
+async def test_an_edit_in_the_same_moment_is_seen_and_spoils_a_plan(
+    http: httpx2.AsyncClient, pool: Pool, *, planned: bool
 ) -> None:
     """The edit commits while the request, which has judged already, waits for the timer."""
     await done(http, [body(name="a"), body(name="b")])
+    jobs = [body(name="a", priority=1), body(name="b", priority=1)]
+    plan = (await done(http, jobs, dry_run=True))["plan"] if planned else None
     async with pool.acquire() as holder:
         transaction = holder.transaction()
         await transaction.start()
@@ -279,16 +282,29 @@ async def test_an_edit_in_the_same_moment_is_seen_or_refused_and_never_lost(
             "SELECT FROM job_timers WHERE job_id = (SELECT id FROM jobs WHERE name = 'b')"
             " FOR UPDATE"
         )
-        changed = [body(name="a", priority=1), body(name="b", priority=1)]
-        asking = asyncio.create_task(ask(http, changed))
+        asking = asyncio.create_task(ask(http, jobs, plan=plan))
         while not await pool.fetchval("SELECT count(*) FROM pg_locks WHERE NOT granted"):
             assert not asking.done()
             await asyncio.sleep(0.01)
-        await holder.execute("UPDATE jobs SET revision = revision + 1 WHERE name = 'b'")
+        await holder.execute("UPDATE jobs SET revision = 7 WHERE name = 'b'")
         await transaction.commit()
     answer = await asking
-    assert (answer.status_code, answer.json()["code"]) == (409, "conflict"), answer.text
-    assert (await http.get("/jobs/a")).json()["priority"] == 0
+    a, b = [(await http.get(f"/jobs/{name}")).json() for name in "ab"]
+    if planned:
+        assert (answer.status_code, answer.json()["code"]) == (412, "precondition_failed")
+        assert (a["priority"], b["priority"], b["revision"]) == (0, 0, 7)
+    else:
+        assert answer.status_code == 200, answer.text
+        assert (a["priority"], b["priority"], b["revision"]) == (1, 1, 8)
+
+
+async def test_a_name_that_is_taken_in_the_same_moment_is_changed_after_all(
+    http: httpx2.AsyncClient,
+) -> None:
+    jobs = [body(name=f"j{number}") for number in range(30)]
+    answers = await asyncio.gather(*(ask(http, jobs, owner="me") for _ in range(4)))
+    assert [answer.status_code for answer in answers] == [200] * 4
+    assert sorted(answer.json()["created"] for answer in answers) == [0, 0, 0, 30]
 
 
 async def test_the_log_names_what_was_made_changed_and_deleted(

@@ -18,12 +18,16 @@ from scheduler_svc.api.context import Call
 from scheduler_svc.api.job_change import LockedJob, look_at, revised
 from scheduler_svc.api.job_edit import edit
 from scheduler_svc.domain.audit import Action
-from scheduler_svc.domain.errors import Conflict, NameTaken
+from scheduler_svc.domain.errors import Conflict
 from scheduler_svc.domain.jobs import Definition, Job, OidcAuth
 from scheduler_svc.store import apply, incidents, notices
 from scheduler_svc.store.pool import Connection
 
 BATCH = 250
+
+
+class Overtaken(Conflict):
+    """Somebody made, changed or deleted one of the jobs since they were looked at."""
 
 
 class Written(Struct, frozen=True):
@@ -36,7 +40,7 @@ class Written(Struct, frozen=True):
 async def write_all(
     conn: Connection, call: Call, found: Found, reader: BulkReader, *, owner: str | None
 ) -> Written:
-    """Change, delete, then create; raise Conflict where something has changed meanwhile."""
+    """Change, delete, then create; raise Overtaken where something has changed meanwhile."""
     locked = await _locked(conn, call, found)
     held = await _change(conn, call, found.changes, locked)
     held += await _delete(conn, call, found.deleted, owner)
@@ -46,7 +50,7 @@ async def write_all(
         faults = tuple(
             one._replace(pointer=f"/jobs/{index}{one.pointer}") for one in refused.faults
         )
-        raise NameTaken(refused.detail, faults)
+        raise Overtaken(refused.detail, faults)
     asking = [*(change.definition for change in found.changes), reader.asks_identity]
     await _ensure_identity(conn, call, asking)
     if outcome.earliest_ms is not None:
@@ -58,14 +62,14 @@ async def write_all(
 
 
 async def _locked(conn: Connection, call: Call, found: Found) -> dict[UUID, LockedJob]:
-    """Lock what is changed and deleted; raise Conflict where it is not as it was found."""
+    """Lock what is changed and deleted; raise Overtaken where it is not as it was found."""
     known = {job.id: job for job in (*(one.before for one in found.changes), *found.deleted)}
     if not known:
         return {}
     locked = {one.job.id: one for one in await bulk_act.lock_jobs(conn, call, list(known))}
     for job_id, job in known.items():
         if job_id not in locked or locked[job_id].job.revision != job.revision:
-            raise Conflict(
+            raise Overtaken(
                 f"The job '{job.definition.name}' changed while this was judged; nothing was done."
                 " Repeat the request."
             )

@@ -11,7 +11,7 @@ from msgspec import Raw, Struct
 
 from scheduler_svc.api import apply_view, handover
 from scheduler_svc.api.apply_read import Found, Item, Judge, items_of, plan_of
-from scheduler_svc.api.apply_write import Written, write_all
+from scheduler_svc.api.apply_write import Overtaken, Written, write_all
 from scheduler_svc.api.check_templates import secret_names
 from scheduler_svc.api.context import Call, Reply
 from scheduler_svc.api.idempotency import keep, writing
@@ -25,8 +25,8 @@ from scheduler_svc.api.wire_apply import Applied, ApplyRequest, Owner, Plan
 from scheduler_svc.api.wire_bulk import JOBS_MAX
 from scheduler_svc.domain.errors import Conflict, Fault, Invalid, PreconditionFailed
 from scheduler_svc.domain.events import EventName
+from scheduler_svc.domain.jobs import Job
 from scheduler_svc.domain.ownership import OWNER_LABEL
-from scheduler_svc.domain.quotas import Quotas
 from scheduler_svc.store import apply, bulk
 from scheduler_svc.store.pool import Connection, connection
 
@@ -58,17 +58,28 @@ async def apply_jobs(call: Call) -> Reply:
     items = items_of(asked.jobs, asked.owner)
     if asked.dry_run:
         with uncollected():
-            async with connection(call.deps.pool, seconds=SECONDS) as conn:
-                looked = await _look(conn, call, asked, items)
+            looked = await _look(call, asked, items)
+            async with connection(call.deps.pool) as conn:
+                await _refuse_full(conn, call, looked.found, lock=False)
             body = await apply_view.planned(looked.found, looked.plan, looked.judge.reader.now_ms)
         return Reply(body=body)
-    async with writing(call, seconds=SECONDS) as conn:
-        with uncollected():
-            await bulk.lock_namespace(conn, call.namespace)
-            looked = await _look(conn, call, asked, items)
+    try:
+        return await _apply(call, asked, items)
+    except Overtaken:
+        return await _apply(call, asked, items)  # a plan does not hold any more, the rest may
+
+
+async def _apply(call: Call, asked: _Asked, items: Sequence[Item]) -> Reply:
+    """Judge, then write: no transaction stands open while jobs are judged, for that may take long.
+
+    Raises Overtaken where a job is another by then.
+    """
+    with uncollected():
+        looked = await _look(call, asked, items)
+        async with writing(call, seconds=SECONDS) as conn:
             written = await _write(conn, call, asked, looked)
             body = apply_view.applied(looked.found, looked.plan, written.ids)
-        reply = await keep(conn, call, Reply(body=body))
+            reply = await keep(conn, call, Reply(body=body))
     done = body.created + body.changed + body.deleted
     if done:
         matched = done + body.unchanged
@@ -91,26 +102,24 @@ def _read(raw: bytes) -> _Asked:
     return asked
 
 
-async def _look(conn: Connection, call: Call, asked: _Asked, items: Sequence[Item]) -> _Looked:
+async def _look(call: Call, asked: _Asked, items: Sequence[Item]) -> _Looked:
     """Find out what is to be done; raise whatever stands against it."""
     secrets = await secret_names(call)
-    rules = await rules_of(conn, call)
-    room = await room_of(conn, call.namespace, rules.quotas, lock=not asked.dry_run)
     names = [item.name for item in items if item.name is not None and "\0" not in item.name]
-    stored = await apply.named(conn, call.namespace, names)
+    deleted: list[Job] = []
+    async with connection(call.deps.pool, seconds=SECONDS) as conn:
+        rules = await rules_of(conn, call)
+        stored = await apply.named(conn, call.namespace, names)
+        if asked.prune and asked.owner is not None:
+            label = {OWNER_LABEL: asked.owner}
+            deleted = await apply.labelled(
+                conn, call.namespace, label, besides=names, at_most=DELETED_MAX + 1
+            )
     judge = Judge(call, secrets, rules, take_over=asked.take_over)
     found = await judge.look(items, stored)
-    if asked.prune:
-        found.deleted = await apply.labelled(
-            conn,
-            call.namespace,
-            {OWNER_LABEL: asked.owner or ""},
-            besides=names,
-            at_most=DELETED_MAX + 1,
-        )
-    plan = plan_of(items, stored, found.deleted)
+    found.deleted = deleted
+    plan = plan_of(items, stored, deleted)
     _refuse(asked, found, plan)
-    _refuse_full(call, found, room, rules.quotas)
     return _Looked(found, plan, judge)
 
 
@@ -142,14 +151,14 @@ def _faults(found: Found) -> Iterator[Fault]:
             yield fault._replace(pointer=f"/jobs/{index}{fault.pointer}")
 
 
-def _refuse_full(call: Call, found: Found, room: int | None, quotas: Quotas) -> None:
+async def _refuse_full(conn: Connection, call: Call, found: Found, *, lock: bool) -> None:
     """Raise QuotaExceeded where more jobs are new than there is room for."""
-    if room is None:
+    quotas = (await rules_of(conn, call)).quotas
+    room = await room_of(conn, call.namespace, quotas, lock=lock)
+    if room is None or len(found.drafts) <= room + len(found.deleted):
         return
-    room += len(found.deleted)
-    if len(found.drafts) > room:
-        first = found.drafts[room].index
-        raise full(call.namespace, quotas, f"/jobs/{first}")
+    first = found.drafts[room + len(found.deleted)].index
+    raise full(call.namespace, quotas, f"/jobs/{first}")
 
 
 async def _write(conn: Connection, call: Call, asked: _Asked, looked: _Looked) -> Written:
@@ -157,6 +166,8 @@ async def _write(conn: Connection, call: Call, asked: _Asked, looked: _Looked) -
     found = looked.found
     if not (found.drafts or found.changes or found.deleted):
         return Written({}, [])
+    await bulk.lock_namespace(conn, call.namespace)
+    await _refuse_full(conn, call, found, lock=True)
     return await write_all(conn, call, found, looked.judge.reader, owner=asked.owner)
 
 
