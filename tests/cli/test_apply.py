@@ -66,7 +66,9 @@ async def test_a_file_is_planned_applied_changed_and_pruned(
     planned = await cli(*asked, "--dry-run", "--prune")
     assert "~ report" in planned.out
     assert '/schedule/cron: "0 9 * * MON-FRI" -> "30 9 * * MON-FRI"' in planned.out
-    assert "T09:30:00+0" in planned.out
+    assert "    would: 2026-01-05T09:30:00+01:00, 2026-01-06T09:30:00+01:00; 0.7143 a day" in (
+        planned.out
+    )
     assert "- sweep" in planned.out
     told = (await cli(*asked, "--prune", "--json")).json
     assert (told["changed"], told["deleted"]) == (1, 1)

@@ -41,11 +41,22 @@ def _lines(item: dict[str, Any], job: dict[str, Any]) -> Iterable[Text]:
     for change in item["changes"]:
         before, after = (_short(change, side) for side in ("before", "after"))
         yield Text(show.harmless(f"    {change['pointer']}: {before} -> {after}"))
-    fires = item["fires"]
-    if fires is not None:
-        yield Text(f"    fires: {_next(fires['before'])} -> {_next(fires['after'])}")
-        per_day = fires["per_day"]
-        yield Text(f"    a day: {per_day['before']:g} -> {per_day['after']:g}")
+    if item["fires"] is not None:
+        yield Text(f"    {_fires(item)}")
+
+
+def _fires(item: dict[str, Any]) -> str:
+    """Say when it fires, and how often: now, then, or both."""
+    fires, per_day = item["fires"], item["fires"]["per_day"]
+    now = f"{_next(fires['before'])}; {per_day['before']:g} a day"
+    then = f"{_next(fires['after'])}; {per_day['after']:g} a day"
+    match item["action"]:
+        case "create":
+            return f"fires: {then}"
+        case "delete":
+            return f"fired: {now}"
+        case _:
+            return f"fires: {now}\n    would: {then}"
 
 
 def _short(change: dict[str, Any], side: str) -> str:
