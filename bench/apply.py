@@ -17,9 +17,11 @@ from pathlib import Path
 
 import asyncpg
 
+sys.path.insert(0, str(Path(__file__).parents[1]))
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 
-from bulk import job
+from bench.bulk import job
+
 from commands import call
 from fleet import replica
 from scheduler_svc.cli.files.writing import written

@@ -204,7 +204,7 @@ async def test_the_schema_takes_what_the_service_takes_and_refuses_what_is_missp
     }
     judge.validate(with_defaults)
     job = body(name="a")
-    for wrong in (
+    wrongs: list[Json] = [
         {"jobs": []},
         {"version": 2, "jobs": []},
         {"version": 1, "jobs": [body()]},
@@ -215,6 +215,7 @@ async def test_the_schema_takes_what_the_service_takes_and_refuses_what_is_missp
         {"version": 1, "jobs": [{**job, "state": "paused"}]},
         {"version": 1, "jobs": [], "defaults": {"name": "a"}},
         {"version": 1, "jobs": [], "owner": "-"},
-    ):
+    ]
+    for wrong in wrongs:
         with pytest.raises(jsonschema.ValidationError):
             judge.validate(wrong)

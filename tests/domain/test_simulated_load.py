@@ -20,9 +20,10 @@ def planned(number: int = 1, **changes: object) -> PlannedJob:
 
 
 def load_of(jobs: list[SimulatedJob], hours: int) -> tuple[Load, list[Happening]]:
-    span = {"from_ms": MORNING_MS, "to_ms": MORNING_MS + hours * HOUR}
-    happened = list(simulate(jobs, **span))
-    load = Load([str(n) for n in range(len(jobs))], ["h"] * len(jobs), **span)
+    end_ms = MORNING_MS + hours * HOUR
+    happened = list(simulate(jobs, from_ms=MORNING_MS, to_ms=end_ms))
+    names = [str(number) for number in range(len(jobs))]
+    load = Load(names, ["h"] * len(jobs), from_ms=MORNING_MS, to_ms=end_ms)
     for one in happened:
         load.add(one)
     return load, happened

@@ -8,6 +8,7 @@ import asyncio
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from datetime import datetime
+from functools import partial
 from typing import Any, NamedTuple
 from uuid import UUID
 
@@ -19,6 +20,7 @@ from rig import MINUTE, SECOND, Rig
 from scheduler_svc.domain.ids import epoch_ms
 from scheduler_svc.domain.simulate import Happening, SimulatedJob, Span, simulate
 from scheduler_svc.engine import dispatch
+from scheduler_svc.engine.hand import HeldRun
 
 NEVER = 2**62
 
@@ -99,13 +101,18 @@ async def the_engine(rig: Rig, answers: Answers) -> None:
             await _end(rig, answers, rig.clock.ms)
             await rig.tick()
             await rig.beat()  # tells of what is to be cancelled
-            await until(lambda: all(one.task.done() for one in rig.held() if one.cancelled))
+            await until(lambda: all(map(_is_over, rig.held())))
             await rig.settle()
             dispatch.start_due(rig.parts, rig.outbox, tasks)
             sending = {one.claim.id for one in rig.held() if one.sending}
-            await until(lambda sending=sending: sending <= answers.gates.keys())
+            await until(partial(sending.issubset, answers.gates))
             answers.ends = {run: at for run, at in answers.ends.items() if run in rig.parts.hand}
         await _end(rig, answers, NEVER)
+
+
+def _is_over(held: HeldRun) -> bool:
+    """Tell of a run that was cancelled whether it has ended."""
+    return not held.cancelled or held.task is None or held.task.done()
 
 
 async def _coming(rig: Rig, answers: Answers) -> int:
@@ -191,9 +198,9 @@ async def test_a_simulation_makes_the_runs_of_the_engine_over_an_outage_and_a_cl
         lived = of_ledger(await rig.runs(job_id))
         told = of_simulation(by_job[name])
         assert told.keys() == lived.keys(), name
-        for run, one in lived.items():
-            assert told[run]._replace(sent_ms=one.sent_ms) == one, name
-            assert is_near(told[run], one), (name, told[run], one)
+        for run, row in lived.items():
+            assert told[run]._replace(sent_ms=row.sent_ms) == row, name
+            assert is_near(told[run], row), (name, told[run], row)
         seen |= {(one.trigger, one.status, one.reason) for one in lived.values()}
     assert {reason for _, _, reason in seen} == {
         *(None, "overlap", "merged", "misfire", "too_late"),
