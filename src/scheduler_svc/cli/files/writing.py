@@ -16,7 +16,7 @@ _DOUBTFUL: Final = re.compile(
 )
 """What some reader takes for a number, or for something of its own."""
 _UNSAFE: Final = re.compile(
-    r"[^\n\x20-\x7e\xa0-\ud7ff\ue000-\ufefe\uff00-\ufffd\U00010000-\U0010ffff]"
+    r"[^\n\x20-\x7e\xa0-\u2027\u202a-\ud7ff\ue000-\ufefe\uff00-\ufffd\U00010000-\U0010ffff]"
 )
 """What a block of lines can not hold, or an editor may change."""
 
@@ -30,7 +30,9 @@ class _Dumper(_Base):  # type: ignore[misc]  # in C, or not
 
 def _text(dumper: Any, text: str) -> Any:
     style = None
-    if "\n" in text and not _UNSAFE.search(text) and text == _trimmed(text):
+    if _UNSAFE.search(text):
+        style = '"'
+    elif "\n" in text and text == _trimmed(text):
         style = "|"
     elif _DOUBTFUL.fullmatch(text):
         style = "'"
