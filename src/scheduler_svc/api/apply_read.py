@@ -24,7 +24,8 @@ from scheduler_svc.domain.jobs import Definition, Job
 from scheduler_svc.domain.ownership import OWNER_LABEL, owner_of
 
 AT_ONCE = 10
-"""Items judged before the loop turns to others."""
+NAMED_AT_ONCE = 200
+"""Items judged, or only named, before the loop turns to others."""
 _MEMBERS = msgspec.json.Decoder(dict[str, Raw])
 _LABELS = msgspec.json.Decoder(dict[str, Raw])
 _ENCODER = msgspec.json.Encoder()
@@ -58,10 +59,15 @@ class Found(Struct):
     kept_by_others: list[Fault] = []
 
 
-def items_of(raws: Sequence[Raw], owner: str | None) -> list[Item]:
+async def items_of(raws: Sequence[Raw], owner: str | None) -> list[Item]:
     """Read the names of jobs and give each its owner; a name is what tells them apart."""
     places: dict[str, int] = {}
-    return [_item(index, bytes(raw), owner, places) for index, raw in enumerate(raws)]
+    made: list[Item] = []
+    for index, raw in enumerate(raws):
+        made.append(_item(index, bytes(raw), owner, places))
+        if index % NAMED_AT_ONCE == NAMED_AT_ONCE - 1:
+            await asyncio.sleep(0)
+    return made
 
 
 def _item(index: int, raw: bytes, owner: str | None, places: dict[str, int]) -> Item:

@@ -66,7 +66,10 @@ async def _locked(conn: Connection, call: Call, found: Found) -> dict[UUID, Lock
     known = {job.id: job for job in (*(one.before for one in found.changes), *found.deleted)}
     if not known:
         return {}
-    locked = {one.job.id: one for one in await bulk_act.lock_jobs(conn, call, list(known))}
+    ids, locked = sorted(known), dict[UUID, LockedJob]()
+    for begin in range(0, len(ids), BATCH):
+        found_here = await bulk_act.lock_jobs(conn, call, ids[begin : begin + BATCH])
+        locked |= {one.job.id: one for one in found_here}
     for job_id, job in known.items():
         if job_id not in locked or locked[job_id].job.revision != job.revision:
             raise Overtaken(

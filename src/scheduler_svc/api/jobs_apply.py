@@ -55,7 +55,7 @@ class _Looked(Struct, frozen=True):
 async def apply_jobs(call: Call) -> Reply:
     """Make jobs what the request says; with `dry_run` only say what that would change."""
     asked = _read(call.body)
-    items = items_of(asked.jobs, asked.owner)
+    items = await items_of(asked.jobs, asked.owner)
     if asked.dry_run:
         with uncollected():
             looked = await _look(call, asked, items)
