@@ -128,6 +128,10 @@ async def test_each_operation_leaves_one_entry_of_its_action(
     for action in ("pause", "resume", "trigger", "delete"):
         sent = {"action": action, "filter": {"name_prefix": "b"}}
         await do("act_on_jobs", "/jobs/bulk-actions", sent)
+    mine = {"owner": "me", "prune": True}
+    await do("apply_jobs", "/jobs/apply", {**mine, "jobs": [body(name="f")]})
+    await do("apply_jobs", "/jobs/apply", {**mine, "jobs": [body(name="f", priority=1)]})
+    await do("apply_jobs", "/jobs/apply", {**mine, "jobs": []})
     await do("delete_job", "/jobs/j")
     await do("create_job", "/jobs", body(name="c", target=CALLBACK))
     clock.ms = MORNING_MS + HOUR_MS
@@ -169,6 +173,9 @@ async def test_what_changes_nothing_leaves_nothing(
     await do("preview_schedule", "/schedules/preview", {"schedule": {"every": "1h"}}, leaves=0)
     nobodys = {"action": "pause", "filter": {"name_prefix": "zz"}}
     await do("act_on_jobs", "/jobs/bulk-actions", nobodys, leaves=0)
+    await do("apply_jobs", "/jobs/apply", {"jobs": [body(name="j")]}, leaves=0)
+    more = {"jobs": [body(name="more")], "dry_run": True}
+    await do("apply_jobs", "/jobs/apply", more, leaves=0)
 
 
 async def test_what_is_refused_leaves_nothing(http: httpx2.AsyncClient, pool: Pool) -> None:

@@ -126,6 +126,7 @@ def test_what_is_new_and_not_thought_of_is_for_admin() -> None:
         **dict.fromkeys(
             ("create_job", "create_jobs", "act_on_jobs", "pause_job", "resume_job"), "jobs:write"
         ),
+        "apply_jobs": "jobs:write",
         **dict.fromkeys(("trigger_job", "create_backfill", "cancel_backfill"), "jobs:write"),
         **dict.fromkeys(
             ("cancel_run", "replay_run", "create_replay", "cancel_replay"), "runs:write"

@@ -64,7 +64,17 @@ def test_the_page_says_what_each_scope_is_for_and_what_asks_for_none() -> None:
         "/events",
     }
     opens = {route.path.split("/")[1] for route in ROUTES if route.needs == "open"}
-    assert opens == {"", "docs", "openapi.json", "healthz", "readyz", ".well-known", "runs", "ui"}
+    assert opens == {
+        "",
+        "docs",
+        "openapi.json",
+        "healthz",
+        "readyz",
+        ".well-known",
+        "runs",
+        "ui",
+        "schemas",
+    }
 
 
 async def test_each_job_on_the_page_can_be_created(http: httpx2.AsyncClient) -> None:
@@ -85,6 +95,12 @@ async def test_the_bulk_request_on_the_page_creates_its_jobs(http: httpx2.AsyncC
     (example,) = examples("bulk")
     answer = await http.post("/jobs/bulk", json=example)
     assert (answer.status_code, answer.json()["created"]) == (201, 2), answer.text
+
+
+async def test_the_file_on_the_page_is_planned(http: httpx2.AsyncClient) -> None:
+    (example,) = examples("apply")
+    answer = await http.post("/jobs/apply", json=example)
+    assert (answer.status_code, answer.json()["created"]) == (200, 1), answer.text
 
 
 async def test_the_preview_on_the_page_works(http: httpx2.AsyncClient) -> None:

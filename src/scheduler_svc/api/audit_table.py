@@ -17,6 +17,7 @@ AUDITED: Mapping[str, tuple[Action, ...]] = {
         Action.JOBS_DELETED,
         Action.JOBS_TRIGGERED,
     ),
+    "apply_jobs": (Action.JOBS_CREATED, Action.JOB_UPDATED, Action.JOBS_DELETED),
     "put_job": (Action.JOB_CREATED, Action.JOB_UPDATED),
     "patch_job": (Action.JOB_UPDATED,),
     "delete_job": (Action.JOB_DELETED,),

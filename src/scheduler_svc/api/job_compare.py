@@ -13,14 +13,16 @@ DAY_MS = 86_400_000
 COUNT_MAX = 50_000_000
 
 
-def comparison(before: Job | None, after: Job, *, now_ms: int) -> JobComparison:
-    """Compare a job as it is, or none, with the job as it would be."""
+def comparison(
+    before: Job | None, after: Job | None, *, now_ms: int, count: int = SHOWN
+) -> JobComparison:
+    """Compare a job as it is with the job as it would be; None where there is none."""
     return JobComparison(
-        before=[] if before is None else _next(before, now_ms),
-        after=_next(after, now_ms),
+        before=[] if before is None else _next(before, now_ms, count),
+        after=[] if after is None else _next(after, now_ms, count),
         per_day=PerDay(
             before=0.0 if before is None else _per_day(before, now_ms),
-            after=_per_day(after, now_ms),
+            after=0.0 if after is None else _per_day(after, now_ms),
         ),
     )
 
@@ -33,9 +35,9 @@ def would_be(job: Job, definition: Definition) -> Job:
     return structs.replace(job, definition=definition, scheduled_for=None, state=state)
 
 
-def _next(job: Job, now_ms: int) -> list[Occurrence]:
+def _next(job: Job, now_ms: int, count: int) -> list[Occurrence]:
     plan = planned(job)
-    return shown_occurrences(plan.timetable, coming(job, plan, now_ms=now_ms, count=SHOWN))
+    return shown_occurrences(plan.timetable, coming(job, plan, now_ms=now_ms, count=count))
 
 
 def _per_day(job: Job, now_ms: int) -> float:

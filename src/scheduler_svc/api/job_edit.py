@@ -46,12 +46,19 @@ class Edit(Struct, frozen=True):
 
 def bench(call: Call, locked: LockedJob, secrets: frozenset[str], rules: NamespaceRules) -> Bench:
     """Return what a new definition of a job is judged against; `secrets` are names."""
+    return bench_of(call, locked.job, locked.now_ms, secrets, rules)
+
+
+def bench_of(
+    call: Call, job: Job, now_ms: int, secrets: frozenset[str], rules: NamespaceRules
+) -> Bench:
+    """Return the same for a job that nobody has locked."""
     return Bench(
-        now_ms=locked.now_ms,
-        job_id=locked.job.id,
-        created_at=locked.job.created_at,
+        now_ms=now_ms,
+        job_id=job.id,
+        created_at=job.created_at,
         egress=call.deps.egress,
-        namespace=locked.job.namespace,
+        namespace=job.namespace,
         ring=call.deps.ring,
         public_url=call.deps.public_url,
         secrets=secrets,
@@ -59,7 +66,7 @@ def bench(call: Call, locked: LockedJob, secrets: frozenset[str], rules: Namespa
         quotas=rules.quotas,
         callbacks=call.deps.callbacks,
         retention_max_ms=call.deps.retention_max_ms,
-        stored=locked.job.definition,
+        stored=job.definition,
     )
 
 

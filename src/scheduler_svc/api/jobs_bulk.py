@@ -53,7 +53,7 @@ async def create_jobs(call: Call) -> Reply:
         rules = await rules_of(conn, call)
         reader = BulkReader(call, call.deps.now_ms(), secrets=names, rules=rules)
         outcome.room = await room_of(conn, call.namespace, rules.quotas)
-        with _uncollected():
+        with uncollected():
             await _create(conn, reader, items, outcome, partial=partial)
             if outcome.twins or (outcome.refused and not partial):
                 raise _refusal(outcome)
@@ -72,7 +72,7 @@ async def create_jobs(call: Call) -> Reply:
 
 
 @contextmanager
-def _uncollected() -> Iterator[None]:
+def uncollected() -> Iterator[None]:
     """Hold the cycle collector off while a hundred thousand values without cycles are made.
 
     It would look at all of them again and again: half of the time, in pauses that timers feel.

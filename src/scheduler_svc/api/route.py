@@ -135,7 +135,7 @@ class Route(Struct, frozen=True, kw_only=True, dict=True):
     @cached_property
     def budget(self) -> Budget:
         """Return what of a caller's requests this is counted under."""
-        if self.path.startswith("/jobs/bulk"):
+        if self.path.startswith(("/jobs/bulk", "/jobs/apply")):
             return "bulk"
         return "reads" if self.method == "GET" or self.needs.endswith(":read") else "writes"
 

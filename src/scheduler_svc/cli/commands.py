@@ -25,14 +25,18 @@ COMMANDS: Final = {
     "rotate-identity-key": "rotate_identity_key.COMMAND",
     "jobs": "remote.jobs.COMMAND",
     "runs": "remote.runs.COMMAND",
+    "apply": "remote.apply.COMMAND",
+    "export": "remote.export.COMMAND",
+    "simulate": "simulate.command.COMMAND",
     "preview": "remote.schedules.PREVIEW",
     "forecast": "remote.schedules.FORECAST",
     "completion": "completion.COMMAND",
 }
 """Where each command is."""
 EPILOG = """\
-jobs, runs, preview and forecast ask a running service: SCHEDULER_URL, SCHEDULER_KEY. The others are
-set by the environment: docs/operations.md lists the settings, check-config tries them.
+jobs, runs, apply, export, preview and forecast ask a running service: SCHEDULER_URL, SCHEDULER_KEY.
+The others are set by the environment: docs/operations.md lists the settings, check-config tries
+them.
 `scheduler-svc COMMAND --help` says what a command takes."""
 
 

@@ -71,7 +71,7 @@ def run(given: Namespace) -> int:
         else:
             _failed(str(refused), FAILED)
             for fault in refused.problem.get("errors", ()):
-                where = fault.get("pointer") or fault.get("parameter") or ""
+                where = fault.get("place") or fault.get("pointer") or fault.get("parameter") or ""
                 print(f"  {where}: {fault.get('detail')}", file=sys.stderr)
         return NOT_FOUND if refused.status == NOT_FOUND_STATUS else FAILED
 

@@ -22,6 +22,11 @@ def _count(text: str) -> int:
     return int(text)
 
 
+def everything(remote: Remote, path: str, **query: object) -> Iterator[Any]:
+    """Yield all that is listed."""
+    return items(remote, path, Namespace(all=True), **query)
+
+
 def items(remote: Remote, path: str, given: Namespace, **query: object) -> Iterator[Any]:
     """Yield what is listed, over as many pages as it takes."""
     left: int | None = None if given.all else given.limit
