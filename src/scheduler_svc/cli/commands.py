@@ -27,6 +27,7 @@ COMMANDS: Final = {
     "runs": "remote.runs.COMMAND",
     "preview": "remote.schedules.PREVIEW",
     "forecast": "remote.schedules.FORECAST",
+    "import": "imports.command.COMMAND",
     "completion": "completion.COMMAND",
 }
 """Where each command is."""
