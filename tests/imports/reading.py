@@ -108,7 +108,7 @@ def quartz_date(text: str, day: date) -> bool:
     if text == "LW":
         return day == nearest_workday(day.replace(day=last))
     if text.endswith("W"):
-        return day == nearest_workday(day.replace(day=int(text[:-1])))
+        return int(text[:-1]) <= last and day == nearest_workday(day.replace(day=int(text[:-1])))
     return names(text, day.day, 1, 31)
 
 

@@ -11,7 +11,7 @@ import yaml
 from imports.comparing import FILES, by_name, compare, of_file, options, ours, said
 from imports.reading import ENGLISH, crontab, eventbridge, robfig
 from imports.reading import english as read_english
-from imports.wall import FROM, TO, Rule, as_cron, elapsed, first_pass
+from imports.wall import FROM, TO, as_cron, elapsed, first_pass
 from scheduler_svc.cli.imports.command import imported
 from scheduler_svc.domain.imports.draft import Draft
 
@@ -203,10 +203,6 @@ def test_a_job_of_dkron_goes_on_as_its_library_has_it(name: str) -> None:
 def test_there_are_twenty_definitions_of_each() -> None:
     for found in (CRONTAB, CRONJOBS, GOOGLE, AWS, DKRON):
         assert len(found) >= LEAST
-
-
-def rule_of(text: str) -> Rule:
-    return crontab(text)[0]
 
 
 @pytest.mark.parametrize(

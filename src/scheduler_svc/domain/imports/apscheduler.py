@@ -7,12 +7,12 @@ from datetime import datetime, timedelta
 from typing import Any, Final
 
 from scheduler_svc.domain.imports.apscheduler_dump import all_fields, described
+from scheduler_svc.domain.imports.apscheduler_nights import settle_nights
 from scheduler_svc.domain.imports.draft import Draft, Options, drafted
-from scheduler_svc.domain.imports.expression import convert_fields
+from scheduler_svc.domain.imports.expression import convert_fields, read_parts
 from scheduler_svc.domain.imports.finding import Unfit
 from scheduler_svc.domain.imports.grammar import APSCHEDULER
 from scheduler_svc.domain.imports.names import opened
-from scheduler_svc.domain.imports.nights import settle
 from scheduler_svc.domain.imports.shape import (
     as_object,
     duration,
@@ -83,8 +83,9 @@ def _cron(draft: Draft, trigger: dict[str, Any]) -> None:
     if fields.pop("week") != "*":
         raise Unfit("syntax", "the field week (ISO weeks) has no equal: name days or months")
     set_zone(draft, text_at(trigger, "timezone"), system=SYSTEM, default=_HOST)
-    draft.schedule["cron"] = convert_fields(draft, APSCHEDULER, [fields[name] for name in _ORDER])
-    settle(draft, "apscheduler", SYSTEM)
+    texts = [fields[name] for name in _ORDER]
+    draft.schedule["cron"] = convert_fields(draft, APSCHEDULER, texts)
+    settle_nights(draft, read_parts(APSCHEDULER, texts))
     _bounds(draft, trigger)
 
 
@@ -198,7 +199,7 @@ def _policies(draft: Draft, job: dict[str, Any]) -> None:
 def _missed(draft: Draft, job: dict[str, Any]) -> None:
     """Keep misfire_grace_time and coalesce: how late, and the last of several or all."""
     given = job.get("misfire_grace_time", 1)
-    coalesce = flag_at(job, "coalesce")
+    coalesce = job.get("coalesce") is None or flag_at(job, "coalesce")
     policy = "once" if coalesce else "all"
     draft.policy(misfire={"policy": policy, "max_lateness": _LONGEST})
     if given is None:

@@ -43,13 +43,18 @@ def convert(draft: Draft, grammar: Grammar, text: str) -> str:
 
 def convert_fields(draft: Draft, grammar: Grammar, texts: list[str]) -> str:
     """Return our expression for the texts of a system's fields, in its order."""
-    listed = zip(grammar.fields, texts, strict=True)
-    parts = {field.name: read_part(grammar, field, text) for field, text in listed}
+    parts = read_parts(grammar, texts)
     _judge_days(grammar, parts)
     made = _compose(grammar, parts)
     shortest = _as_written(grammar, parts, made)
     _tell(draft, grammar, parts, made, shortest)
     return _joined(shortest)
+
+
+def read_parts(grammar: Grammar, texts: list[str]) -> dict[str, Part]:
+    """Return the fields of an expression by their names."""
+    listed = zip(grammar.fields, texts, strict=True)
+    return {field.name: read_part(grammar, field, text) for field, text in listed}
 
 
 def _nickname(grammar: Grammar, text: str) -> str:

@@ -18,9 +18,9 @@ from scheduler_svc.domain.zones import Change, zone
 
 AHEAD: Final = 2 * 366 * 86_400
 """How far ahead changes of the clock are looked at, in seconds: both kinds, twice."""
-Nights = Literal["cron", "elapsed", "once", "unpublished", "apscheduler"]
+Nights = Literal["cron", "elapsed", "once", "unpublished"]
 """`cron`: Debian's rule. `elapsed`: nothing in a gap, both passes (robfig/cron). `once`: nothing in
-a gap, the first pass (EventBridge). `unpublished`: nobody says. `apscheduler`: see below."""
+a gap, the first pass (EventBridge). `unpublished`: nobody says."""
 
 
 class Gap(NamedTuple):
@@ -42,7 +42,7 @@ def settle(draft: Draft, nights: Nights, system: str) -> None:
     if place == "UTC":
         return
     gaps = [gap for pattern in patterns for gap in _gaps(pattern, place, draft.options.now)]
-    overlaps = [at for pattern in patterns for at in _overlaps(pattern, place, draft.options.now)]
+    overlaps = [at for pattern in patterns for at in overlaps_of(pattern, place, draft.options.now)]
     gaps.sort(key=lambda gap: gap.change.at)
     match nights:
         case "cron":
@@ -55,34 +55,34 @@ def settle(draft: Draft, nights: Nights, system: str) -> None:
             _say_same(draft, system, gaps, overlaps, passes="in its first pass")
         case "unpublished":
             _as_nobody_says(draft, system, gaps, overlaps)
-        case "apscheduler":
-            _as_apscheduler(draft, gaps, overlaps, patterns)
 
 
 def midnight_gap(place: str, now: datetime) -> datetime | None:
     """Return the next instant at which a clock skips a midnight."""
-    for change in _changes(place, now):
+    for change in changes_ahead(place, now):
         low, high = change.at + change.before, change.at + change.after
         if low < high and -(-low // 86_400) * 86_400 < high:
             return instant_at(change.at * 1000)
     return None
 
 
-def _changes(place: str, now: datetime) -> Iterator[Change]:
+def changes_ahead(place: str, now: datetime) -> Iterator[Change]:
+    """Yield the changes of a zone's clock in the coming two years."""
     since = epoch_ms(now) // 1000
     yield from zone(place).changes(since, since + AHEAD)
 
 
 def _gaps(pattern: Pattern, place: str, now: datetime) -> Iterator[Gap]:
-    for change in _changes(place, now):
+    for change in changes_ahead(place, now):
         low, high = change.at + change.before, change.at + change.after
         if low < high and (count := pattern.count(low, high)):
             met = pattern.next_from(high) == high
             yield Gap(change, pattern.next_from(low) or low, count, met)
 
 
-def _overlaps(pattern: Pattern, place: str, now: datetime) -> Iterator[datetime]:
-    for change in _changes(place, now):
+def overlaps_of(pattern: Pattern, place: str, now: datetime) -> Iterator[datetime]:
+    """Yield the changes that repeat a time of an expression."""
+    for change in changes_ahead(place, now):
         low, high = change.at + change.after, change.at + change.before
         if low < high and pattern.count(low, high):
             yield instant_at(change.at * 1000)
@@ -128,62 +128,6 @@ def _as_nobody_says(draft: Draft, system: str, gaps: list[Gap], overlaps: list[d
             " dst_overlap auto: a fixed time runs once",
             min(overlaps),
         )
-
-
-def _as_apscheduler(
-    draft: Draft, gaps: list[Gap], overlaps: list[datetime], patterns: list[Pattern]
-) -> None:
-    """Do as its release 3.11 does: both passes; in a gap what its search comes upon.
-
-    From an hour before the gap it steps over it; from further away it lands on the first time in
-    it, which then is that much later on the clock, and the others of that gap are lost.
-    """
-    draft.schedule["dst_overlap"] = "both"
-    if overlaps:
-        draft.same("dst_overlap", "a repeated time runs twice, as in APScheduler", min(overlaps))
-    moved = [gap for gap in gaps if not all(_steps_over(gap, one) for one in patterns)]
-    after = bool(moved) and all(_offset(gap) == 0 for gap in moved)
-    draft.schedule["dst_gap"] = "run_after" if after else "skip"
-    if not gaps:
-        return
-    odd = [gap for gap in moved if not after and not _met(gap, patterns)]
-    if odd:
-        gap = odd[0]
-        _say_moved(draft, gap)
-        return
-    does = "right after" if after else "not at all"
-    draft.same(
-        "dst_gap",
-        f"a time that the clock leaves out runs {does}, as in APScheduler 3.11",
-        instant_at(gaps[0].change.at * 1000),
-    )
-
-
-def _say_moved(draft: Draft, gap: Gap) -> None:
-    there = gap.first - gap.change.before
-    draft.schedule["dst_gap"] = "run_after"
-    draft.differs(
-        "dst_gap",
-        "a time that the clock leaves out runs right after it here, in APScheduler as much later"
-        f" as the clock went forward ({instant_at(there * 1000):%Y-%m-%d %H:%M:%S} UTC)",
-        instant_at(gap.change.at * 1000),
-    )
-
-
-def _steps_over(gap: Gap, pattern: Pattern) -> bool:
-    """Tell whether the hour before a gap is one of the expression's, or the gap is at midnight."""
-    low = gap.change.at + gap.change.before
-    return low % 86_400 == 0 or bool(pattern.hours >> (low - 1) % 86_400 // 3600 & 1)
-
-
-def _met(gap: Gap, patterns: list[Pattern]) -> bool:
-    """Tell whether the moved time is one of the expression's own anyhow."""
-    then = gap.first + _shift(gap)
-    return any(pattern.next_from(then) == then for pattern in patterns)
-
-
-def _offset(gap: Gap) -> int:
-    return gap.first - (gap.change.at + gap.change.before)
 
 
 def _shift(gap: Gap) -> int:
