@@ -5,8 +5,7 @@ gap of the coming two years, and to name the first instant at which both differ.
 """
 
 from collections.abc import Mapping, Sequence
-from datetime import datetime
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, TypeAlias
 
 import msgspec
 
@@ -21,13 +20,15 @@ from scheduler_svc.domain.imports.shape import instant_text
 from scheduler_svc.domain.occurrences import (
     Timetable,
     compile_schedule,
+    next_after,
     previous_before_or_at,
-    take,
 )
 from scheduler_svc.domain.schedule import Schedule
 
 _POLICIES: Final = ("skip", "run_after")
 _LOOKED_AT: Final = 2000
+Searched: TypeAlias = dict[int, int | None]
+"""What their search found from an instant on."""
 
 
 class Crossing(NamedTuple):
@@ -52,7 +53,8 @@ def settle_nights(draft: Draft, parts: Mapping[str, Part]) -> None:
     if overlaps:
         draft.same("dst_overlap", "a repeated time runs twice, as in APScheduler", min(overlaps))
     gaps = [one.at * 1000 for one in changes_ahead(place, now) if one.after > one.before]
-    crossed = {policy: _cross(draft, parts, policy, gaps) for policy in _POLICIES}
+    found: Searched = {}
+    crossed = {policy: _cross(draft, parts, policy, gaps, found) for policy in _POLICIES}
     chosen = _nearest(crossed)
     draft.schedule["dst_gap"] = chosen
     odd = next((one for one in crossed[chosen] if not one.same), None)
@@ -72,26 +74,32 @@ def _nearest(crossed: Mapping[str, list[Crossing]]) -> str:
 
 
 def _cross(
-    draft: Draft, parts: Mapping[str, Part], policy: str, gaps: Sequence[int]
+    draft: Draft, parts: Mapping[str, Part], policy: str, gaps: Sequence[int], found: Searched
 ) -> list[Crossing]:
     wanted = {**draft.schedule, "dst_gap": policy}
     timetable = compile_schedule(
         msgspec.convert(wanted, Schedule), job_id=ANY_JOB, created_at=draft.options.now
     )
     place = draft.schedule.get("timezone", "UTC")
-    return [_crossing(timetable, parts, place, gap, draft.options.now) for gap in gaps]
+    crossings = []
+    for gap in gaps:
+        before = previous_before_or_at(timetable, gap - 1)
+        since = epoch_ms(draft.options.now) if before is None else before
+        if since not in found:
+            at = next_fire(parts, place, instant_at(since))
+            found[since] = None if at is None else epoch_ms(at)
+        crossings.append(_crossing(timetable, gap, since, found[since]))
+    return crossings
 
 
-def _crossing(
-    timetable: Timetable, parts: Mapping[str, Part], place: str, gap: int, now: datetime
-) -> Crossing:
-    """Search from the last instant before a gap, as it would."""
-    before = previous_before_or_at(timetable, gap - 1)
-    since = epoch_ms(now) if before is None else before
-    found = next_fire(parts, place, instant_at(since))
-    theirs = None if found is None else epoch_ms(found)
+def _crossing(timetable: Timetable, gap: int, since: int, theirs: int | None) -> Crossing:
+    """List what we name from the last instant before a gap until theirs."""
     until = gap + 1 if theirs is None else theirs
-    ours = [at for at in take(timetable, since, _LOOKED_AT) if at <= until]
+    ours: list[int] = []
+    at = next_after(timetable, since)
+    while at is not None and at <= until and len(ours) < _LOOKED_AT:
+        ours.append(at)
+        at = next_after(timetable, at)
     return Crossing(ours, theirs)
 
 

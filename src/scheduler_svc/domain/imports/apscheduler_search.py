@@ -67,14 +67,12 @@ def _following(parts: Mapping[str, Part], at: datetime, name: str) -> int | None
 
 def _odd_days(part: Part, at: datetime) -> set[int]:
     """Return the days of a month that its last day and positions of weekdays are."""
-    found = {_days_of(at)} if part.specials else set()
+    begins, length = monthrange(at.year, at.month)
+    found = {length} if part.specials else set()
     for text in part.nths:
         weekday, _, which = text.partition("#")
-        days = [
-            day
-            for day in range(1, _days_of(at) + 1)
-            if at.replace(day=day).isoweekday() % 7 == DAY_NAMES.index(weekday)
-        ]
+        first = 1 + (DAY_NAMES.index(weekday) - (begins + 1)) % 7
+        days = list(range(first, length + 1, 7))
         found |= set(days[-1:] if which == "L" else days[int(which) - 1 : int(which)])
     return found
 

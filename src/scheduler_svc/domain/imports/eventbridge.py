@@ -13,7 +13,7 @@ from scheduler_svc.domain.imports.draft import Draft, Options, drafted
 from scheduler_svc.domain.imports.expression import convert
 from scheduler_svc.domain.imports.finding import Unfit
 from scheduler_svc.domain.imports.grammar import EVENTBRIDGE
-from scheduler_svc.domain.imports.names import opened
+from scheduler_svc.domain.imports.names import full_name, opened
 from scheduler_svc.domain.imports.nights import settle
 from scheduler_svc.domain.imports.shape import (
     as_object,
@@ -55,7 +55,7 @@ def read(document: Any, source: str, options: Options, taken: set[str]) -> list[
 def _convert(one: Any, source: str, options: Options, taken: set[str]) -> Draft:
     given = one if isinstance(one, dict) else {}
     group, name = given.get("GroupName"), str(given.get("Name") or "job")
-    wanted = name if group in {None, "default"} else f"{group}.{name}"
+    wanted = full_name(group, name)
     draft = opened(f"{source} {shown(wanted)}", wanted, options, taken)
     is_rule = "ScheduleExpressionTimezone" not in given and (
         "EventBusName" in given or "Targets" in given or ":rule/" in str(given.get("Arn", ""))

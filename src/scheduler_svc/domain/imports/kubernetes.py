@@ -10,7 +10,7 @@ from scheduler_svc.domain.imports.draft import Draft, Options, drafted
 from scheduler_svc.domain.imports.expression import convert
 from scheduler_svc.domain.imports.finding import Unfit
 from scheduler_svc.domain.imports.grammar import KUBERNETES
-from scheduler_svc.domain.imports.names import opened
+from scheduler_svc.domain.imports.names import full_name, opened
 from scheduler_svc.domain.imports.nights import settle
 from scheduler_svc.domain.imports.robfig import split_zone, take_every, tell_midnight
 from scheduler_svc.domain.imports.shape import (
@@ -64,7 +64,7 @@ def _convert(cron_job: dict[str, Any], source: str, options: Options, taken: set
     meta = cron_job.get("metadata")
     found = meta if isinstance(meta, dict) else {}
     space, name = found.get("namespace"), str(found.get("name") or "job")
-    wanted = name if space in {None, "default"} else f"{space}.{name}"
+    wanted = full_name(space, name)
     draft = opened(f"{source} {shown(wanted)}", wanted, options, taken)
 
     def steps() -> None:

@@ -27,6 +27,11 @@ def slug(text: str) -> str:
     return f"job-{name}"
 
 
+def full_name(space: object, name: str) -> str:
+    """Put the space that a definition is in before its name, where it is a space of its own."""
+    return f"{space}.{name}" if isinstance(space, str) and space not in {"", "default"} else name
+
+
 def opened(source: str, wanted: str, options: Options, taken: set[str]) -> Draft:
     """Begin a draft and name it as no other is; say so where that is not what it was called."""
     draft = Draft(source, wanted, options)
