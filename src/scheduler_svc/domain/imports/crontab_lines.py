@@ -11,6 +11,7 @@ _SETTING: Final = re.compile(
     r"""\s*(?:"([^"]*)"|'([^']*)'|([A-Za-z_][A-Za-z0-9_]*))\s*=\s*(.*?)\s*"""
 )
 _FIELDS: Final = 5
+_BLANKS: Final = re.compile(r"[ \t]+")
 
 
 class Entry(NamedTuple):
@@ -28,8 +29,8 @@ class Entry(NamedTuple):
 def entries(text: str, *, system: bool) -> Iterator[Entry]:
     """Yield the entries of a table; `system` ones have a user before the command."""
     settings: dict[str, str] = {}
-    for number, raw in enumerate(text.splitlines(), 1):
-        line = raw.strip(" \t")
+    for number, raw in enumerate(text.split("\n"), 1):
+        line = raw.strip(" \t\r")
         if not line or line.startswith("#"):
             continue
         setting = _SETTING.fullmatch(line)
@@ -46,8 +47,7 @@ def _entry(number: int, line: str, settings: dict[str, str], *, system: bool) ->
     schedule, rest = " ".join(words[:count]), words[count] if len(words) > count else ""
     user = None
     if system:
-        user, _, rest = rest.partition(" ") if " " in rest else rest.partition("\t")
-        rest = rest.strip(" \t")
+        user, rest = (*_BLANKS.split(rest, maxsplit=1), "")[:2]
     command, given = _percent(rest)
     return Entry(number, schedule, user or None, command or None, given, settings)
 
