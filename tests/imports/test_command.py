@@ -1,7 +1,9 @@
 """The command as people and pipelines use it: the file, the report, exit codes, and the service."""
 
+import io
 import json
 import re
+import shlex
 from pathlib import Path
 from typing import Any
 
@@ -166,6 +168,26 @@ async def test_a_service_takes_each_job_as_it_is_written(
         again = await client.put(f"/jobs/{name}", json=job)
         assert again.json()["changed"] is False
     assert capsys.readouterr().out
+
+
+def test_the_command_on_the_page_runs_as_it_is_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (block,) = re.findall(r"```sh\n(.*?)```", PAGE.read_text(), re.DOTALL)
+    monkeypatch.chdir(tmp_path)
+    Path("mytab").write_text("0 2 * * * /opt/backup\n")
+    assert run(shlex.split(block)[1:]) == 0
+    assert yaml.safe_load(Path("jobs.yaml").read_text())["jobs"][0]["name"] == "backup"
+    assert "1 definition, 1 written" in capsys.readouterr().out
+
+
+def test_the_standard_input_is_read_too(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    given = io.TextIOWrapper(io.BytesIO(b"0 2 * * * /opt/backup\n"))
+    monkeypatch.setattr("sys.stdin", given)
+    assert run(["import", "crontab", "-", "--target", TARGET]) == 0
+    assert "stdin:1" in capsys.readouterr().out
 
 
 def codes_table() -> str:

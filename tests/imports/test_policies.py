@@ -93,8 +93,9 @@ def test_cronjobs_keep_concurrency_deadline_and_backoff() -> None:
     assert k8s("hourly").spec["misfire"] == {"policy": "skip", "grace": "5s"}
     assert said(k8s("hourly"), "missed") == {"same", "differs"}
     assert said(k8s("zone-within"), "timezone") >= {"differs"}
-    assert said(k8s("no-midnight"), "dst_midnight") == {"differs"}
-    assert said(k8s("odd-days"), "dst_midnight") == set()
+    assert said(k8s("no-midnight"), "dst_search") == {"differs"}
+    assert said(k8s("half-hour-zone"), "dst_search") == {"differs"}
+    assert said(k8s("twice-in-autumn"), "dst_search") == set()
 
 
 def test_days_are_read_by_the_librarys_own_rule() -> None:

@@ -8,6 +8,7 @@ import os
 import sys
 from argparse import ArgumentParser, Namespace
 from collections.abc import Sequence
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
@@ -41,10 +42,11 @@ def _switches(parser: ArgumentParser) -> None:
     parser.add_argument("--output", "-o", metavar="FILE", default=OUT, help="the file of jobs")
     parser.add_argument("--report", choices=("text", "json"), default="text")
     parser.add_argument("--all", action="store_true", help="report also what is the same")
-    parser.add_argument("--now", type=_instant, metavar="INSTANT", help="judge as of then")
+    parser.add_argument("--now", type=instant, metavar="INSTANT", help="judge as of then")
 
 
-def _instant(text: str) -> datetime:
+def instant(text: str) -> datetime:
+    """Read an instant with an offset."""
     found = datetime.fromisoformat(text)
     if found.tzinfo is None:
         raise ValueError(text)
@@ -101,11 +103,13 @@ def _write(path: str, text: str) -> None:
         sys.stdout.write(data.decode())
         sys.stdout.flush()
         return
+    fresh = Path(f"{path}.{os.getpid()}.part")
     try:
-        fresh = Path(f"{path}.{os.getpid()}.part")
         fresh.write_bytes(data)
         fresh.replace(path)
     except OSError as error:
+        with suppress(OSError):
+            fresh.unlink(missing_ok=True)
         raise Unreadable(f"{path}: {error.strerror}") from None
 
 

@@ -26,8 +26,11 @@ class Unreadable(Exception):
 def read_text(path: str) -> str:
     """Read a file, `-` for the standard input, as UTF-8."""
     try:
-        with sys.stdin.buffer if path == OUT else Path(path).open("rb") as opened:
-            raw = opened.read(BYTES_MAX + 1)
+        if path == OUT:
+            raw = sys.stdin.buffer.read(BYTES_MAX + 1)
+        else:
+            with Path(path).open("rb") as opened:
+                raw = opened.read(BYTES_MAX + 1)
     except OSError as error:
         raise Unreadable(f"{path}: {error.strerror}") from None
     if len(raw) > BYTES_MAX:

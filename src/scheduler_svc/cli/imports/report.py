@@ -66,9 +66,9 @@ def print_text(drafts: Sequence[Draft], stream: TextIO, *, everything: bool) -> 
         _print_one(console, draft, shared, everything=everything)
     counts = summary(drafts)
     told = ", ".join(f"{counts[severity]} {_WORDS[severity]}" for severity in SEVERITIES)
-    console.print(
-        Text(f"{counts['definitions']} definitions, {counts['written']} written: {told}", "bold")
-    )
+    count = counts["definitions"]
+    noun = "definition" if count == 1 else "definitions"
+    console.print(Text(f"{count} {noun}, {counts['written']} written: {told}", "bold"))
 
 
 def _print_one(

@@ -54,8 +54,7 @@ def _convert(job: Any, source: str, options: Options, taken: set[str]) -> Draft:
         _target(draft, given)
         _retry(draft, object_at(given, "retryConfig"))
         draft.same("overlap", "no second run starts while one is not over, as in Cloud Scheduler")
-        draft.policy(misfire={"policy": "once"})
-        draft.decide("missed", "Google does not publish what it makes up for after an outage")
+        draft.decide("missed", "Google does not publish what it makes up for; here the latest")
         if text_at(given, "state") in {"PAUSED", "DISABLED"}:
             draft.switched_off("it is paused")
 

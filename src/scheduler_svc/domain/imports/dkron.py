@@ -15,7 +15,7 @@ from scheduler_svc.domain.imports.finding import Unfit
 from scheduler_svc.domain.imports.grammar import DKRON
 from scheduler_svc.domain.imports.names import opened
 from scheduler_svc.domain.imports.nights import settle
-from scheduler_svc.domain.imports.robfig import split_zone, take_every, tell_midnight
+from scheduler_svc.domain.imports.robfig import split_zone, take_every, tell_search
 from scheduler_svc.domain.imports.shape import (
     as_object,
     duration,
@@ -84,7 +84,7 @@ def _schedule(draft: Draft, job: dict[str, Any]) -> None:
     set_zone(draft, place, system=SYSTEM, default="the zone of its server")
     draft.schedule["cron"] = convert(draft, DKRON, text)
     settle(draft, "elapsed", SYSTEM)
-    tell_midnight(draft)
+    tell_search(draft)
 
 
 def _dates(draft: Draft, job: dict[str, Any]) -> None:

@@ -1,6 +1,6 @@
 """One foreign definition on its way to being a job: what is set of it, and what is said of it.
 
-Promises that what is left at the default of ours is left out, so that a file shows what matters.
+Promises that what nobody set is not there, so that a file shows what matters.
 """
 
 from collections.abc import Callable, Iterable

@@ -12,7 +12,7 @@ from scheduler_svc.domain.imports.finding import Unfit
 from scheduler_svc.domain.imports.grammar import KUBERNETES
 from scheduler_svc.domain.imports.names import full_name, opened
 from scheduler_svc.domain.imports.nights import settle
-from scheduler_svc.domain.imports.robfig import split_zone, take_every, tell_midnight
+from scheduler_svc.domain.imports.robfig import split_zone, take_every, tell_search
 from scheduler_svc.domain.imports.shape import (
     as_object,
     duration,
@@ -101,7 +101,7 @@ def _schedule(draft: Draft, spec: dict[str, Any], since: datetime | None) -> Non
     set_zone(draft, place, system="Kubernetes", default="the zone of kube-controller-manager")
     draft.schedule["cron"] = convert(draft, KUBERNETES, text)
     settle(draft, "elapsed", "Kubernetes")
-    tell_midnight(draft)
+    tell_search(draft)
 
 
 def _labels(draft: Draft, meta: dict[str, Any]) -> None:

@@ -8,14 +8,16 @@ from datetime import datetime
 from typing import Final
 
 from scheduler_svc.domain.duration import text_of
+from scheduler_svc.domain.ids import instant_at
 from scheduler_svc.domain.imports.draft import Draft
 from scheduler_svc.domain.imports.finding import Unfit
-from scheduler_svc.domain.imports.nights import midnight_gap
+from scheduler_svc.domain.imports.nights import changes_ahead, midnight_gap
 from scheduler_svc.domain.imports.shape import go_duration_ms, instant_text, shown
 
 _ZONE: Final = re.compile(r"(?:CRON_)?TZ=(\S+)\s+(.*)", re.DOTALL)
 _EVERY: Final = "@every "
 _SECOND_MS: Final = 1000
+_HOUR: Final = 3600
 
 
 def split_zone(text: str) -> tuple[str, str | None]:
@@ -44,17 +46,23 @@ def take_every(draft: Draft, text: str, system: str, anchor: datetime | None = N
         draft.same("resolution", f"{system} takes whole seconds of at least one: {text_of(whole)}")
 
 
-def tell_midnight(draft: Draft) -> None:
-    """Tell of a midnight that a clock skips, over which the library's search stumbles."""
-    named = draft.schedule.get("cron")
-    place = draft.schedule.get("timezone", "UTC")
-    if named is None or str(named).split()[-3::2] == ["*", "*"]:
-        return
-    at = midnight_gap(place, draft.options.now)
-    if at is not None:
+def tell_search(draft: Draft) -> None:
+    """Tell of changes over which the library's search stumbles: it steps by days and by hours."""
+    place, now = draft.schedule.get("timezone", "UTC"), draft.options.now
+    days = str(draft.schedule["cron"]).split()[-3::2]
+    at = midnight_gap(place, now)
+    if at is not None and days != ["*", "*"]:
         draft.differs(
-            "dst_midnight",
+            "dst_search",
             f"the clock in {place} skips a midnight: robfig/cron may then run on a wrong day or"
             " leave one out, here days are as written",
             at,
+        )
+    odd = (one for one in changes_ahead(place, now) if (one.after - one.before) % _HOUR)
+    if (change := next(odd, None)) is not None:
+        draft.differs(
+            "dst_search",
+            f"the clock in {place} moves by a part of an hour: robfig/cron may then leave out or"
+            " add times of that day, here they are as written",
+            instant_at(change.at * 1000),
         )
