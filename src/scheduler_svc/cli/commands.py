@@ -30,6 +30,7 @@ COMMANDS: Final = {
     "simulate": "simulate.command.COMMAND",
     "preview": "remote.schedules.PREVIEW",
     "forecast": "remote.schedules.FORECAST",
+    "import": "imports.command.COMMAND",
     "completion": "completion.COMMAND",
 }
 """Where each command is."""
