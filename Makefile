@@ -78,6 +78,11 @@ chaos: $(VENV)/.dev ## kill, freeze and cut replicas; SCENARIO names some, SEED 
 	$(BIN)/python tests/chaos/play.py $(if $(SEED),--seed $(SEED)) $(ARGS) $(SCENARIO)
 .PHONY: chaos
 
+clients: $(VENV)/.dev ## generate clients from the OpenAPI document, check and use them; needs npm and java
+	CLIENT_GENERATORS=$${CLIENT_GENERATORS:-$(CURDIR)/.generators} \
+		$(BIN)/python -m pytest tests/clients/test_generated.py $(ARGS)
+.PHONY: clients
+
 schema: $(VENV)/.dev ## rewrite the reviewed dump of the schema
 	$(BIN)/python tests/schema_dump.py
 .PHONY: schema
