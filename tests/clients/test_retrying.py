@@ -145,6 +145,9 @@ async def test_the_key_and_the_namespace_go_along_and_a_report_has_only_its_toke
         await ask("complete_run", "r", "token", succeeded=False, detail="x")
         await ask("heartbeat_run", "r", "token")
         plain, report, _ = between.requests
+        for path in ("@other.example/", "http://other.example/", ""):
+            with pytest.raises(ValueError, match="no path"):
+                await ask("request", "GET", path)
     assert plain.target == "/base/runs/a%2Fb"
     assert plain.headers["authorization"] == "Bearer sk_x"
     assert plain.headers["scheduler-namespace"] == "n"

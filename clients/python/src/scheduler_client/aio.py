@@ -1,8 +1,11 @@
-"""`AsyncScheduler`: the same as `Scheduler`, method by method, for asyncio."""
+"""`AsyncScheduler`: the same as `Scheduler`, method by method, for asyncio.
+
+What is iterated over and left early is closed by `contextlib.aclosing`, as any such generator.
+"""
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import aclosing
 from datetime import datetime
 from typing import Any, Self, TypeVar, Unpack
@@ -43,6 +46,7 @@ class AsyncScheduler:
         self.retry = retry
         self.limits: dict[str, RateLimit] = {}
         """What the service last said of each budget: `reads`, `writes`, `bulk`."""
+        self._owned = http is None
         self._http = http or httpx2.AsyncClient(timeout=timeout)
 
     async def __aenter__(self) -> Self:
@@ -52,8 +56,9 @@ class AsyncScheduler:
         await self.close()
 
     async def close(self) -> None:
-        """Close the connections."""
-        await self._http.aclose()
+        """Close the connections, but for those of a library object that was handed in."""
+        if self._owned:
+            await self._http.aclose()
 
     async def create_job(
         self, spec: JobSpec, *, idempotency_key: str | None = None, dry_run: bool = False
@@ -143,7 +148,7 @@ class AsyncScheduler:
 
     async def jobs(
         self, *, page_size: int = PAGE, **filters: Unpack[JobFilters]
-    ) -> AsyncIterator[Job]:
+    ) -> AsyncGenerator[Job, None]:
         """Yield jobs, over as many pages as there are, each asked for when it is needed."""
         query, cursor = job_query(filters), None
         while True:
@@ -155,7 +160,7 @@ class AsyncScheduler:
 
     async def runs(
         self, job: str | Job | None = None, *, page_size: int = PAGE, **filters: Unpack[RunFilters]
-    ) -> AsyncIterator[Run]:
+    ) -> AsyncGenerator[Run, None]:
         """Yield runs of a job, or of all, newest first."""
         query, cursor = run_query(filters), None
         while True:
@@ -199,7 +204,7 @@ class AsyncScheduler:
 
     async def events(
         self, *, job_id: str | None = None, last_event_id: str | None = None
-    ) -> AsyncIterator[Event]:
+    ) -> AsyncGenerator[Event, None]:
         """Yield what happens, as it happens, for ever; a stream that ends is taken up again.
 
         Raises what went wrong after `retry.attempts` failures in a row without an event between.

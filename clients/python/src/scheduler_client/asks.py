@@ -198,6 +198,8 @@ def anything(
     headers: Mapping[str, str],
 ) -> Ask[Answer]:
     """Ask for an operation without a name here. A POST is repeated only with a key of its own."""
+    if not path.startswith("/"):
+        raise ValueError(f"{path!r} is no path: the key would go wherever it points")
     keyed = any(name.lower() == "idempotency-key" for name in headers)
     return Ask(
         method=method,

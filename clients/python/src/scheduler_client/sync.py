@@ -41,6 +41,7 @@ class Scheduler:
         self.retry = retry
         self.limits: dict[str, RateLimit] = {}
         """What the service last said of each budget: `reads`, `writes`, `bulk`."""
+        self._owned = http is None
         self._http = http or httpx2.Client(timeout=timeout)
 
     def __enter__(self) -> Self:
@@ -50,8 +51,9 @@ class Scheduler:
         self.close()
 
     def close(self) -> None:
-        """Close the connections."""
-        self._http.close()
+        """Close the connections, but for those of a library object that was handed in."""
+        if self._owned:
+            self._http.close()
 
     def create_job(
         self, spec: JobSpec, *, idempotency_key: str | None = None, dry_run: bool = False

@@ -14,7 +14,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from hashlib import sha256
-from typing import Any
+from typing import Any, Protocol
 
 TOLERANCE_SECONDS = 300.0
 SECRET_PREFIX, PUBLIC_PREFIX = "whsec_", "whpk_"
@@ -26,6 +26,13 @@ _TIMESTAMP = re.compile(r"[0-9]{1,12}")
 
 class NotVerified(Exception):
     """The request is not to be believed: answer 401, and do nothing. The text is for your log."""
+
+
+class Headers(Protocol):
+    """The headers of any framework: a mapping, or what has its pairs."""
+
+    def items(self) -> Iterable[tuple[str, str]]:
+        """Return names and values."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -52,7 +59,7 @@ class Delivery:
 
 def verify(
     body: bytes,
-    headers: Mapping[str, str],
+    headers: Headers,
     secrets: str | Sequence[str],
     *,
     tolerance: float = TOLERANCE_SECONDS,
@@ -144,11 +151,10 @@ def _lenient(text: str) -> bytes:
         return b""
 
 
-def _headers(headers: Mapping[str, str]) -> dict[str, str]:
+def _headers(headers: Headers) -> dict[str, str]:
     """Return the headers by name in small letters; one of ours that is there twice is ambiguous."""
     found: dict[str, str] = {}
-    pairs: Iterable[tuple[str, str]] = headers.items()
-    for name, value in pairs:
+    for name, value in headers.items():
         lower = name.lower()
         if lower in {ID, TIMESTAMP, SIGNATURE} and lower in found:
             raise NotVerified(f"there is more than one {lower}")
