@@ -159,6 +159,8 @@ async def test_typescript(
         shutil.copy(tmp_path / "package-lock.json", tools)
         await run("npm", "ci", "--no-audit", "--no-fund", cwd=tools)
     (tmp_path / "node_modules").symlink_to(tools / "node_modules")
+    # openapi-ts looks for it where it lies itself, and writes its imports accordingly.
+    shutil.copy(tmp_path / "tsconfig.json", tools)
     tool = tmp_path / "node_modules" / ".bin"
     await run(
         *(tool / "openapi-typescript", document, "-o", "schema.d.ts"),
