@@ -105,7 +105,7 @@ build: $(VENV)/.dev ## make the wheel, the source archive and the bill of materi
 clean: ## remove what tools leave behind; .data and the virtual environment stay
 	rm -rf build dist htmlcov .coverage .coverage.* .hypothesis .mypy_cache .pytest_cache .ruff_cache \
 		.import_linter_cache
-	find src tests bench -type d -name __pycache__ -prune -exec rm -rf {} +
+	find src tests bench clients -type d -name __pycache__ -prune -exec rm -rf {} +
 .PHONY: clean
 
 # Each stamp says that the lock of its name is installed; the tools' lock contains the others.

@@ -39,6 +39,17 @@ def test_what_is_old_is_forgotten_and_so_is_the_oldest_of_too_many() -> None:
     assert (seen.begin("c"), len(seen)) == ("new", 3)
 
 
+def test_work_that_took_long_keeps_nothing_else_from_being_forgotten() -> None:
+    clock = HandClock(0)
+    seen = Remembered(seconds=10, clock=clock.monotonic)
+    with once(seen, "long"):
+        with once(seen, "short"):
+            clock.move(1000)
+        clock.move(5000)
+    clock.move(6000)
+    assert (seen.begin("short"), seen.begin("long")) == ("new", "done")
+
+
 def test_of_many_threads_one_does_the_work() -> None:
     seen = Remembered()
     with ThreadPoolExecutor(8) as threads:

@@ -2,7 +2,7 @@
 
 The generators come from their registries into a folder of this machine, `make clients` asks for
 that (CLIENT_GENERATORS names the folder). Without it they are skipped; the one that is in the lock
-is not.
+is not, but what it made is not looked at by mypy then.
 """
 
 import asyncio
@@ -68,9 +68,9 @@ async def target() -> AsyncIterator[Sinking]:
         yield opened
 
 
-async def strict(*packages: str, cwd: Path, hushed: str = "") -> None:
+async def strict(*packages: str, cwd: Path) -> None:
     """Look at generated code and its use, by settings of our own and no others."""
-    (cwd / "mypy.ini").write_text(f"[mypy]\nstrict = True\ncache_dir = .mypy\n{hushed}")
+    (cwd / "mypy.ini").write_text("[mypy]\nstrict = True\ncache_dir = .mypy\n")
     await run(SCRIPTS / "mypy", "--config-file", "mypy.ini", *packages, cwd=cwd)
 
 
@@ -90,7 +90,8 @@ async def test_openapi_python_client(
     )
     assert "arning" not in told
     shutil.copy(HERE / "python" / "journey_generated.py", tmp_path)
-    await strict("generated", "journey_generated.py", cwd=tmp_path)
+    if FOLDER:  # a quarter of a minute, and the gate has enough of them
+        await strict("generated", "journey_generated.py", cwd=tmp_path)
     told = await run(
         sys.executable, "journey_generated.py", service.url(""), target.url(), cwd=tmp_path
     )

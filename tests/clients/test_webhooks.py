@@ -68,6 +68,16 @@ def test_bytes_that_are_no_text_are_signed_like_any() -> None:
             verify(BYTES + b"\n", signed, secret, now=BYTES_AT)
 
 
+def test_a_signature_counts_in_its_own_version_alone() -> None:
+    headers = {"webhook-id": BYTES_ID, "webhook-timestamp": str(BYTES_AT)}
+    for secret, signature in ((BYTES_SECRET, BYTES_RIGHT), (PUBLIC, ED25519)):
+        value = signature.partition(",")[2]
+        for version in ("v1a" if secret == BYTES_SECRET else "v1", "v2", "", "V1"):
+            signed = headers | {"webhook-signature": f"{version},{value}"}
+            with pytest.raises(NotVerified):
+                verify(BYTES, signed, secret, now=BYTES_AT)
+
+
 def test_any_of_several_signatures_under_any_of_several_secrets_will_do() -> None:
     assert checked(secrets=[OTHER, SECRET, PUBLIC]).body == BODY
     assert checked(webhook_signature=f"v2,x v1,b3RoZXI= {RIGHT}").body == BODY
