@@ -81,6 +81,11 @@ chaos: $(VENV)/.dev ## kill, freeze and cut replicas; SCENARIO names some, SEED 
 	$(BIN)/python tests/chaos/play.py $(if $(SEED),--seed $(SEED)) $(ARGS) $(SCENARIO)
 .PHONY: chaos
 
+clients: $(VENV)/.dev ## generate clients from the OpenAPI document, check and use them; needs npm and java
+	CLIENT_GENERATORS=$${CLIENT_GENERATORS:-$(CURDIR)/.generators} \
+		$(BIN)/python -m pytest tests/clients/test_generated.py $(ARGS)
+.PHONY: clients
+
 schema: $(VENV)/.dev ## rewrite the reviewed dump of the schema
 	$(BIN)/python tests/schema_dump.py
 .PHONY: schema
@@ -103,7 +108,7 @@ build: $(VENV)/.dev ## make the wheel, the source archive and the bill of materi
 clean: ## remove what tools leave behind; .data and the virtual environment stay
 	rm -rf build dist htmlcov .coverage .coverage.* .hypothesis .mypy_cache .pytest_cache .ruff_cache \
 		.import_linter_cache
-	find src tests bench -type d -name __pycache__ -prune -exec rm -rf {} +
+	find src tests bench clients -type d -name __pycache__ -prune -exec rm -rf {} +
 .PHONY: clean
 
 # Each stamp says that the lock of its name is installed; the tools' lock contains the others.

@@ -1,6 +1,7 @@
 """The OpenAPI document: valid, complete, and made of the very routes that answer."""
 
 import re
+from collections.abc import Iterator
 from typing import Any
 
 import httpx2
@@ -50,6 +51,33 @@ def test_every_operation_has_a_summary_a_described_tag_and_a_success() -> None:
         assert operation["summary"], path
         assert set(operation["tags"]) <= tags
         assert any(status < "400" for status in operation["responses"])
+
+
+def test_a_set_of_words_is_of_strings_and_has_one_place() -> None:
+    """Generators make `unknown` of one without a type, and a type of each place it occurs in."""
+    found = [one for one in everything(DOCUMENT) if isinstance(one, dict) and "enum" in one]
+    assert all(one["type"] == "string" for one in found)
+    names = {"JobState", "Overlap", "RunStatus", "RunTrigger", "Scope", "AttemptOutcome"}
+    sets = [frozenset(DOCUMENT["components"]["schemas"][name]["enum"]) for name in names]
+    assert [one["enum"] for one in found if frozenset(one["enum"]) in sets] == [
+        one["enum"]
+        for one in DOCUMENT["components"]["schemas"].values()
+        if one.get("enum") and frozenset(one["enum"]) in sets
+    ]
+
+
+def everything(value: Any) -> Iterator[Any]:
+    yield value
+    within = value.values() if isinstance(value, dict) else value
+    if isinstance(value, dict | list):
+        for one in within:
+            yield from everything(one)
+
+
+def test_a_stream_is_text_and_what_its_events_hold_is_described() -> None:
+    answers = DOCUMENT["paths"]["/events"]["get"]["responses"]["200"]["content"]
+    assert answers == {"text/event-stream": {"schema": {"type": "string"}}}
+    assert "at" in DOCUMENT["components"]["schemas"]["EventData"]["properties"]
 
 
 def test_every_answer_names_the_request_id() -> None:

@@ -6,15 +6,16 @@ from pathlib import Path
 
 import pytest
 
-SOURCE = Path(__file__).parents[2] / "src" / "scheduler_svc"
+ROOT = Path(__file__).parents[2]
+SOURCES = (ROOT / "src" / "scheduler_svc", ROOT / "clients" / "python" / "src")
 FILE_LINES_MAX = 300
 FUNCTION_LINES_MAX = 50
 BAGS = ("Manager", "Client", "Service", "Worker", "Repository", "Util", "Utils", "Helper")
-FILES = sorted(SOURCE.rglob("*.py"))
+FILES = sorted(path for source in SOURCES for path in source.rglob("*.py"))
 
 
 def _name(path: Path) -> str:
-    return str(path.relative_to(SOURCE))
+    return str(path.relative_to(ROOT))
 
 
 def _functions(tree: ast.AST) -> Iterator[ast.FunctionDef | ast.AsyncFunctionDef]:

@@ -9,17 +9,23 @@ from pathlib import Path
 
 import pytest
 
+import scheduler_client
+
 ROOT = Path(__file__).parents[2]
 PACKAGE = ROOT / "src" / "scheduler_svc"
+CLIENT = ROOT / "clients" / "python"
 
 
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> zipfile.ZipFile:
-    folder = tmp_path_factory.mktemp("wheel")
+    return built(ROOT, tmp_path_factory.mktemp("wheel"))
+
+
+def built(project: Path, folder: Path) -> zipfile.ZipFile:
     command = [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", str(folder)]
-    subprocess.run([*command, str(ROOT)], check=True, capture_output=True)
-    (built,) = folder.glob("*.whl")
-    return zipfile.ZipFile(built)
+    subprocess.run([*command, str(project)], check=True, capture_output=True)
+    (made,) = folder.glob("*.whl")
+    return zipfile.ZipFile(made)
 
 
 def test_the_wheel_has_each_migration_byte_by_byte(wheel: zipfile.ZipFile) -> None:
@@ -47,7 +53,24 @@ def test_the_wheel_has_the_package_as_it_is_here_and_nothing_else(wheel: zipfile
     assert inside == here
 
 
+def test_the_wheel_of_the_client_has_its_package_and_nothing_else(tmp_path: Path) -> None:
+    wheel = built(CLIENT, tmp_path)
+    package = CLIENT / "src"
+    inside = {name for name in wheel.namelist() if ".dist-info/" not in name}
+    assert inside == {
+        str(path.relative_to(package))
+        for path in package.rglob("*")
+        if path.is_file() and "__pycache__" not in path.parts
+    }
+    assert "scheduler_client/py.typed" in inside
+    (metadata,) = (name for name in wheel.namelist() if name.endswith(".dist-info/METADATA"))
+    lines = wheel.read(metadata).decode().splitlines()
+    needed = [line for line in lines if line.startswith("Requires-Dist") and "extra" not in line]
+    assert needed == ["Requires-Dist: httpx2<3,>=2.0"]
+
+
 def test_the_version_is_the_same_everywhere() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     assert version("scheduler-svc") == project["version"]
+    assert scheduler_client.__version__ == project["version"]
     assert f"[{project['version']}]" in (ROOT / "CHANGELOG.md").read_text()

@@ -151,7 +151,7 @@ ROUTES = (
         " `run.retrying`, `run.skipped`, `run.cancelled`, `job.created`, `job.updated`,"
         " `job.paused`, `job.resumed`, `job.completed`, `job.deleted`, with increasing ids; `gap`"
         " says that some are gone, so read the lists again. The last five minutes are kept for"
-        " those who come back with `Last-Event-ID`.",
+        " those who come back with `Last-Event-ID`. The data of each is an `EventData`.",
         tag="events",
         headers=(
             HeaderParam(

@@ -10,6 +10,7 @@ from typing import Any
 
 import msgspec
 
+from scheduler_svc.api.openapi_enums import named
 from scheduler_svc.api.openapi_parts import (
     HEADERS,
     INFO,
@@ -71,11 +72,18 @@ class _Schemas:
         made, components = msgspec.json.schema_components(
             types, ref_template="#/components/schemas/{name}"
         )
-        self._pairs = [(shape, _renamed(schema)) for shape, schema in zip(types, made, strict=True)]
-        named = {SCHEMA_NAMES.get(name, name): schema for name, schema in components.items()}
+        sets: dict[str, Json] = {}
+        self._pairs = [
+            (shape, named(_renamed(schema), sets))
+            for shape, schema in zip(types, made, strict=True)
+        ]
         self.components = {
-            name: {**_tidy(_renamed(named[name])), "title": name} for name in sorted(named)
-        }
+            SCHEMA_NAMES.get(name, name): {
+                **_tidy(named(_renamed(schema), sets)),
+                "title": SCHEMA_NAMES.get(name, name),
+            }
+            for name, schema in components.items()
+        } | sets
 
     def of(self, shape: Any) -> Json:
         if isinstance(shape, Patch):
@@ -204,7 +212,7 @@ def _answer(answer: Answer, schemas: _Schemas) -> Json:
         "description": answer.description,
         "headers": {**RESPONSE_HEADERS, **_headers(answer.headers)},
     }
-    if answer.type is not None:
+    if answer.type is not None and not answer.media_type.startswith("text/"):
         content: Json = {"schema": schemas.of(answer.type)}
         if answer.example is not None:
             content["example"] = answer.example

@@ -36,7 +36,7 @@ TAGS = (
     ("pages", "For people."),
 )
 # Structs whose name inside says too little outside.
-SCHEMA_NAMES = {"Definition": "JobDefinition"}
+SCHEMA_NAMES = {"Definition": "JobDefinition", "Told": "EventData"}
 _UUID: Json = {"type": "string", "format": "uuid"}
 PATH_PARAMETERS: dict[str, Json] = {
     "/jobs/{": {

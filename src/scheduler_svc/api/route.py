@@ -83,7 +83,7 @@ class Body(Struct, frozen=True, kw_only=True):
 class Answer(Struct, frozen=True, kw_only=True):
     """A documented answer: `type` None has no body, a tuple of types is one of them.
 
-    `headers` are names with descriptions.
+    `headers` are names with descriptions. Of an answer that is text, `type` is what the text holds.
     """
 
     description: str
