@@ -155,7 +155,7 @@ async def test_what_sql_can_judge_is_refused_at_once_with_pointer_and_sqlstate(
 ) -> None:
     with pytest.raises(asyncpg.InvalidParameterValueError) as refused:
         await create(conn, definition)
-    assert detail in refused.value.detail
+    assert detail in (refused.value.detail or "")
     assert refused.value.hint
     assert "hush" not in f"{refused.value} {refused.value.detail}"
 
@@ -179,7 +179,7 @@ async def test_a_name_that_is_taken_is_an_error_or_the_job_that_has_it(
     with pytest.raises(asyncpg.UniqueViolationError) as refused:
         await create(conn, job())
     assert "a job named 'a' exists already in the namespace 'default'" in str(refused.value)
-    assert str(made) in refused.value.detail
+    assert str(made) in (refused.value.detail or "")
     assert await create(conn, job(), if_exists="keep") == made
     assert await create(conn, job(), namespace="other") != made
     unnamed = [await create(conn, job(name=None)) for _ in range(2)]

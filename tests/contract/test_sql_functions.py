@@ -129,7 +129,7 @@ async def test_what_has_another_shape_is_refused_with_its_pointer(
         assert line.startswith(begin), line
 
 
-LEAVES = st.sampled_from(
+LEAVES: st.SearchStrategy[Any] = st.sampled_from(
     [None, True, 0, -1, 7, 2.5, "", "x", "1h", "2xx", "2099-01-01T00:00:00Z", "basic", [], {}]
 )
 
