@@ -1,0 +1,213 @@
+"""A model of replicas and a database: closed formulas, and a simulation of discrete events.
+
+Standard library only, and nothing of the service. Costs are fitted on one replica (`fitted`); what
+other numbers of replicas and jobs come to is predicted from them.
+"""
+
+import heapq
+from collections.abc import Callable, Generator, Iterator
+from dataclasses import dataclass, field
+from itertools import count
+
+SLOTS, BATCH, LOOKAHEAD, SEND, GATHER = 2000, 500, 1.0, 50, 0.005
+CLAIM_SHARE, SEND_SHARE, SETTLE_SHARE = 0.42, 0.45, 0.13
+"""How a replica's share of a fire divides (`bench/fire.py`: 56, 61 and 17 us)."""
+CLAIM_OF_SERVER = 0.85
+"""And the database's: claim against settle."""
+RECEIVER_US = 15.0
+"""What the receiver of the benchmark takes on the same cores."""
+BUSY = 0.7
+"""How full a processor may be before waiting counts."""
+
+
+@dataclass(frozen=True)
+class Costs:
+    """Processor time in microseconds: of a fire, and of a commit beside it."""
+
+    ours: float
+    server: float
+    ours_commit: float
+    server_commit: float
+
+
+def fitted(burst: dict[str, float], steady: dict[str, float]) -> Costs:
+    """Fit what a fire and a commit cost from two points of one replica: a burst and a slow rate."""
+    commits = steady["transactions"] - burst["transactions"]
+    ours = max(0.0, (steady["ours_us"] - burst["ours_us"]) / commits)
+    server = max(0.0, (steady["server_us"] - burst["server_us"]) / commits)
+    return Costs(
+        burst["ours_us"] - burst["transactions"] * ours,
+        burst["server_us"] - burst["transactions"] * server,
+        ours,
+        server,
+    )
+
+
+def commits_a_fire(rate: float, replicas: int, cap: float, idle: float) -> float:
+    """Estimate commits a fire: every replica looks at most `cap` times a second, and when idle."""
+    looks = replicas * min(rate, cap)
+    ends = min(rate, replicas / GATHER)
+    return (looks + ends + replicas * idle) / rate
+
+
+def per_fire(costs: Costs, commits: float) -> tuple[float, float]:
+    """Return what a fire costs a replica and the database, commits included."""
+    return (
+        costs.ours + commits * costs.ours_commit,
+        costs.server + commits * costs.server_commit,
+    )
+
+
+def capacity(costs: Costs, *, replicas: int, cores: int, database_cores: int) -> tuple[float, str]:
+    """Return the fires a second that fit, in full batches, and what bounds them."""
+    commits = 2 / BATCH * 4
+    ours, server = per_fire(costs, commits)
+    bounds = {
+        "the replicas (a core each)": replicas * BUSY * 1e6 / ours,
+        "the cores of the replicas": cores * BUSY * 1e6 / ours,
+        "the database": database_cores * BUSY * 1e6 / server,
+    }
+    name = min(bounds, key=lambda one: bounds[one])
+    return bounds[name], name
+
+
+Step = tuple[str, float]
+Process = Generator[Step, None, None]
+
+
+class Machine:
+    """Cores that are shared evenly by whoever computes, one core each at most."""
+
+    def __init__(self, cores: int) -> None:
+        self.cores = cores
+        self.work: dict[int, float] = {}
+        self.at = 0.0
+
+    def speed(self) -> float:
+        return min(1.0, self.cores / len(self.work)) if self.work else 0.0
+
+    def advance(self, now: float) -> None:
+        done = (now - self.at) * self.speed()
+        self.work = {who: left - done for who, left in self.work.items()}
+        self.at = now
+
+    def next_end(self) -> tuple[float, int] | None:
+        if not self.work:
+            return None
+        who = min(self.work, key=lambda one: self.work[one])
+        return self.at + max(0.0, self.work[who]) / self.speed(), who
+
+
+@dataclass
+class World:
+    """The clock, the machines, and who waits for what."""
+
+    machines: dict[str, Machine]
+    now: float = 0.0
+    sleeping: list[tuple[float, int]] = field(default_factory=list)
+    running: dict[int, Process] = field(default_factory=dict)
+    numbers: Iterator[int] = field(default_factory=count)
+
+    def start(self, process: Process) -> None:
+        number = next(self.numbers)
+        self.running[number] = process
+        self._go_on(number)
+
+    def _go_on(self, number: int) -> None:
+        try:
+            what, amount = next(self.running[number])
+        except StopIteration:
+            del self.running[number]
+            return
+        if what == "sleep":
+            heapq.heappush(self.sleeping, (self.now + amount, number))
+        else:
+            self.machines[what].advance(self.now)
+            self.machines[what].work[number] = amount
+
+    def run(self) -> None:
+        while self.running:
+            soonest: tuple[float, int, Machine | None] = (float("inf"), -1, None)
+            for machine in set(self.machines.values()):
+                if (end := machine.next_end()) is not None and end[0] < soonest[0]:
+                    soonest = (end[0], end[1], machine)
+            if self.sleeping and self.sleeping[0][0] <= soonest[0]:
+                soonest = (*heapq.heappop(self.sleeping), None)
+            if soonest[1] < 0:
+                return
+            self.now = max(self.now, soonest[0])
+            for machine in set(self.machines.values()):
+                machine.advance(self.now)
+            if soonest[2] is not None:
+                del soonest[2].work[soonest[1]]
+            self._go_on(soonest[1])
+
+
+@dataclass
+class Load:
+    """Jobs that are due at one instant, and what became of them."""
+
+    left: int
+    late: list[float] = field(default_factory=list)
+    ended: int = 0
+    last: float = 0.0
+
+
+def simulate_burst(
+    costs: Costs, *, jobs: int, replicas: int, cores: int, database_cores: int = 0
+) -> tuple[float, float, float]:
+    """Return calls a second, p50 and p99 of the lateness in milliseconds, of a burst.
+
+    Without cores of its own the database shares those of the replicas, as in the benchmark.
+    """
+    shared = Machine(cores)
+    server = Machine(database_cores) if database_cores else shared
+    world, load = World({"app": shared, "db": server}), Load(jobs)
+    for _ in range(replicas):
+        world.start(_replica(world, load, costs))
+    world.run()
+    late = sorted(load.late)
+    at = [1000 * late[min(len(late) - 1, int(share * len(late)))] for share in (0.5, 0.99)]
+    return jobs / (load.last - LOOKAHEAD), at[0], at[1]
+
+
+def _replica(world: World, load: Load, costs: Costs) -> Process:
+    """Claim ahead up to the slots, send at the instant, settle, and claim what is left.
+
+    One thread: its own work is one piece after another; the database works for it meanwhile.
+    """
+    us = 1e-6
+    held = 0
+    while load.left or held:
+        while load.left and held < SLOTS:
+            batch = min(BATCH, load.left, SLOTS - held)
+            load.left -= batch
+            yield "db", batch * costs.server * CLAIM_OF_SERVER * us + costs.server_commit * us
+            yield "app", batch * costs.ours * CLAIM_SHARE * us + costs.ours_commit * us
+            held += batch
+        if world.now < LOOKAHEAD:
+            yield "sleep", LOOKAHEAD - world.now
+        sent = 0
+        while held and sent < BATCH:
+            batch = min(SEND, held)
+            yield "app", batch * costs.ours * SEND_SHARE * us
+            world.start(_once("app", batch * RECEIVER_US * us))
+            load.late += [world.now - LOOKAHEAD] * batch
+            held -= batch
+            sent += batch
+        yield "app", sent * costs.ours * SETTLE_SHARE * us + costs.ours_commit * us
+        world.start(_settle(world, load, costs, sent))
+
+
+def _once(machine: str, amount: float) -> Process:
+    yield machine, amount
+
+
+def _settle(world: World, load: Load, costs: Costs, sent: int) -> Process:
+    yield "sleep", GATHER
+    yield "db", sent * costs.server * (1 - CLAIM_OF_SERVER) * 1e-6 + costs.server_commit * 1e-6
+    load.ended += sent
+    load.last = max(load.last, world.now)
+
+
+Predict = Callable[[int, int], float]
