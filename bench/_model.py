@@ -5,13 +5,17 @@ other numbers of replicas and jobs come to is predicted from them.
 """
 
 import heapq
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Generator, Iterator
 from dataclasses import dataclass, field
 from itertools import count
 
 SLOTS, BATCH, LOOKAHEAD, SEND, GATHER = 2000, 500, 1.0, 50, 0.005
+LOOK_AGAIN = 0.001
+US = 1e-6
 CLAIM_SHARE, SEND_SHARE, SETTLE_SHARE = 0.42, 0.45, 0.13
 """How a replica's share of a fire divides (`bench/fire.py`: 56, 61 and 17 us)."""
+START_SHARE = 0.1
+"""Of sending, what comes before the call counts as begun."""
 CLAIM_OF_SERVER = 0.85
 """And the database's: claim against settle."""
 RECEIVER_US = 15.0
@@ -106,6 +110,8 @@ class World:
     now: float = 0.0
     sleeping: list[tuple[float, int]] = field(default_factory=list)
     running: dict[int, Process] = field(default_factory=dict)
+    taken: dict[float, list[int]] = field(default_factory=dict)
+    """Threads in use, and who waits for each."""
     numbers: Iterator[int] = field(default_factory=count)
 
     def start(self, process: Process) -> None:
@@ -119,7 +125,19 @@ class World:
         except StopIteration:
             del self.running[number]
             return
-        if what == "sleep":
+        if what == "take":
+            if amount in self.taken:
+                self.taken[amount].append(number)
+            else:
+                self.taken[amount] = []
+                self._go_on(number)
+        elif what == "give":
+            if self.taken[amount]:
+                self._go_on(self.taken[amount].pop(0))
+            else:
+                del self.taken[amount]
+            self._go_on(number)
+        elif what == "sleep":
             heapq.heappush(self.sleeping, (self.now + amount, number))
         else:
             self.machines[what].advance(self.now)
@@ -163,40 +181,64 @@ def simulate_burst(
     shared = Machine(cores)
     server = Machine(database_cores) if database_cores else shared
     world, load = World({"app": shared, "db": server}), Load(jobs)
-    for _ in range(replicas):
-        world.start(_replica(world, load, costs))
+    for number in range(replicas):
+        one = Replica(number)
+        world.start(_claims(load, costs, one))
+        world.start(_sends(world, load, costs, one))
     world.run()
     late = sorted(load.late)
     at = [1000 * late[min(len(late) - 1, int(share * len(late)))] for share in (0.5, 0.99)]
     return jobs / (load.last - LOOKAHEAD), at[0], at[1]
 
 
-def _replica(world: World, load: Load, costs: Costs) -> Process:
-    """Claim ahead up to the slots, send at the instant, settle, and claim what is left.
+@dataclass
+class Replica:
+    """One process: its thread, what it holds, and whether all that it claims is claimed."""
 
-    One thread: its own work is one piece after another; the database works for it meanwhile.
-    """
-    us = 1e-6
-    held = 0
-    while load.left or held:
-        while load.left and held < SLOTS:
-            batch = min(BATCH, load.left, SLOTS - held)
-            load.left -= batch
-            yield "db", batch * costs.server * CLAIM_OF_SERVER * us + costs.server_commit * us
-            yield "app", batch * costs.ours * CLAIM_SHARE * us + costs.ours_commit * us
-            held += batch
-        if world.now < LOOKAHEAD:
-            yield "sleep", LOOKAHEAD - world.now
-        sent = 0
-        while held and sent < BATCH:
-            batch = min(SEND, held)
-            yield "app", batch * costs.ours * SEND_SHARE * us
-            world.start(_once("app", batch * RECEIVER_US * us))
+    number: int
+    held: int = 0
+    open: int = 0
+    """Held or being sent: what has a slot."""
+    claims: bool = True
+
+
+def _claims(load: Load, costs: Costs, one: Replica) -> Process:
+    """Claim in batches, up to the slots; the database works while the thread does other things."""
+    while load.left:
+        if one.open >= SLOTS:
+            yield "sleep", LOOK_AGAIN
+            continue
+        batch = min(BATCH, load.left, SLOTS - one.open)
+        load.left -= batch
+        one.open += batch
+        yield "db", (batch * costs.server * CLAIM_OF_SERVER + costs.server_commit) * US
+        yield "take", one.number
+        yield "app", (batch * costs.ours * CLAIM_SHARE + costs.ours_commit) * US
+        yield "give", one.number
+        one.held += batch
+    one.claims = False
+
+
+def _sends(world: World, load: Load, costs: Costs, one: Replica) -> Process:
+    """Start what is held at its instant, read the answers, and settle what has ended."""
+    yield "sleep", LOOKAHEAD
+    begun = 0
+    while one.claims or one.open:
+        if not (one.held or begun):
+            yield "sleep", LOOK_AGAIN
+            continue
+        yield "take", one.number
+        while one.held:
+            batch, one.held = min(one.held, SEND), max(0, one.held - SEND)
+            yield "app", batch * costs.ours * START_SHARE * US
             load.late += [world.now - LOOKAHEAD] * batch
-            held -= batch
-            sent += batch
-        yield "app", sent * costs.ours * SETTLE_SHARE * us + costs.ours_commit * us
-        world.start(_settle(world, load, costs, sent))
+            begun += batch
+        batch, begun = min(begun, BATCH), max(0, begun - BATCH)
+        world.start(_once("app", batch * RECEIVER_US * US))
+        yield "app", batch * costs.ours * (SEND_SHARE - START_SHARE + SETTLE_SHARE) * US
+        yield "give", one.number
+        one.open -= batch
+        world.start(_settle(world, load, costs, batch))
 
 
 def _once(machine: str, amount: float) -> Process:
@@ -205,9 +247,6 @@ def _once(machine: str, amount: float) -> Process:
 
 def _settle(world: World, load: Load, costs: Costs, sent: int) -> Process:
     yield "sleep", GATHER
-    yield "db", sent * costs.server * (1 - CLAIM_OF_SERVER) * 1e-6 + costs.server_commit * 1e-6
+    yield "db", (sent * costs.server * (1 - CLAIM_OF_SERVER) + costs.server_commit) * US
     load.ended += sent
     load.last = max(load.last, world.now)
-
-
-Predict = Callable[[int, int], float]

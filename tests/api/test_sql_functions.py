@@ -242,6 +242,17 @@ async def test_a_trigger_makes_the_run_whose_id_it_answered(
         await conn.fetchval("SELECT scheduler.trigger_job('nosuch')")
 
 
+async def test_a_job_that_was_refused_is_not_sent_by_a_trigger_of_the_same_transaction(
+    conn: Any, deps: Deps, http: httpx2.AsyncClient
+) -> None:
+    async with conn.transaction():
+        await create(conn, job(target={"url": URL, "headers": {"Host": "x"}}))
+        run = await conn.fetchval("SELECT scheduler.trigger_job('a')")
+    await carry_out(deps)
+    shown = (await http.get(f"/runs/{run}")).json()
+    assert (shown["status"], shown["reason"]) == ("skipped", "refused")
+
+
 async def test_a_trigger_whose_job_is_gone_or_whose_minute_is_full_is_a_run_that_says_so(
     conn: Any, deps: Deps, http: httpx2.AsyncClient
 ) -> None:

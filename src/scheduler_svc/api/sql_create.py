@@ -30,6 +30,7 @@ from scheduler_svc.store.timers import DEFINITION, NIL
 
 FIRST = 1
 REASON_MAX = 2000
+REFUSED = "refused: "
 NOT_READ = "created in SQL, and no replica has looked at it yet"
 """What the function writes as the reason of the first pause; the migration has the same words."""
 
@@ -48,7 +49,7 @@ async def create(
         definition = _judged(call, job, bench)
         await _check_room(conn, call, rules)
     except Refused as refused:
-        reason = f"refused: {_told(refused)}"
+        reason = f"{REFUSED}{_told(refused)}"
         await say_why(conn, asked, reason, now_ms=call.deps.now_ms())
         given = structs.replace(job, definition=DEFINITION.decode(call.body))
         await audit.note_job(conn, call, Action.JOB_CREATED, None, given)
@@ -77,6 +78,11 @@ def _judged(call: Call, job: Job, bench: Bench) -> Definition:
     bench = structs.replace(bench, stored=job.definition)
     schedule, faults = judge_schedule(merged.schedule, bench)
     return judge(merged, schedule, faults, bench)
+
+
+def is_refused(job: Job) -> bool:
+    """Tell whether a job is only the stand-in of one that was refused."""
+    return job.pause is not None and (job.pause.reason or "").startswith(REFUSED)
 
 
 def stand_in(given: Definition, job: Job) -> Definition:

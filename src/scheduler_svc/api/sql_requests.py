@@ -113,6 +113,9 @@ async def _trigger(conn: Connection, call: Call, asked: SqlRequest, queued: list
     given = json.decode(call.body, type=_Overrides)
     body = UNSAID if given.text is None else Raw(given.text.encode())
     wanted = JobTriggerRequest(body=body, overlap=given.overlap)
+    job = await jobs.get_job(conn, asked.namespace, asked.job_id)
+    if job is not None and sql_create.is_refused(job):
+        return await _unsent(conn, call, asked, Refused("the job was refused"))
     try:
         async with conn.transaction():
             made = await make_run(conn, call, wanted, await _names(conn, call), asked.run_id)
