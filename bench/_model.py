@@ -5,7 +5,7 @@ other numbers of replicas and jobs come to is predicted from them.
 """
 
 import heapq
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import count
 
@@ -20,38 +20,50 @@ CLAIM_OF_SERVER = 0.85
 """And the database's: claim against settle."""
 RECEIVER_US = 15.0
 """What the receiver of the benchmark takes on the same cores."""
+Point = Mapping[str, float]
 BUSY = 0.7
 """How full a processor may be before waiting counts."""
 
 
 @dataclass(frozen=True)
 class Costs:
-    """Processor time in microseconds: of a fire, and of a commit beside it."""
+    """Processor time in microseconds, of a fire and of a commit beside it; commits a second."""
 
     ours: float
     server: float
     ours_commit: float
     server_commit: float
+    looks: float
+    """Of a replica: looks, heartbeats and upkeep, with little to do."""
+    ends: float
+    """The most writes of ends, which gather."""
+    full: float
+    """Commits a fire where batches are full."""
 
 
-def fitted(burst: dict[str, float], steady: dict[str, float]) -> Costs:
-    """Fit what a fire and a commit cost from two points of one replica: a burst and a slow rate."""
-    commits = steady["transactions"] - burst["transactions"]
-    ours = max(0.0, (steady["ours_us"] - burst["ours_us"]) / commits)
-    server = max(0.0, (steady["server_us"] - burst["server_us"]) / commits)
+def fitted(burst: Point, slow: Point, quick: Point) -> Costs:
+    """Fit the costs from three points of one replica: a burst, a slow and a quicker rate."""
+    commits = slow["transactions"] - burst["transactions"]
+    ours = max(0.0, (slow["ours_us"] - burst["ours_us"]) / commits)
+    server = max(0.0, (slow["server_us"] - burst["server_us"]) / commits)
+    looks = (slow["transactions"] - 1) * slow["size"]
     return Costs(
-        burst["ours_us"] - burst["transactions"] * ours,
-        burst["server_us"] - burst["transactions"] * server,
-        ours,
-        server,
+        ours=burst["ours_us"] - burst["transactions"] * ours,
+        server=burst["server_us"] - burst["transactions"] * server,
+        ours_commit=ours,
+        server_commit=server,
+        looks=looks,
+        ends=quick["transactions"] * quick["size"] - looks,
+        full=burst["transactions"],
     )
 
 
-def commits_a_fire(rate: float, replicas: int, cap: float, idle: float) -> float:
-    """Estimate commits a fire: every replica looks at most `cap` times a second, and when idle."""
-    looks = replicas * min(rate, cap)
-    ends = min(rate, replicas / GATHER)
-    return (looks + ends + replicas * idle) / rate
+def commits_a_fire(costs: Costs, rate: float, replicas: int) -> float:
+    """Return commits a fire at an even rate: ends, gathered, and what each replica does anyway.
+
+    What is claimed together ends together, so more replicas gather no less.
+    """
+    return (min(rate, costs.ends) + costs.looks * replicas) / rate
 
 
 def per_fire(costs: Costs, commits: float) -> tuple[float, float]:
@@ -64,8 +76,7 @@ def per_fire(costs: Costs, commits: float) -> tuple[float, float]:
 
 def capacity(costs: Costs, *, replicas: int, cores: int, database_cores: int) -> tuple[float, str]:
     """Return the fires a second that fit, in full batches, and what bounds them."""
-    commits = 2 / BATCH * 4
-    ours, server = per_fire(costs, commits)
+    ours, server = per_fire(costs, costs.full)
     bounds = {
         "the replicas (a core each)": replicas * BUSY * 1e6 / ours,
         "the cores of the replicas": cores * BUSY * 1e6 / ours,
