@@ -235,8 +235,7 @@ async def test_a_trigger_makes_the_run_whose_id_it_answered(
     role = await conn.fetchval("SELECT session_user::text")
     assert [tuple(row) for row in actions] == [
         ("job.created", role),
-        ("job.triggered", role),
-        ("job.triggered", role),
+        *[("job.triggered", role)] * 3,
     ]
     with pytest.raises(asyncpg.NoDataFoundError):
         await conn.fetchval("SELECT scheduler.trigger_job('nosuch')")
@@ -251,6 +250,12 @@ async def test_a_job_that_was_refused_is_not_sent_by_a_trigger_of_the_same_trans
     await carry_out(deps)
     shown = (await http.get(f"/runs/{run}")).json()
     assert (shown["status"], shown["reason"]) == ("skipped", "refused")
+    after = await conn.fetchval("SELECT after FROM audit_pending WHERE action = 'job.triggered'")
+    assert json.loads(after) == {
+        "run": str(run),
+        "skipped": "refused",
+        "detail": "the job was refused",
+    }
 
 
 async def test_a_trigger_whose_job_is_gone_or_whose_minute_is_full_is_a_run_that_says_so(

@@ -49,7 +49,7 @@ async def create(
         definition = _judged(call, job, bench)
         await _check_room(conn, call, rules)
     except Refused as refused:
-        reason = f"{REFUSED}{_told(refused)}"
+        reason = f"{REFUSED}{told(refused)}"
         await say_why(conn, asked, reason, now_ms=call.deps.now_ms())
         given = structs.replace(job, definition=DEFINITION.decode(call.body))
         await audit.note_job(conn, call, Action.JOB_CREATED, None, given)
@@ -143,7 +143,8 @@ async def say_why(conn: Connection, asked: SqlRequest, reason: str, *, now_ms: i
     await jobs.update_job(conn, after, None)
 
 
-def _told(refused: Refused) -> str:
+def told(refused: Refused) -> str:
+    """Name every fault of what was refused, with its pointer."""
     faults: tuple[Fault, ...] | list[Fault] = getattr(refused, "faults", ())
     listed = "; ".join(f"{fault.pointer or '/'}: {fault.detail}" for fault in faults)
     return listed or str(refused)

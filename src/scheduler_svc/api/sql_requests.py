@@ -143,6 +143,10 @@ async def _unsent(conn: Connection, call: Call, asked: SqlRequest, refused: Refu
     await sql_requests.insert_unsent(
         conn, asked, name=name, reason=reason, now_ms=call.deps.now_ms()
     )
+    told = sql_create.told(refused)
+    after = {"run": str(asked.run_id), "skipped": reason, "detail": told}
+    resource = structs.replace(resource_of(asked), name=name)
+    await audit.note(conn, call, Action.JOB_TRIGGERED, resource, after=after)
 
     def say() -> None:
         call.deps.on_event(
@@ -151,7 +155,7 @@ async def _unsent(conn: Connection, call: Call, asked: SqlRequest, refused: Refu
             job_id=asked.job_id,
             reason=reason,
             occurrences=1,
-            policy="sql",
+            policy=None,
         )
 
     return _nothing if reason == "job_deleted" else say
