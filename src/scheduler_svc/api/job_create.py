@@ -49,26 +49,6 @@ def draft(call: Call, now_ms: int, secrets: frozenset[str], rules: NamespaceRule
     )
 
 
-def bench_of(
-    call: Call, job_id: UUID, now_ms: int, secrets: frozenset[str], rules: NamespaceRules
-) -> Bench:
-    """Return what the definition of a new job is judged against."""
-    return Bench(
-        now_ms=now_ms,
-        job_id=job_id,
-        created_at=instant_at(now_ms),
-        egress=call.deps.egress,
-        namespace=call.namespace,
-        ring=call.deps.ring,
-        public_url=call.deps.public_url,
-        secrets=secrets,
-        narrower=rules.egress,
-        quotas=rules.quotas,
-        callbacks=call.deps.callbacks,
-        retention_max_ms=call.deps.retention_max_ms,
-    )
-
-
 def armed(job: Job, now_ms: int) -> tuple[Job, Armed | None, list[NewRun]]:
     """Arm a new job: its state, its next occurrence, and what becomes of past instants."""
     plan = planned(job)
@@ -142,3 +122,23 @@ async def check_name(conn: Connection, namespace: str, name: str | None) -> None
 def sent(runs: list[NewRun]) -> int:
     """Count the runs that are sent, of those that past instants become."""
     return sum(run.status != "skipped" for run in runs)
+
+
+def bench_of(
+    call: Call, job_id: UUID, now_ms: int, secrets: frozenset[str], rules: NamespaceRules
+) -> Bench:
+    """Return what the definition of a new job is judged against."""
+    return Bench(
+        now_ms=now_ms,
+        job_id=job_id,
+        created_at=instant_at(now_ms),
+        egress=call.deps.egress,
+        namespace=call.namespace,
+        ring=call.deps.ring,
+        public_url=call.deps.public_url,
+        secrets=secrets,
+        narrower=rules.egress,
+        quotas=rules.quotas,
+        callbacks=call.deps.callbacks,
+        retention_max_ms=call.deps.retention_max_ms,
+    )
