@@ -25,7 +25,7 @@ from scheduler_svc.domain.templates import (
     near_miss,
     slots,
 )
-from scheduler_svc.store.pool import connection
+from scheduler_svc.store.pool import Connection, connection
 from scheduler_svc.store.secrets import list_secrets
 
 NAMES_MAX = 1000
@@ -50,7 +50,12 @@ async def secret_names(call: Call) -> frozenset[str]:
     if MENTIONED not in call.body:
         return NO_NAMES
     async with connection(call.deps.pool) as conn:
-        rows = await list_secrets(conn, call.namespace, after="", at_most=NAMES_MAX)
+        return await names_of(conn, call.namespace)
+
+
+async def names_of(conn: Connection, namespace: str) -> frozenset[str]:
+    """Return the names of a namespace's secrets."""
+    rows = await list_secrets(conn, namespace, after="", at_most=NAMES_MAX)
     return frozenset(row.name for row in rows)
 
 

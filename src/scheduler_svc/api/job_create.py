@@ -1,5 +1,7 @@
 """Making a job: its definition, its timer and what its past instants become, in one transaction."""
 
+from uuid import UUID
+
 from msgspec import Struct, structs
 
 from scheduler_svc.api import audit
@@ -35,20 +37,7 @@ def draft(call: Call, now_ms: int, secrets: frozenset[str], rules: NamespaceRule
     """
     now = instant_at(now_ms)
     job_id = new_job_id(now_ms, call.deps.random_bytes(RANDOM_BYTES))
-    bench = Bench(
-        now_ms=now_ms,
-        job_id=job_id,
-        created_at=now,
-        egress=call.deps.egress,
-        namespace=call.namespace,
-        ring=call.deps.ring,
-        public_url=call.deps.public_url,
-        secrets=secrets,
-        narrower=rules.egress,
-        quotas=rules.quotas,
-        callbacks=call.deps.callbacks,
-        retention_max_ms=call.deps.retention_max_ms,
-    )
+    bench = bench_of(call, job_id, now_ms, secrets, rules)
     definition = read_definition(call.body, bench)
     return Job(
         id=job_id,
@@ -144,3 +133,23 @@ async def check_name(conn: Connection, namespace: str, name: str | None) -> None
 def sent(runs: list[NewRun]) -> int:
     """Count the runs that are sent, of those that past instants become."""
     return sum(run.status != "skipped" for run in runs)
+
+
+def bench_of(
+    call: Call, job_id: UUID, now_ms: int, secrets: frozenset[str], rules: NamespaceRules
+) -> Bench:
+    """Return what the definition of a new job is judged against."""
+    return Bench(
+        now_ms=now_ms,
+        job_id=job_id,
+        created_at=instant_at(now_ms),
+        egress=call.deps.egress,
+        namespace=call.namespace,
+        ring=call.deps.ring,
+        public_url=call.deps.public_url,
+        secrets=secrets,
+        narrower=rules.egress,
+        quotas=rules.quotas,
+        callbacks=call.deps.callbacks,
+        retention_max_ms=call.deps.retention_max_ms,
+    )

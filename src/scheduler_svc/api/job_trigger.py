@@ -5,8 +5,9 @@ unfinished runs that have left: what is only claimed ahead is taken back first.
 """
 
 from typing import Literal
+from uuid import UUID
 
-from msgspec import structs
+from msgspec import Struct, structs
 
 from scheduler_svc.api import audit, etag, handover, tracing
 from scheduler_svc.api.check_headers import header_faults, size_faults
@@ -37,8 +38,8 @@ from scheduler_svc.api.wire_jobs import UNSAID, JobTriggerRequest
 from scheduler_svc.api.wire_runs import Run, run_view
 from scheduler_svc.domain import overlap, runs
 from scheduler_svc.domain.errors import Invalid, Overlapping
-from scheduler_svc.domain.ids import RANDOM_BYTES, random_run_id
-from scheduler_svc.domain.jobs import Overlap
+from scheduler_svc.domain.ids import RANDOM_BYTES, random_run_id, scheduled_ms_of
+from scheduler_svc.domain.jobs import Job, Overlap
 from scheduler_svc.domain.overlap import OpenRun
 from scheduler_svc.domain.quotas import Quotas, body_fault, sent_size
 from scheduler_svc.domain.runs import Overrides
@@ -50,30 +51,54 @@ from scheduler_svc.store.runs import ExtraRun, get_run, insert_run
 EMPTY = b"{}"
 
 
+class Triggered(Struct, frozen=True):
+    """A run that was made; `queued` behind another, `taken` where unsent runs were taken back."""
+
+    job: Job
+    run: runs.Run
+    queued: bool
+    taken: bool
+
+
 async def trigger_job(call: Call) -> Reply:
     """Make a run that is due now."""
     asked = _read(call.body)
     names = await secret_names(call)
     async with writing(call) as conn:
-        locked = await lock_job(conn, call, call.path["id"])
-        etag.check(call.headers, etag.of(locked.job.revision))
-        await refuse_held(conn, call)
-        quotas = (await rules_of(conn, call)).quotas
-        _check_body(asked, quotas)
-        asked = _sealed(call, asked, locked, names)
-        await count_runs(conn, call, quotas)
-        policy = asked.overlap or locked.job.definition.overlap
-        taken = locked.unsent is not None and policy != "allow"
-        verdict = await _judge(conn, locked, policy, taken=taken)
-        run = await _insert(conn, call, locked, asked, queued=verdict == "queue")
-        await audit.note_triggered(conn, call, locked.job, run, _overrides(asked))
+        made = await make_run(conn, call, asked, names)
+        run = made.run
         reply = Reply(status=202, body=run_view(run), headers={"Location": f"/runs/{run.id}"})
         reply = await keep(conn, call, reply)
-    if verdict == "queue":
-        await release_queued(call, locked.job.id)
-    if taken:
-        await handover.given_up(call, locked.job.id)
+    if made.queued:
+        await release_queued(call, made.job.id)
+    if made.taken:
+        await handover.given_up(call, made.job.id)
     return reply
+
+
+async def make_run(
+    conn: Connection,
+    call: Call,
+    asked: JobTriggerRequest,
+    names: frozenset[str],
+    run_id: UUID | None = None,
+) -> Triggered:
+    """Make a run of the job that the call names, of this id where one was promised."""
+    locked = await lock_job(conn, call, call.path["id"])
+    etag.check(call.headers, etag.of(locked.job.revision))
+    await refuse_held(conn, call)
+    quotas = (await rules_of(conn, call)).quotas
+    _check_body(asked, quotas)
+    asked = _sealed(call, asked, locked, names)
+    await count_runs(conn, call, quotas)
+    policy = asked.overlap or locked.job.definition.overlap
+    taken = locked.unsent is not None and policy != "allow"
+    queued = await _judge(conn, locked, policy, taken=taken) == "queue"
+    if run_id is None:
+        run_id = random_run_id(locked.now_ms, call.deps.random_bytes(RANDOM_BYTES))
+    run = await _insert(conn, call, locked, asked, run_id=run_id, queued=queued)
+    await audit.note_triggered(conn, call, locked.job, run, _overrides(asked))
+    return Triggered(locked.job, run, queued, taken)
 
 
 def _read(raw: bytes) -> JobTriggerRequest:
@@ -142,12 +167,18 @@ def _refusal(policy: Overlap, standing: list[OpenRun]) -> str:
 
 
 async def _insert(
-    conn: Connection, call: Call, locked: LockedJob, asked: JobTriggerRequest, *, queued: bool
+    conn: Connection,
+    call: Call,
+    locked: LockedJob,
+    asked: JobTriggerRequest,
+    *,
+    run_id: UUID,
+    queued: bool,
 ) -> runs.Run:
     job, now_ms = locked.job, locked.now_ms
     extra = ExtraRun(
-        id=random_run_id(now_ms, call.deps.random_bytes(RANDOM_BYTES)),
-        scheduled_ms=now_ms,
+        id=run_id,
+        scheduled_ms=scheduled_ms_of(run_id),
         job_id=job.id,
         job_name=job.definition.name,
         namespace=job.namespace,

@@ -53,7 +53,7 @@ class Action(StrEnum):
     AUDIT_PRUNED = "audit.pruned"
 
 
-ActorKind = Literal["key", "token", "bootstrap", "anyone", "target", "engine", "cli"]
+ActorKind = Literal["key", "token", "bootstrap", "anyone", "target", "engine", "cli", "database"]
 ResourceKind = Literal[
     "job",
     "jobs",
@@ -143,6 +143,8 @@ def kind_of_actor(caller_id: str) -> ActorKind:
             return "key"
         case "bootstrap":
             return "bootstrap"
+        case "database":
+            return "database"
         case _:
             return "token"
 

@@ -36,6 +36,7 @@ WHY: Final = {
     "completion_timeout": "the target did not report its end in time",
     "cancelled": "it was cancelled on request",
     "job_deleted": "its job was deleted",
+    "refused": "a replica that read what was asked for in SQL refused it (the audit log says why)",
 }
 """Each reason code as a clause."""
 HELD: Final = (

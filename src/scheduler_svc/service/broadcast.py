@@ -37,6 +37,8 @@ class Broadcast:
         self.wanted = False
         self.to_write = Alarm()
         self.to_look = Alarm()
+        self.asked = Alarm()
+        """Rung when something was asked for in SQL."""
         self.now_ms: Callable[[], int] = lambda: 0
         self._queue: deque[Happened] = deque(maxlen=QUEUE_MAX)
 
@@ -54,6 +56,7 @@ class Broadcast:
             "key": gate.forget,
             "events": lambda _: feed.hear(),
             "watch": lambda _: self.to_look.ring(),
+            "sql": lambda _: self.asked.ring(),
         }
 
     def want(self, *, wanted: bool) -> None:

@@ -38,6 +38,7 @@ from scheduler_svc.service.pulse import signs
 from scheduler_svc.service.renewal import renewing
 from scheduler_svc.service.server import BACKLOG, Server
 from scheduler_svc.service.siblings import Siblings, gathering
+from scheduler_svc.service.sql_requests import carrying_out
 from scheduler_svc.settings import Settings
 from scheduler_svc.store import embedded
 from scheduler_svc.telemetry import logs
@@ -111,6 +112,7 @@ async def _run(
             renewing(certificate, reload, every=settings.tls_reload, on_event=tell),
             gathering(built.scrape, siblings),
             broadcasting(broadcast, built.deps, stop, listens=settings.listen),
+            carrying_out(settings, built.deps, broadcast.asked),
             signs(
                 built.engine,
                 ping_url=settings.ping_url,

@@ -12,6 +12,7 @@ With it cut everything still holds, a poll later. A payload is a word and its ar
     doctor TOKEN    whether notices are heard; means nothing to a replica
     keys -          limits or breakers of keys are not what you know: read them again
     events -        something was told on the stream of events
+    sql -           something was asked for in SQL: carry it out (said by the functions themselves)
     watch -         somebody begins to watch that stream
 """
 
