@@ -179,7 +179,11 @@ def test_jobs_of_dkron_keep_executor_answers_and_concurrency() -> None:
     ping = dkron("ping")
     assert ping.spec["overlap"] == "skip"
     assert ping.spec["retry"]["max_attempts"] == 3
-    assert ping.target["headers"] == {"Content-Type": "application/json", "X-Team": "web"}
+    assert ping.target["headers"] == {
+        "Content-Type": "application/json",
+        "X-Team": "web",
+        "User-Agent": "shop",
+    }
     assert ping.target["success_status"] == [200, 204]
     assert ping.target["timeout"] == "10s"
     assert said(ping, "output") == {"differs"}
