@@ -17,6 +17,7 @@ from scheduler_svc.cli.run import run
 from scheduler_svc.domain.imports.finding import CODES
 from sealing import KEY_TEXT, PUBLIC_URL
 
+pytestmark = pytest.mark.timeout(180)
 SOURCES = {
     "crontab": "user.crontab",
     "kubernetes": "kubernetes.yaml",

@@ -22,6 +22,7 @@ from scheduler_svc.domain.imports import (
 )
 from scheduler_svc.domain.imports.finding import CODES
 
+pytestmark = pytest.mark.timeout(180)
 BOMB = "a: &a [x, x, x, x]\n" + "\n".join(
     f"{chr(98 + n)}: &{chr(98 + n)} [{', '.join([f'*{chr(97 + n)}'] * 9)}]" for n in range(9)
 )

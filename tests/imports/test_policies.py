@@ -1,15 +1,12 @@
 """What a job does beside its schedule: each setting of a system, kept or told of."""
 
-import json
 from base64 import b64decode
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from imports.comparing import by_name, of_file, options, said
-from scheduler_svc.cli.imports.command import imported
-from scheduler_svc.domain.imports import crontab, kubernetes
+from scheduler_svc.domain.imports import cloud_scheduler, crontab, kubernetes
 from scheduler_svc.domain.imports.draft import Draft
 
 HOST = "Europe/Berlin"
@@ -156,18 +153,9 @@ def test_googles_waits_double_some_times_and_then_add() -> None:
             "maxRetryDuration": "900s",
         },
     }
-    (draft,) = imported_text("cloud-scheduler", job)
+    (draft,) = cloud_scheduler.read(job, "t", options(), set())
     waits = ["10s", "20s", "40s", "1m20s", "2m", "2m40s", "3m20s", "4m"]
     assert draft.spec["retry"]["delays"] == waits
-
-
-def imported_text(dialect: str, value: Any, **more: Any) -> list[Draft]:
-    folder = Path(f"/tmp/{dialect}.{id(value)}.json")
-    folder.write_text(json.dumps(value))
-    try:
-        return imported(dialect, [str(folder)], options(**more))
-    finally:
-        folder.unlink()
 
 
 def test_schedules_of_aws_keep_window_retries_and_end() -> None:
@@ -191,7 +179,11 @@ def test_jobs_of_dkron_keep_executor_answers_and_concurrency() -> None:
     ping = dkron("ping")
     assert ping.spec["overlap"] == "skip"
     assert ping.spec["retry"]["max_attempts"] == 3
-    assert ping.target["headers"] == {"Content-Type": "application/json", "X-Team": "web"}
+    assert ping.target["headers"] == {
+        "Content-Type": "application/json",
+        "X-Team": "web",
+        "User-Agent": "shop",
+    }
     assert ping.target["success_status"] == [200, 204]
     assert ping.target["timeout"] == "10s"
     assert said(ping, "output") == {"differs"}

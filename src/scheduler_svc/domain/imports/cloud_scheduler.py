@@ -28,6 +28,8 @@ from scheduler_svc.domain.imports.zoned import set_zone
 
 SYSTEM: Final = "Cloud Scheduler"
 _SECONDS: Final = re.compile(r"(\d{1,9}(?:\.\d{1,9})?)s")
+_AGENT: Final = "Google-Cloud-Scheduler"
+"""What every job of theirs has as its user agent."""
 _ATTEMPT_SECONDS: Final = 180.0
 _TIMEOUT_MAX_SECONDS: Final = 1800.0
 _ATTEMPTS_MAX: Final = 99
@@ -146,7 +148,8 @@ def _request(draft: Draft, http: dict[str, Any]) -> None:
     if method != "POST":
         draft.target["method"] = method
     headers = object_at(http, "headers")
-    set_headers(draft, {name: str(value) for name, value in headers.items()}, "Google")
+    told = {name: str(value) for name, value in headers.items() if value != _AGENT}
+    set_headers(draft, told, "Google")
     if body := text_at(http, "body"):
         set_base64(draft, body, "the body")
     draft.differs("payload", "instead of headers X-CloudScheduler-... it sends Scheduler-... ones")

@@ -17,7 +17,7 @@ NAME: Final = "{name}"
 _PLACE: Final = re.compile(r"\{([^{}]*)\}")
 _OURS: Final = re.compile(
     r"host|content-length|connection|keep-alive|te|trailer|transfer-encoding|upgrade|expect"
-    r"|accept-encoding|traceparent|idempotency-key|user-agent|(proxy|webhook|scheduler)-.*",
+    r"|accept-encoding|traceparent|idempotency-key|(proxy|webhook|scheduler)-.*",
     re.IGNORECASE,
 )
 _NAME_OF_HEADER: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
