@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from itertools import islice
 from typing import Any
 
 import pytest
@@ -57,7 +58,7 @@ class Asking:
 
 
 def _some(count: int, found: Any) -> list[Any]:
-    return [one for one, _ in zip(found, range(count), strict=False)]
+    return list(islice(found, count))
 
 
 class Opener:

@@ -66,6 +66,11 @@ def test_a_set_of_words_is_of_strings_and_has_one_place() -> None:
     ]
 
 
+def test_no_schema_takes_the_name_of_what_generators_make_themselves() -> None:
+    taken = {"ApiClient", "ApiException", "ApiResponse", "Client", "Configuration", "Response"}
+    assert taken.isdisjoint(DOCUMENT["components"]["schemas"])
+
+
 def everything(value: Any) -> Iterator[Any]:
     yield value
     within = value.values() if isinstance(value, dict) else value

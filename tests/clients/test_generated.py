@@ -118,8 +118,6 @@ async def test_openapi_generator_for_python(
         *("-i", document, "-o", "made", "--package-name", "made_client"),
         cwd=tmp_path,
     )
-    needed = ("pydantic", "python-dateutil", "urllib3", "typing-extensions")
-    assert all(name in (tmp_path / "made" / "requirements.txt").read_text() for name in needed)
     shutil.copy(HERE / "python" / "journey_java.py", tmp_path / "made")
     told = await run(
         sys.executable, "journey_java.py", service.url(""), target.url(), cwd=tmp_path / "made"

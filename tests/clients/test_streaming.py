@@ -8,7 +8,7 @@ import pytest
 from between import line
 from clients_support import QUICK, Opener
 from fleet import Replica
-from receiver import Received, Wire, answer, in_turn, raw, receiving
+from receiver import Received, Wire, answer, in_turn, raw, receiving, reset
 from scheduler_client import AsyncScheduler, Forbidden, JobSpec, Scheduler, Unanswered, Unavailable
 from scheduler_client.streaming import Lines
 from scheduler_client.values import Event
@@ -94,6 +94,15 @@ async def test_a_stream_that_is_refused_for_good_is_an_error_and_one_that_is_awa
             await asking(between.url("")).first(1, "events", last_event_id="5")
         assert between.requests[-1].headers["last-event-id"] == "5"
         assert len(between.requests) == 1 + 6 + 6
+
+
+async def test_quiet_streams_that_are_cut_again_and_again_are_no_failure(asking: Opener) -> None:
+    async with receiving() as between:
+        hello = reset(HEAD + b": hello\n\n")
+        between.on("/events", in_turn(*[hello] * 9, raw(HEAD + told(7), then_close=True)))
+        (event,) = await asking(between.url("")).first(1, "events")
+        assert (event.event_id, len(between.requests)) == ("7", 10)
+    assert QUICK.delay(1_000_000) <= QUICK.delay_max
 
 
 async def hang_up(wire: Wire, _: Received) -> None:

@@ -35,8 +35,12 @@ TAGS = (
     ("service", "Health, readiness, this document."),
     ("pages", "For people."),
 )
-# Structs whose name inside says too little outside.
-SCHEMA_NAMES = {"Definition": "JobDefinition", "Told": "EventData"}
+# Structs whose name inside says too little outside, or is that of a part of what generators make.
+SCHEMA_NAMES = {
+    "Configuration": "OpenIdConfiguration",
+    "Definition": "JobDefinition",
+    "Told": "EventData",
+}
 _UUID: Json = {"type": "string", "format": "uuid"}
 PATH_PARAMETERS: dict[str, Json] = {
     "/jobs/{": {

@@ -39,7 +39,8 @@ class Retry:
 
     def delay(self, attempt: int) -> float:
         """Return how long to wait after this attempt: anything up to the curve (full jitter)."""
-        ceiling = min(self.delay_max, self.initial * self.multiplier ** (attempt - 1))
+        # No further than any curve needs, for a float has an end and streams may end for days.
+        ceiling = min(self.delay_max, self.initial * self.multiplier ** min(attempt - 1, 30))
         return random.uniform(0, ceiling)  # noqa: S311 - it spreads callers, and guards nothing
 
 

@@ -15,11 +15,14 @@ class Lines:
 
     def __init__(self, last_event_id: str | None = None) -> None:
         self.last_event_id = last_event_id or ""
+        self.heard = False
+        """Whether this stream said anything, be it a comment."""
         self._name = ""
         self._data: list[str] = []
 
     def feed(self, line: str) -> Event | None:
         """Take a line without its end; return the event that it ends, if it ends one."""
+        self.heard = True
         if line == "":
             return self._end()
         field, _, value = line.partition(":")
@@ -66,6 +69,32 @@ class Passing(Exception):
             raise self.error from self
         after = (self.error.retry_after or 0.0) if isinstance(self.error, Problem) else 0.0
         return retry.delay(failures) + min(after, retry.wait_max)
+
+
+class Turns:
+    """When the next stream is opened: soon, less soon the longer nothing is told.
+
+    A stream that was open and ended is no failure, for quiet hours and impatient proxies are none.
+    """
+
+    def __init__(self, retry: Retry) -> None:
+        self._retry = retry
+        self._failures = self._ends = 0
+
+    def told(self) -> None:
+        """Note that an event came."""
+        self._failures = self._ends = 0
+
+    def pause(self, lines: Lines, passing: Passing | None) -> float:
+        """Return how long to wait after a stream; raise after too many that were never there."""
+        heard, lines.heard = lines.heard, False
+        lines.drop()
+        if passing is None or heard:
+            self._failures = 0
+            self._ends += 1
+            return self._retry.delay(self._ends)
+        self._failures += 1
+        return passing.pause(self._retry, self._failures)
 
 
 def refused(said: Answer) -> Exception:

@@ -14,7 +14,7 @@ from scheduler_client.place import find_place
 from scheduler_client.problems import Unanswered
 from scheduler_client.retrying import BAD, Lost, RateLimit, Retry, conversation
 from scheduler_client.specs import JobSpec, Missed, Overlap, ScheduleSpec
-from scheduler_client.streaming import Lines, Passing, refused
+from scheduler_client.streaming import Lines, Passing, Turns, refused
 from scheduler_client.values import BulkCreated, Event, Explanation, Job, Occurrence, Preview, Run
 from scheduler_client.waiting import pauses
 
@@ -198,21 +198,18 @@ class Scheduler:
     ) -> Iterator[Event]:
         """Yield what happens, as it happens, for ever; a stream that ends is taken up again.
 
-        Raises what went wrong after `retry.attempts` failures in a row without an event between.
+        Raises what went wrong after `retry.attempts` streams in a row that could not be opened.
         """
-        lines, failures, ends = Lines(last_event_id), 0, 0
+        lines, turns = Lines(last_event_id), Turns(self.retry)
         while True:
+            passing = None
             try:
                 for event in self._stream(lines, job_id):
-                    failures = ends = 0
+                    turns.told()
                     yield event
-                ends += 1
-                pause = self.retry.delay(ends)
-            except Passing as passing:
-                failures += 1
-                pause = passing.pause(self.retry, failures)
-            lines.drop()
-            time.sleep(pause)
+            except Passing as ended:
+                passing = ended
+            time.sleep(turns.pause(lines, passing))
 
     def request(
         self,
