@@ -15,6 +15,7 @@ import json
 import os
 import platform
 import sys
+from collections.abc import Mapping
 from contextlib import AsyncExitStack
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
@@ -253,7 +254,7 @@ def costs_of(points: list[Point]) -> Costs:
     return fitted(max(bursts, key=_size), min(rates, key=_size), max(rates, key=_size))
 
 
-def _size(point: dict[str, Any]) -> int:
+def _size(point: Mapping[str, float]) -> int:
     return int(point["size"])
 
 

@@ -14,7 +14,7 @@ from scheduler_svc.api.check_definition import Bench, judge, judge_schedule, rea
 from scheduler_svc.api.context import Call
 from scheduler_svc.api.job_change import moved, tell
 from scheduler_svc.api.job_view import planned
-from scheduler_svc.api.namespace_rules import NamespaceRules, rules_of
+from scheduler_svc.api.namespace_rules import NamespaceRules
 from scheduler_svc.domain.audit import Action
 from scheduler_svc.domain.drift import expect, versions
 from scheduler_svc.domain.errors import Fault, QuotaExceeded, Refused
@@ -36,14 +36,17 @@ NOT_READ = "created in SQL, and no replica has looked at it yet"
 
 
 async def create(
-    conn: Connection, call: Call, asked: SqlRequest, names: frozenset[str]
+    conn: Connection,
+    call: Call,
+    asked: SqlRequest,
+    names: frozenset[str],
+    rules: NamespaceRules,
 ) -> Callable[[], None]:
     """Judge a job and arm it, or say why not; return what to tell once that is committed."""
     timer = await jobs.lock_timer(conn, asked.job_id)
     job = None if timer is None else await jobs.get_job(conn, asked.namespace, asked.job_id)
     if job is None:
         return lambda: None  # cancelled before anybody looked
-    rules = await rules_of(conn, call)
     bench = job_create.bench_of(call, job.id, asked.asked_ms, names, rules)
     try:
         definition = _judged(call, job, bench)

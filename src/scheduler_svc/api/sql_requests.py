@@ -17,6 +17,7 @@ from scheduler_svc.api.check_templates import MENTIONED, NO_NAMES, names_of
 from scheduler_svc.api.context import Call, Deps
 from scheduler_svc.api.job_open import release_queued
 from scheduler_svc.api.job_trigger import make_run
+from scheduler_svc.api.namespace_rules import NamespaceRules, rules_of
 from scheduler_svc.api.wire_jobs import UNSAID, JobTriggerRequest
 from scheduler_svc.domain.access import Caller
 from scheduler_svc.domain.audit import Action, Resource
@@ -49,29 +50,59 @@ class _Overrides(Struct, frozen=True):
 
 
 async def carry_out(deps: Deps) -> int:
-    """Carry out the next few requests; return how many there were."""
+    """Carry out the next few requests; return how many there were.
+
+    All at once; where one of them raises, again, each behind a savepoint, and that one set aside.
+    """
+    try:
+        done = await _batch(deps, apart=False)
+    except Exception as error:
+        if is_database_away(error):
+            raise
+        done = await _batch(deps, apart=True)
+    for say in done.told:
+        say()
+    for call in done.queued:
+        await release_queued(call, UUID(call.path["id"]))
+    return done.count
+
+
+class _Done(Struct):
+    """What a batch came to; rules of namespaces are read once."""
+
+    count: int = 0
     told: list[Say] = []
     queued: list[Call] = []
+    rules: dict[str, NamespaceRules] = {}
+
+
+async def _batch(deps: Deps, *, apart: bool) -> _Done:
+    done = _Done()
     async with transaction(deps.pool) as conn:
         if not await sql_requests.try_lock(conn):
-            return 0
+            return done
         batch = await sql_requests.oldest(conn, batch=BATCH)
         for asked in batch:
             call = _call(deps, asked)
-            try:
-                async with conn.transaction():
-                    told.append(await _one(conn, call, asked, queued))
-            except Exception as error:
-                if is_database_away(error):
-                    raise
-                told.append(await _give_up(conn, call, asked, error))
+            done.told.append(
+                await _apart(conn, call, asked, done)
+                if apart
+                else await _one(conn, call, asked, done)
+            )
         if batch:
             await sql_requests.delete(conn, batch)
-    for say in told:
-        say()
-    for call in queued:
-        await release_queued(call, UUID(call.path["id"]))
-    return len(batch)
+        done.count = len(batch)
+    return done
+
+
+async def _apart(conn: Connection, call: Call, asked: SqlRequest, done: _Done) -> Say:
+    try:
+        async with conn.transaction():
+            return await _one(conn, call, asked, done)
+    except Exception as error:
+        if is_database_away(error):
+            raise
+        return await _give_up(conn, call, asked, error)
 
 
 def _call(deps: Deps, asked: SqlRequest) -> Call:
@@ -93,12 +124,15 @@ def _call(deps: Deps, asked: SqlRequest) -> Call:
     )
 
 
-async def _one(conn: Connection, call: Call, asked: SqlRequest, queued: list[Call]) -> Say:
+async def _one(conn: Connection, call: Call, asked: SqlRequest, done: _Done) -> Say:
     match asked.verb:
         case "create":
-            return await sql_create.create(conn, call, asked, await _names(conn, call))
+            if asked.namespace not in done.rules:
+                done.rules[asked.namespace] = await rules_of(conn, call)
+            rules = done.rules[asked.namespace]
+            return await sql_create.create(conn, call, asked, await _names(conn, call), rules)
         case "trigger":
-            return await _trigger(conn, call, asked, queued)
+            return await _trigger(conn, call, asked, done.queued)
         case "cancel":
             return await _cancel(conn, call, asked)
 
