@@ -3,8 +3,8 @@
     python bench/apply.py [--jobs N] [--format yaml|json]
 
 The shipped commands as processes against one replica on the embedded PostgreSQL, durable as by
-default: what is timed is what a person or a pipeline waits for, the start of Python included. CPU is
-the command's. Of the second apply also whether any row was written or locked meanwhile.
+default: what is timed is what a person or a pipeline waits for, the start of Python included, and
+beside it the command's own CPU. Of the second apply also whether any row was written or locked.
 """
 
 import argparse
