@@ -267,6 +267,15 @@ async def test_a_plan_is_carried_out_only_where_nothing_has_changed_since(
     assert await names(http) == ["a", "apart", "new"]
 
 
+async def test_of_many_jobs_the_first_thousand_are_told_of_in_full(
+    http: httpx2.AsyncClient,
+) -> None:
+    jobs = [body(name=f"j{number}", schedule={"cron": "0 9 * * *"}) for number in range(1002)]
+    items = (await done(http, jobs, dry_run=True))["items"]
+    assert [item["index"] for item in items] == list(range(1002))
+    assert [item["index"] for item in items if item["fires"] is None] == [1000, 1001]
+
+
 @pytest.mark.parametrize("planned", [False, True])
 async def test_an_edit_in_the_same_moment_is_seen_and_spoils_a_plan(
     http: httpx2.AsyncClient, pool: Pool, *, planned: bool

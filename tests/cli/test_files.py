@@ -90,6 +90,8 @@ def test_numbers_and_words_mean_what_json_says() -> None:
         ("a: *nobody", 1, "names nothing"),
         ("a: &a [*a]", 1, "names nothing"),
         ("a: 1e999", 1, "out of range"),
+        ('{"a": 1e999}', 1, "out of range"),
+        ('{"a": NaN, "a": 1}', 1, "given twice"),
         ("a: " + "9" * 5000, 1, "out of range"),
         ("[" * 200, 1, "levels deep"),
         ("a: \x01", None, ""),

@@ -6,6 +6,7 @@ small file large. JSON is read as JSON first, so that its escapes mean what they
 """
 
 import json
+import math
 from collections.abc import Iterator
 from typing import Any, Final, NamedTuple, NoReturn
 
@@ -54,7 +55,10 @@ def documents(text: str, path: str, *, lines: bool = False) -> list[Document]:
 def _as_json(text: str, path: str) -> Document | None:
     """Read JSON; None where it is none, for YAML has braces too."""
     try:
-        return Document(json.loads(text, object_pairs_hook=_once, parse_constant=_refuse), {})
+        value = json.loads(
+            text, object_pairs_hook=_once, parse_constant=_refuse, parse_float=_finite
+        )
+        return Document(value, {})
     except _Twice as twice:
         raise BadFile(path, f"the key {twice.args[0]!r} is given twice") from None
     except (ValueError, RecursionError):
@@ -71,6 +75,14 @@ def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         seen: set[str] = set()
         raise _Twice(next(key for key, _ in pairs if key in seen or seen.add(key)))  # type: ignore[func-returns-value]
     return made
+
+
+def _finite(text: str) -> float:
+    """Read a number that is none of those that nothing holds: YAML tells where it stands."""
+    number = float(text)
+    if not math.isfinite(number):
+        raise ValueError(text)
+    return number
 
 
 def _refuse(text: str) -> NoReturn:
