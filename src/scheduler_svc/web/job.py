@@ -11,6 +11,7 @@ from scheduler_svc.web import charts
 from scheduler_svc.web.job_days import calendar
 from scheduler_svc.web.listed import past_runs, rule_of, words_of, zone_of
 from scheduler_svc.web.page import Page
+from scheduler_svc.web.rendering import pretty
 from scheduler_svc.web.visit import Shown, Visit, at, stamp_of
 from scheduler_svc.web.wording import duration, instant
 
@@ -84,9 +85,14 @@ def _change(entry: dict[str, Any]) -> dict[str, Any]:
     differing = [name for name in names if before.get(name) != after.get(name)]
     return {
         **entry,
-        "members": [(name, before.get(name), after.get(name)) for name in differing],
+        "members": [(name, _side(before, name), _side(after, name)) for name in differing],
         "verb": entry["action"].rpartition(".")[2].replace("_", " "),
     }
+
+
+def _side(side: dict[str, Any], name: str) -> str:
+    """Write a member of one side; the log has null for what was left to its default."""
+    return "not set" if side.get(name) is None else pretty(side[name])
 
 
 def _point(run: PastRun, value: int | None) -> tuple[str, float | None, bool]:
