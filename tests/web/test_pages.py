@@ -176,6 +176,17 @@ async def test_the_page_of_a_job_says_when_it_runs_and_warns_of_clock_changes(
     assert "Tue 06 Jan 2026: 1 to come" in page
 
 
+async def test_a_page_that_is_there_asks_for_what_changes_alone(
+    http: httpx2.AsyncClient, job: Json
+) -> None:
+    part = (await http.get("/ui/jobs/evil?part=live")).text
+    whole = (await http.get("/ui/jobs/evil")).text
+    regions = set(re.findall(r'data-region="(\w+)"', part))
+    assert {"state", "schedule", "runs"} == regions
+    assert regions < set(re.findall(r'data-region="(\w+)"', whole))
+    assert "<script" not in part
+
+
 async def test_the_history_of_a_job_shows_both_sides_of_a_change(
     http: httpx2.AsyncClient, job: Json, pool: Pool, clock: Clock
 ) -> None:
