@@ -88,7 +88,9 @@ async def _jobs(conn: Connection, visit: Visit, now_ms: int) -> Mapping[str, int
 
 
 def known_ahead(visit: Visit) -> Ahead | None:
-    """Return what was foreseen a while ago; None where that is too long ago."""
+    """Return what was foreseen a while ago; None where that is too long ago, or not to be seen."""
+    if not visit.session.may("jobs:read"):
+        return None
     found = visit.lent.remembered.ahead.get(visit.namespace)
     return found if found is not None and visit.lent.now_ms() - found.at_ms < FRESH_MS else None
 
