@@ -25,6 +25,7 @@ SWAGGER_UI = {
     "swagger-ui.css": ("swagger_style.css", STYLE),
     "swagger-ui-bundle.js": ("swagger_bundle.js", SCRIPT),
 }
+DASHBOARD = "/ui"
 OWN = {"docs.js": SCRIPT, "pages.css": STYLE}
 
 
@@ -53,7 +54,10 @@ async def get_docs(_call: Call) -> Reply:
     return _page("docs.html")
 
 
-async def get_home(_call: Call) -> Reply:
+async def get_home(call: Call) -> Reply:
+    """Send browsers on to the dashboard; programs are told what there is."""
+    if "text/html" in call.headers.get("accept", ""):
+        return Reply(status=303, body=b"", headers={"Location": DASHBOARD}, media_type="text/plain")
     return _page("index.html")
 
 
@@ -76,9 +80,15 @@ ROUTES = (
         path="/",
         handler=get_home,
         operation_id="get_home",
-        summary="The entry page.",
+        summary="The entry page; browsers go on to the dashboard.",
         tag="pages",
-        answers={200: Answer(description="A page.", media_type="text/html")},
+        answers={
+            200: Answer(description="A page.", media_type="text/html"),
+            303: Answer(
+                description="The dashboard, for who accepts HTML.",
+                headers={"Location": "The dashboard."},
+            ),
+        },
     ),
     Route(
         method="GET",

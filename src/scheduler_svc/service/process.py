@@ -34,6 +34,7 @@ from scheduler_svc.service.connection import Bounds
 from scheduler_svc.service.database import database
 from scheduler_svc.service.lifeline import Lifeline
 from scheduler_svc.service.linger import Farewell
+from scheduler_svc.service.pages import pages_of
 from scheduler_svc.service.pulse import signs
 from scheduler_svc.service.renewal import renewing
 from scheduler_svc.service.server import BACKLOG, Server
@@ -44,7 +45,6 @@ from scheduler_svc.telemetry import logs
 from scheduler_svc.telemetry.events import emit, fan_out
 from scheduler_svc.telemetry.sampling import Sampled
 from scheduler_svc.telemetry.tally import Tally
-from scheduler_svc.web.pages import pages
 
 OK, FAILED, REFUSED = 0, 1, 2
 COLLECT_EVERY = (50_000, 20, 50)
@@ -136,7 +136,7 @@ async def _serve_built(
     """Let callers in, say so, and work until the end; return what went wrong."""
     host, port = listening.getsockname()[:2]
     server = Server(
-        Farewell(build_app(built.deps, pages=pages()), stop),
+        Farewell(build_app(built.deps, pages=pages_of(built.deps)), stop),
         certificate,
         Bounds(connections_max=settings.connections_max),
     )

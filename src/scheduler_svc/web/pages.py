@@ -1,46 +1,40 @@
-"""The pages of the dashboard as routes: so far the one to log in at.
+"""Every page of the dashboard, in the order of the navigation.
 
-Promises a page that loads nothing but our own style, runs no script, and can be framed by nobody;
-texts of callers are never part of it.
+A module of pages has a tuple PAGES; it is listed here and nowhere else.
 """
 
-from importlib.resources import files
-
-from jinja2 import DictLoader, Environment, StrictUndefined
-from starlette.requests import Request
-from starlette.responses import HTMLResponse
 from starlette.routing import Route
 
-POLICY = (
-    "default-src 'none'; style-src 'self'; img-src data:; form-action 'self'; base-uri 'none';"
-    " frame-ancestors 'none'"
+from scheduler_svc.web import overview
+from scheduler_svc.web.assets import Assets
+from scheduler_svc.web.lent import Lent
+from scheduler_svc.web.login import login_route
+from scheduler_svc.web.page import Entry, Frame, Page, nothing_here
+from scheduler_svc.web.rendering import Templates
+
+PAGES: tuple[Page, ...] = (*overview.PAGES,)
+NAVIGATION = (
+    *("Overview", "Jobs", "Runs", "Dead letters", "Forecast"),
+    *("Replicas", "Audit", "Keys", "New job"),
 )
-FAILURES = {
-    "key": "This key is unknown, has expired, or is not good from your address.",
-    "wait": "Too many keys from your address were not accepted. Wait a moment.",
-    "origin": "Logging in needs https, and a form of our own.",
-    "form": "Give an API key.",
-}
-NEXT_MAX = 500
+"""The order of the navigation; what has no page does not stand there."""
+ELSE = Page(path="/ui/{rest:path}", handler=nothing_here)
 
 
-def pages() -> list[Route]:
-    """Return the routes; the templates are read now, and not at a request."""
-    loader = DictLoader({"login.html": _template("login.html")})
-    made = Environment(loader=loader, autoescape=True, undefined=StrictUndefined)
-    login = made.get_template("login.html")
-
-    async def get_login(request: Request) -> HTMLResponse:
-        asked = request.query_params
-        failure = FAILURES.get(asked.get("failed", ""))
-        onward = asked.get("next", "/")[:NEXT_MAX]
-        return HTMLResponse(
-            login.render(failure=failure, next=onward),
-            headers={"Content-Security-Policy": POLICY},
-        )
-
-    return [Route("/ui/login", get_login, methods=["GET"])]
+def pages(lent: Lent | None = None) -> list[Route]:
+    """Return the routes; without something lent, of the login alone. Templates are read now."""
+    assets = Assets()
+    templates = Templates(assets)
+    always = [assets.route(), login_route(templates)]
+    if lent is None:
+        return always
+    frame = Frame(lent, templates, entries(PAGES))
+    # A fixed path goes before one with a place in it, whoever lists it first.
+    ordered = sorted(PAGES, key=lambda page: "{" in page.path)
+    return [*always, *(frame.route(page) for page in (*ordered, ELSE))]
 
 
-def _template(name: str) -> str:
-    return (files("scheduler_svc.web") / "templates" / name).read_text(encoding="utf-8")
+def entries(listed: tuple[Page, ...]) -> tuple[Entry, ...]:
+    """Return the lines of the navigation."""
+    found = {page.entry: page.path for page in listed if page.entry is not None}
+    return tuple(Entry(name, found[name]) for name in NAVIGATION if name in found)

@@ -1,0 +1,87 @@
+// What is live. <main data-live=""> watches everything, <main data-live="JOB_ID"> one job.
+// On an event every [data-region] of the page is replaced by the one of the same name in the page as
+// it is now: the server writes it, so there is one way to show a thing. Others listen for the
+// document's "happened" event, whose detail is {name, id, job_id, status, scheduled_for, at}.
+import { tellAll } from "./times.js";
+
+const NAMES = [
+  ...["run.started", "run.succeeded", "run.failed", "run.retrying", "run.skipped", "run.cancelled"],
+  ...["job.created", "job.updated", "job.paused", "job.resumed", "job.completed", "job.deleted"],
+];
+
+function show(state, words) {
+  for (const element of document.querySelectorAll(".live")) {
+    element.dataset.state = state;
+    element.textContent = words;
+  }
+}
+
+// At most one refresh at a time, and `every` milliseconds apart; the first comes at once.
+function paced(refresh, every) {
+  let last = -Infinity;
+  let timer = null;
+  let running = false;
+  const go = async () => {
+    timer = null;
+    if (running) return ask();
+    running = true;
+    last = performance.now();
+    try {
+      await refresh();
+    } finally {
+      running = false;
+    }
+  };
+  const ask = () => {
+    if (timer !== null) return;
+    timer = setTimeout(go, Math.max(running ? 50 : 0, last + every - performance.now()));
+  };
+  return ask;
+}
+
+export async function refreshRegions() {
+  const answer = await fetch(location.href, { headers: { Accept: "text/html" }, credentials: "same-origin" });
+  if (!answer.ok || answer.redirected) return;
+  const fresh = new DOMParser().parseFromString(await answer.text(), "text/html");
+  for (const region of document.querySelectorAll("[data-region]")) {
+    const next = fresh.querySelector(`[data-region="${CSS.escape(region.dataset.region)}"]`);
+    if (!next || region.contains(document.activeElement) || region.isEqualNode(next)) continue;
+    const known = new Set([...region.querySelectorAll("[data-row]")].map((row) => row.dataset.row));
+    const made = document.adoptNode(next);
+    if (known.size) {
+      for (const row of made.querySelectorAll("[data-row]")) {
+        if (!known.has(row.dataset.row)) row.classList.add("fresh");
+      }
+    }
+    tellAll(made);
+    region.replaceWith(made);
+  }
+}
+
+export function startLive() {
+  const root = document.querySelector("[data-live]");
+  if (!root) return;
+  const job = root.dataset.live;
+  const every = Number(root.dataset.every ?? 1000);
+  const refresh = paced(async () => {
+    if (!document.hidden) await refreshRegions().catch(() => {});
+  }, every);
+  const stream = new EventSource(job ? `/events?job_id=${encodeURIComponent(job)}` : "/events");
+  stream.addEventListener("open", () => show("live", "Live"));
+  stream.addEventListener("error", () => {
+    show("lost", stream.readyState === EventSource.CLOSED ? "Not live: load the page again" : "Connecting…");
+  });
+  stream.addEventListener("gap", refresh);
+  for (const name of NAMES) {
+    stream.addEventListener(name, (event) => {
+      const detail = { name, ...JSON.parse(event.data) };
+      document.dispatchEvent(new CustomEvent("happened", { detail }));
+      refresh();
+    });
+  }
+  document.addEventListener("visibilitychange", () => {
+    if (!document.hidden) refresh();
+  });
+  addEventListener("pagehide", () => stream.close());
+  addEventListener("pageshow", (event) => event.persisted && location.reload());
+}
