@@ -4,6 +4,7 @@ A field for date and time sends no offset; the page says whose clock is meant, a
 instant of it. What can not be read goes on as it is: the API has the sentence for that.
 """
 
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta, tzinfo
 
 from msgspec import Struct
@@ -58,7 +59,9 @@ def _is_offset(text: str) -> bool:
 
 def as_field(stamp: str, zone: tzinfo) -> str:
     """Write an instant for a field of date and time, by the clock of a zone."""
-    found = datetime.fromisoformat(stamp).astimezone(zone)
+    found = datetime.fromisoformat(stamp)
+    with suppress(OverflowError):  # at the ends of the calendar
+        found = found.astimezone(zone)
     return found.replace(tzinfo=None, microsecond=0).isoformat()
 
 

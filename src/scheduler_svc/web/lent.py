@@ -7,10 +7,11 @@ caller of the page. `pool` is for sums that it has no route for.
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
-from msgspec import Struct
+from msgspec import Struct, field
 from starlette.types import Scope
 
 from scheduler_svc.store.pool import Pool
+from scheduler_svc.web.remembered import Remembered
 
 
 class Answered(Struct, frozen=True):
@@ -32,3 +33,4 @@ class Lent(Struct, frozen=True, kw_only=True):
     pool: Pool
     now_ms: Callable[[], int]
     version: str
+    remembered: Remembered = field(default_factory=Remembered)

@@ -11,10 +11,12 @@ from scheduler_svc.web import (
     explain,
     forecast,
     job_form,
+    jobs,
     keys,
     overview,
     replicas,
     run,
+    runs,
 )
 from scheduler_svc.web.assets import Assets
 from scheduler_svc.web.lent import Lent
@@ -24,6 +26,8 @@ from scheduler_svc.web.rendering import Templates
 
 PAGES: tuple[Page, ...] = (
     *overview.PAGES,
+    *jobs.PAGES,
+    *runs.PAGES,
     *run.PAGES,
     *job_form.PAGES,
     *explain.PAGES,

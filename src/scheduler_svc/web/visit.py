@@ -5,6 +5,7 @@ refused; the frame of pages (`web/page.py`) makes a page of that.
 """
 
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from typing import Any
 from urllib.parse import quote, urlencode
 
@@ -125,6 +126,11 @@ def at(*parts: str) -> str:
     if any(part in {"", ".", ".."} or "/" in part or "\0" in part for part in parts):
         raise NotShown(NOT_FOUND, "There is nothing at this path.")
     return "/" + "/".join(quote(part, safe="") for part in parts)
+
+
+def instant_of(stamp: str) -> datetime:
+    """Read an instant that the API wrote."""
+    return datetime.fromisoformat(stamp)
 
 
 def stamp_of(ms: int) -> str:

@@ -1,11 +1,12 @@
 // Changes: forms are sent to the JSON API of this origin, with the session's token, and what it
 // refuses is said beside the form. Texts are set as text, never as markup.
 //
-// <form data-send="POST" action="/jobs/ID/pause" data-then="reload | /ui/jobs">
+// <form data-send="POST" action="/jobs/ID/pause" data-then="reload | /ui/jobs | /ui/runs/{id}">
 //   <input name="reason">                an empty one is left out
 //   <input name="until" type="datetime-local">   an instant, in the viewer's zone
 //   <textarea name="body" data-as="json">, <input data-as="number">, <input type="checkbox">
 //   <input name="filter.state">          a dot goes a level down
+//   <input name="filter.label" data-as="list">   one value, in a list
 //   <p class="fault" role="alert"></p>   where a refusal is said
 // </form>
 // <button data-opens="ID"> opens a dialog, <button data-closes> within it closes it.
@@ -66,6 +67,7 @@ function valueOf(field) {
   if (field.value === "") return undefined;
   if (field.dataset.as === "number") return Number(field.value);
   if (field.dataset.as === "json") return JSON.parse(field.value);
+  if (field.dataset.as === "list") return [field.value];
   if (field.type === "datetime-local") return new Date(field.value).toISOString();
   return field.value;
 }
@@ -103,7 +105,7 @@ async function submit(form) {
     if (!go) return;
     const then = form.dataset.then ?? "reload";
     if (then === "reload") location.reload();
-    else location.assign(then);
+    else location.assign(then.replace("{id}", encodeURIComponent(told?.id ?? "")));
   } catch (error) {
     if (!(error instanceof Refused)) throw error;
     say(form, error.message);

@@ -39,22 +39,42 @@ function paced(refresh, every) {
   return ask;
 }
 
+async function read(address) {
+  const answer = await fetch(address, { headers: { Accept: "text/html" }, credentials: "same-origin" });
+  if (!answer.ok || answer.redirected) return null;
+  return new DOMParser().parseFromString(await answer.text(), "text/html");
+}
+
+function named(root, name) {
+  return root.querySelector(`[data-region="${CSS.escape(name)}"]`);
+}
+
+// What is being filled in or read with the keyboard stays; what the server has not counted yet does
+// not take the place of what it had.
+function replace(region, next) {
+  if (!next || region.contains(document.activeElement) || region.isEqualNode(next)) return;
+  if ("pending" in next.dataset && !("pending" in region.dataset)) return;
+  const known = new Set([...region.querySelectorAll("[data-row]")].map((row) => row.dataset.row));
+  const made = document.adoptNode(next);
+  for (const row of known.size ? made.querySelectorAll("[data-row]") : []) {
+    if (!known.has(row.dataset.row)) row.classList.add("fresh");
+  }
+  tellAll(made);
+  region.replaceWith(made);
+}
+
+// Replace one region by that of another address.
+export async function fetchRegion(address, name) {
+  const fresh = await read(address);
+  const region = named(document, name);
+  if (fresh && region) replace(region, named(fresh, name));
+}
+
 export async function refreshRegions() {
-  const answer = await fetch(location.href, { headers: { Accept: "text/html" }, credentials: "same-origin" });
-  if (!answer.ok || answer.redirected) return;
-  const fresh = new DOMParser().parseFromString(await answer.text(), "text/html");
+  const fresh = await read(location.href);
+  if (!fresh) return;
   for (const region of document.querySelectorAll("[data-region]")) {
-    const next = fresh.querySelector(`[data-region="${CSS.escape(region.dataset.region)}"]`);
-    if (!next || region.contains(document.activeElement) || region.isEqualNode(next)) continue;
-    const known = new Set([...region.querySelectorAll("[data-row]")].map((row) => row.dataset.row));
-    const made = document.adoptNode(next);
-    if (known.size) {
-      for (const row of made.querySelectorAll("[data-row]")) {
-        if (!known.has(row.dataset.row)) row.classList.add("fresh");
-      }
-    }
-    tellAll(made);
-    region.replaceWith(made);
+    replace(region, named(fresh, region.dataset.region));
   }
 }
 

@@ -1,0 +1,75 @@
+"""What lists of jobs and runs share: filters from the query, words of a schedule, strips."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+from uuid import UUID
+
+import msgspec
+
+from scheduler_svc.domain.describe import describe
+from scheduler_svc.domain.schedule import Schedule
+from scheduler_svc.store import dashboard
+from scheduler_svc.store.dashboard import PastRun
+from scheduler_svc.store.pool import transaction
+from scheduler_svc.web import charts
+from scheduler_svc.web.visit import Visit
+
+STRIP = 20
+DAY_MS = 86_400_000
+NEAR_MS, FAR_MS = 2 * DAY_MS, 60 * DAY_MS
+"""Where the last runs are looked for: first nearby, then as far as history usually goes."""
+
+
+def schedule_of(job: Mapping[str, Any]) -> Schedule:
+    """Read the schedule of a job as the API shows it."""
+    return msgspec.convert(job["schedule"], Schedule)
+
+
+def words_of(job: Mapping[str, Any]) -> str:
+    """Say when a job runs; what was parked because it does not compile has no words."""
+    try:
+        return describe(schedule_of(job))
+    except ValueError:
+        return "A schedule that can not be read"
+
+
+def zone_of(job: Mapping[str, Any]) -> str:
+    """Return the zone in which a job's schedule is meant."""
+    return str(job["schedule"].get("timezone", "UTC"))
+
+
+def asked(visit: Visit, *names: str) -> dict[str, str]:
+    """Return the parameters of the page that are passed on to the API, without the empty ones."""
+    given = ((name, visit.asked(name).strip()) for name in names)
+    return {name: text for name, text in given if text}
+
+
+async def strips(visit: Visit, jobs: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
+    """Return the last runs of each job of a page as a strip."""
+    if not visit.session.may("runs:read"):
+        return {}
+    found = await past_runs(visit, [UUID(job["id"]) for job in jobs], STRIP)
+    return {
+        job["id"]: {
+            "cells": charts.strip(found.get(UUID(job["id"]), ()), STRIP),
+            "words": charts.strip_words(found.get(UUID(job["id"]), ()), STRIP),
+        }
+        for job in jobs
+    }
+
+
+async def past_runs(
+    visit: Visit, job_ids: Sequence[UUID], per_job: int
+) -> Mapping[UUID, Sequence[PastRun]]:
+    """Look nearby for all, then farther for those that run seldom."""
+    now_ms = visit.lent.now_ms() + 1
+    async with transaction(visit.lent.pool) as conn:
+        await dashboard.fresh_plans(conn)
+        found: dict[UUID, Sequence[PastRun]] = {}
+        window = {"since_ms": now_ms - NEAR_MS, "until_ms": now_ms}
+        found |= await dashboard.past_runs(conn, job_ids, **window, per_job=per_job)
+        seldom = [one for one in job_ids if len(found.get(one, ())) < per_job]
+        if seldom:
+            window = {"since_ms": now_ms - FAR_MS, "until_ms": now_ms}
+            found |= await dashboard.past_runs(conn, seldom, **window, per_job=per_job)
+    return found
