@@ -33,6 +33,15 @@ def words_of(job: Mapping[str, Any]) -> str:
         return "A schedule that can not be read"
 
 
+def rule_of(job: Mapping[str, Any]) -> str:
+    """Write the rule of a job's schedule as it was given: what it is called, and its value."""
+    schedule = job["schedule"]
+    (kind,) = [name for name in ("cron", "every", "at") if name in schedule]
+    given = schedule[kind]
+    text = given if isinstance(given, str) else " | ".join(map(str, given))
+    return text if kind == "cron" else f"{kind} {text}"
+
+
 def zone_of(job: Mapping[str, Any]) -> str:
     """Return the zone in which a job's schedule is meant."""
     return str(job["schedule"].get("timezone", "UTC"))

@@ -10,6 +10,7 @@ from scheduler_svc.web import (
     dead_letters,
     explain,
     forecast,
+    job,
     job_form,
     jobs,
     keys,
@@ -27,6 +28,7 @@ from scheduler_svc.web.rendering import Templates
 PAGES: tuple[Page, ...] = (
     *overview.PAGES,
     *jobs.PAGES,
+    *job.PAGES,
     *runs.PAGES,
     *run.PAGES,
     *job_form.PAGES,

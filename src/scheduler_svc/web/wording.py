@@ -41,6 +41,11 @@ def instant(stamp: str | None) -> str:
     return f"{_read(stamp):%Y-%m-%d %H:%M:%S} UTC"
 
 
+def local(text: str) -> str:
+    """Write a local time with its offset in short: `Fri 02:30 -05:00`."""
+    return f"{datetime.fromisoformat(text):%a %H:%M} {text[-6:]}"
+
+
 def clock(stamp: str) -> str:
     """Write the time of day of an instant, in UTC."""
     return f"{_read(stamp):%H:%M}"
@@ -96,6 +101,7 @@ def short(ident: str | None) -> str:
 FILTERS: dict[str, Callable[..., Any]] = {
     "duration": duration,
     "instant": instant,
+    "local": local,
     "clock": clock,
     "relative": relative,
     "number": number,
