@@ -63,14 +63,14 @@ class Story:
 async def tell(http: httpx2.AsyncClient, target: Receiver, dsn: str) -> Story:
     """Make the jobs and what lies behind them."""
     target.on("/sync-crm", answer(503, DENIED, {"Content-Type": "application/json"}))
+    crowd = await http.post("/jobs/bulk", json={"jobs": list(_crowd())})
+    assert crowd.status_code == 201, crowd.text
     jobs: dict[str, Json] = {}
     for name, definition in JOBS.items():
         target_of = {"url": target.url(f"/{name}"), "body": {"job": name, "dry": False}}
         made = await http.put(f"/jobs/{name}", json={"target": target_of, **definition})
         assert made.status_code in {200, 201}, made.text
         jobs[name] = made.json()
-    made = await http.post("/jobs/bulk", json={"jobs": list(_crowd())})
-    assert made.status_code == 201, made.text
     paused = {"reason": "the printers are on holiday"}
     await http.post("/jobs/weekly-digest/pause", json=paused)
     return Story(jobs, await _past(dsn, jobs))

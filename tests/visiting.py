@@ -5,7 +5,7 @@ the rules of axe-core are those of the package that is installed. It drives no p
 """
 
 import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from importlib.resources import files
@@ -13,18 +13,24 @@ from pathlib import Path
 from typing import Any, Literal
 from urllib.parse import urlsplit
 
-from playwright.async_api import Browser, ConsoleMessage, Dialog, Page, Request
+from playwright.async_api import Browser, ConsoleMessage, Dialog, Page, Request, expect
 
 CHROMIUM = Path("/usr/bin/chromium")
+BOOTSTRAP = "a-bootstrap-key-of-enough-length"
 ARGUMENTS = (
     *("--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"),
     *("--disable-background-networking", "--disable-component-update", "--disable-sync"),
 )
 DESK, PHONE = (1200, 800), (360, 740)
-TIMEOUT_MS = 40_000
+TIMEOUT_MS = 30_000
 """Long, for a machine that does other things: everything waits for a condition, not for this."""
+expect.set_options(timeout=TIMEOUT_MS)
 Scheme = Literal["light", "dark"]
 Json = dict[str, Any]
+Make = Callable[..., Awaitable[Json]]
+"""Makes a job of this name that calls a path of the receiver, with a behaviour and changes."""
+Ended = Callable[[Json], Awaitable[Json]]
+"""Runs a job now and waits for the end of that run."""
 
 
 @dataclass
@@ -106,12 +112,18 @@ def rules() -> str:
     return (files("axe_playwright_python") / "axe.min.js").read_text(encoding="utf-8")
 
 
-async def faults_of(page: Page) -> list[str]:
-    """Run axe on a page and return its serious and critical faults, each with what it is about."""
+COLOURS = ("color-contrast", "color-contrast-enhanced", "link-in-text-block")
+"""The rules that the scheme can make a difference to."""
+
+
+async def faults_of(page: Page, only: Sequence[str] = ()) -> list[str]:
+    """Run axe on a page, or some rules of it, and return its serious and critical faults."""
     if not await page.evaluate("typeof window.axe === 'object'"):
         await page.evaluate(rules())
+    chosen = {"runOnly": {"type": "rule", "values": list(only)}} if only else {}
     told: Json = await page.evaluate(
-        "axe.run(document, {resultTypes: ['violations'], iframes: false})"
+        "options => axe.run(document, options)",
+        {"resultTypes": ["violations"], "iframes": False, **chosen},
     )
     return [
         f"{one['id']}: {node['html'][:200]} ({node['failureSummary'][:300]})"

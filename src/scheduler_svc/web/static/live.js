@@ -4,6 +4,7 @@
 // document's "happened" event, whose detail is {name, id, job_id, status, scheduled_for, at}.
 import { tellAll } from "./times.js";
 
+const SETTLED_MS = 2000;
 const NAMES = [
   ...["run.started", "run.succeeded", "run.failed", "run.retrying", "run.skipped", "run.cancelled"],
   ...["job.created", "job.updated", "job.paused", "job.resumed", "job.completed", "job.deleted"],
@@ -87,7 +88,12 @@ export function startLive() {
     if (!document.hidden) await refreshRegions().catch(() => {});
   }, every);
   const stream = new EventSource(job ? `/events?job_id=${encodeURIComponent(job)}` : "/events");
-  stream.addEventListener("open", () => show("live", "Live"));
+  stream.addEventListener("open", () => {
+    show("live", "Live");
+    // What happened after the page was made and before anybody watched has no event.
+    refresh();
+    setTimeout(refresh, SETTLED_MS);
+  });
   stream.addEventListener("error", () => {
     show("lost", stream.readyState === EventSource.CLOSED ? "Not live: load the page again" : "Connecting…");
   });
