@@ -47,7 +47,11 @@ async def fill_day(
         SELECT gen_random_uuid(), at, lpad(to_hex(n % $2::integer), 32, '0')::uuid, 'default',
             'schedule', CASE WHEN n % 30 = 0 THEN 'failed' ELSE 'succeeded' END,
             CASE WHEN n % 30 = 0 THEN 'attempts' END, 1, at, at, at, 3, 20,
-            ARRAY['{{"number":1,"outcome":"ok","status_code":200}}']
+            ARRAY[CASE WHEN n % 30 = 0
+                THEN '{{"number":1,"started_at":"2026-01-05T08:00:00Z","duration_ms":20,'
+                    '"outcome":"http_error","status_code":503,"error":null}}'
+                ELSE '{{"number":1,"started_at":"2026-01-05T08:00:00Z","duration_ms":20,'
+                    '"outcome":"ok","status_code":200,"error":null}}' END]
         FROM generate_series(0, $1::integer - 1) AS n,
             LATERAL (SELECT $3::timestamptz + n * (interval '1 day' / $1::integer) AS at) AS then_
         """,

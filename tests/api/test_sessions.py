@@ -404,6 +404,15 @@ async def test_a_form_that_fails_comes_back_to_the_page_with_the_reason(
         assert '<p role="alert">' in page.text
 
 
+async def test_a_login_that_failed_is_tried_again_on_the_way_to_the_same_page(deps: Deps) -> None:
+    async with browser(deps) as http:
+        sent = {"key": "wrong", "next": "/ui/runs?status=failed"}
+        answer = await http.post("/ui/login", data=sent, headers=OURS)
+        onward = answer.headers["location"]
+        assert onward == "/ui/login?failed=key&next=%2Fui%2Fruns%3Fstatus%3Dfailed"
+        assert 'value="/ui/runs?status=failed"' in (await http.get(onward)).text
+
+
 async def test_the_page_shows_texts_as_texts_and_runs_nothing(deps: Deps) -> None:
     async with browser(deps) as http:
         page = await http.get('/ui/login?next="><script>alert(1)</script>&failed=<b>')

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable
+from importlib.resources import files
 from urllib.parse import parse_qs, urlsplit
 
 import httpx2
@@ -103,3 +104,15 @@ async def test_the_parts_of_a_page_are_no_requests_of_their_own(
     await http.get("/ui")
     told = [record.path for record in records.requests]  # type: ignore[attr-defined]
     assert told == ["/ui"]
+
+
+def test_no_script_makes_markup_of_texts() -> None:
+    folder = files("scheduler_svc.web") / "static"
+    scripts = {one.name: one.read_text() for one in folder.iterdir() if one.name.endswith(".js")}
+    assert len(scripts) > 3
+    banned = (
+        r"innerHTML|outerHTML|insertAdjacentHTML|document\.write|\beval\(|new Function|https?://"
+    )
+    assert {
+        name: found for name, text in scripts.items() if (found := re.findall(banned, text))
+    } == {}

@@ -7,7 +7,7 @@ for; that guesses are limited by address; and that a form ends at a path of ours
 import re
 from datetime import datetime
 from typing import Annotated
-from urllib.parse import parse_qsl
+from urllib.parse import parse_qsl, quote
 
 import msgspec
 from msgspec import Meta, Struct
@@ -57,7 +57,7 @@ async def log_in(call: Call) -> Reply:
     except Refused as refused:
         if not is_form:
             raise
-        return _see_other(f"{LOGIN}?failed={_why(refused)}")
+        return _see_other(f"{LOGIN}?failed={_why(refused)}{_onward(call)}")
     made = cookie.setting(token, call.scheme, _sessions(call).most_seconds)
     if is_form:
         reply = _see_other(asked.next if _LOCAL.fullmatch(asked.next) else "/")
@@ -156,6 +156,15 @@ def _fields(call: Call) -> list[tuple[str, str]]:
 def _asked(call: Call) -> Login:
     """Read a form, with the same judgement as JSON."""
     return decode(msgspec.json.encode(dict(_fields(call))), Login)
+
+
+def _onward(call: Call) -> str:
+    """Keep where a login that failed was to lead to, for the next try."""
+    try:
+        given = dict(_fields(call)).get("next", "/")
+    except Malformed:
+        return ""
+    return f"&next={quote(given, safe='')}" if given != "/" and _LOCAL.fullmatch(given) else ""
 
 
 def _why(refused: Refused) -> str:

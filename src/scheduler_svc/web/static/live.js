@@ -1,4 +1,5 @@
 // What is live. <main data-live=""> watches everything, <main data-live="JOB_ID"> one job.
+// With data-part="live" the page is asked for that part of itself (?part=live), which costs less.
 // On an event every [data-region] of the page is replaced by the one of the same name in the page as
 // it is now: the server writes it, so there is one way to show a thing. Others listen for the
 // document's "happened" event, whose detail is {name, id, job_id, status, scheduled_for, at}.
@@ -72,7 +73,10 @@ export async function fetchRegion(address, name) {
 }
 
 export async function refreshRegions() {
-  const fresh = await read(location.href);
+  const address = new URL(location.href);
+  const part = document.querySelector("[data-live]")?.dataset.part;
+  if (part) address.searchParams.set("part", part);
+  const fresh = await read(address);
   if (!fresh) return;
   for (const region of document.querySelectorAll("[data-region]")) {
     replace(region, named(fresh, region.dataset.region));
