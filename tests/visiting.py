@@ -112,7 +112,7 @@ def rules() -> str:
     return (files("axe_playwright_python") / "axe.min.js").read_text(encoding="utf-8")
 
 
-COLOURS = ("color-contrast", "color-contrast-enhanced", "link-in-text-block")
+COLOURS = ("color-contrast", "link-in-text-block")
 """The rules that the scheme can make a difference to."""
 
 

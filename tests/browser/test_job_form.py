@@ -30,7 +30,7 @@ async def test_an_expression_is_told_in_words_and_instants_while_it_is_typed(
         await typed(page, "Expression", "61 * * * *")
         await expect(words).to_have_text("Not yet a schedule.")
         await expect(page.locator("#schedule-fault")).to_contain_text("61")
-        await expect(page.get_by_label("Expression")).to_have_attribute("aria-invalid", "true")
+        await expect(page.get_by_label("Expression", exact=True)).to_have_attribute("aria-invalid", "true")
         await typed(page, "Expression", "0 4 * * *")
         await typed(page, "Time zone", "Europe/Berln")
         await expect(page.locator("#zone-fault")).to_contain_text("Europe/Berlin")
@@ -38,7 +38,7 @@ async def test_an_expression_is_told_in_words_and_instants_while_it_is_typed(
         await typed(page, "Time zone", "UTC")
         await typed(page, "Interval", "90m")
         await expect(words).to_have_text(re.compile("Every"))
-        await expect(page.get_by_label("Expression")).to_be_hidden()
+        await expect(page.get_by_label("Expression", exact=True)).to_be_hidden()
 
 
 async def test_a_crowded_minute_is_hinted_at_and_faults_stand_at_their_fields(

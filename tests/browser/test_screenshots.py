@@ -64,7 +64,7 @@ async def test_the_documentation_has_a_picture_of_a_job_that_is_being_made(
 ) -> None:
     async with visiting(browser, service.url(""), size=SIZE) as page:
         await page.goto("/ui/jobs/new")
-        await page.get_by_label("Expression").fill("0 6 * * *")
+        await page.get_by_label("Expression", exact=True).fill("0 6 * * *")
         await page.get_by_label("Time zone").fill("Europe/Berlin")
         await page.get_by_label("URL").fill("https://example.com/report")
         await page.locator("#preview-warnings li").first.wait_for()

@@ -284,6 +284,26 @@ async def test_nobody_sees_the_jobs_of_another_namespace(
         assert "0 jobs" in (await other.get("/ui/jobs/bulk?action=delete")).text
 
 
+async def test_a_caller_of_all_namespaces_sees_the_one_that_was_chosen(
+    guarded: Deps, browser: Browser, http: httpx2.AsyncClient, job: Json
+) -> None:
+    async with browser(guarded) as other:
+        await logged_in(other, "admin", namespace="*")
+        assert "evil" in (await other.get("/ui/jobs")).text
+        other.cookies.set("scheduler_namespace", "team-b")
+        page = (await other.get("/ui/jobs")).text
+        assert 'name="namespace" content="team-b"' in page
+        assert "There are no jobs yet" in page
+        assert "The past hour: 0 fires" in (await other.get("/ui")).text
+        assert (await other.get("/ui/jobs/evil")).status_code == 404
+        other.cookies.set("scheduler_namespace", "No such name!")
+        assert "evil" in (await other.get("/ui/jobs")).text
+    async with browser(guarded) as bound:
+        await logged_in(bound, "admin", namespace="team-b")
+        bound.cookies.set("scheduler_namespace", "default")
+        assert "There are no jobs yet" in (await bound.get("/ui/jobs")).text
+
+
 async def test_a_page_leaves_out_what_its_key_may_not_see(
     guarded: Deps, browser: Browser, http: httpx2.AsyncClient, job: Json
 ) -> None:

@@ -16,7 +16,8 @@ from scheduler_svc.api.middleware import REQUEST_ID
 from scheduler_svc.web.lent import Answered, Ask, Lent
 from scheduler_svc.web.pages import pages
 
-KEPT = frozenset({b"authorization", b"cookie", b"host", b"scheduler-namespace"})
+NAMESPACE = b"scheduler-namespace"
+KEPT = frozenset({b"authorization", b"cookie", b"host", NAMESPACE})
 
 
 def pages_of(deps: Deps) -> list[Route]:
@@ -35,7 +36,7 @@ def pages_of(deps: Deps) -> list[Route]:
 def asking(app: ASGIApp) -> Ask:
     """Return what asks an application, as the caller of another request."""
 
-    async def ask(scope: Scope, path: str, query: str) -> Answered:
+    async def ask(scope: Scope, path: str, query: str, namespace: str | None) -> Answered:
         began: list[Message] = []
         parts: list[bytes] = []
 
@@ -45,7 +46,7 @@ def asking(app: ASGIApp) -> Ask:
             else:
                 parts.append(message.get("body", b""))
 
-        await app(_inner(scope, path, query), _nothing, send)
+        await app(_inner(scope, path, query, namespace), _nothing, send)
         told = {
             name.decode("latin-1"): text.decode("latin-1") for name, text in began[0]["headers"]
         }
@@ -56,11 +57,13 @@ def asking(app: ASGIApp) -> Ask:
     return ask
 
 
-def _inner(scope: Scope, path: str, query: str) -> Scope:
+def _inner(scope: Scope, path: str, query: str, namespace: str | None) -> Scope:
     """Make the request that is asked of the one that is answered."""
     headers = [(name, text) for name, text in scope["headers"] if name in KEPT]
     if (request_id := scope.get(REQUEST_ID)) is not None:
         headers.append((b"x-request-id", request_id.encode()))
+    if namespace is not None and not any(name == NAMESPACE for name, _ in headers):
+        headers.append((NAMESPACE, namespace.encode()))
     return {
         "type": "http",
         "asgi": {"version": "3.0"},

@@ -22,8 +22,9 @@ class Answered(Struct, frozen=True):
     headers: Mapping[str, str] = {}
 
 
-Ask = Callable[[Scope, str, str], Awaitable[Answered]]
-"""Asks for a path with a query, as the caller of the request of that scope."""
+Ask = Callable[[Scope, str, str, str | None], Awaitable[Answered]]
+"""Asks for a path with a query, as the caller of the request of that scope; the last is the
+namespace that a caller of all of them means."""
 
 
 class Lent(Struct, frozen=True, kw_only=True):

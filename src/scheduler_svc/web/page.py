@@ -15,6 +15,7 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 from starlette.routing import Route
 
+from scheduler_svc.domain.access import EVERY
 from scheduler_svc.store.pool import is_database_away
 from scheduler_svc.web.lent import Lent
 from scheduler_svc.web.rendering import Templates
@@ -96,6 +97,8 @@ class Frame(Struct, frozen=True):
             "title": shown.title,
             "session": visit.session,
             "namespace": visit.namespace,
+            "chosen": visit.chosen,
+            "chooses": visit.session.namespace == EVERY,
             "now": visit.now,
             "entries": self.entries,
             "section": page.entry or page.within,

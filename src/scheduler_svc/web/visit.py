@@ -4,6 +4,7 @@ Promises that a page sees what its caller may see and no more. Raises NotShown f
 refused; the frame of pages (`web/page.py`) makes a page of that.
 """
 
+import re
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
@@ -12,11 +13,14 @@ from urllib.parse import quote, urlencode
 from msgspec import Struct
 from starlette.requests import Request
 
-from scheduler_svc.domain.access import EVERY, Caller, Scope
+from scheduler_svc.domain.access import EVERY, NAMESPACE_PATTERN, Caller, Scope
 from scheduler_svc.domain.ids import instant_at
 from scheduler_svc.web.lent import Answered, Lent
 
 DEFAULT_NAMESPACE = "default"
+CHOICE = "scheduler_namespace"
+"""The cookie in which the browser keeps which namespace is shown: it opens nothing by itself."""
+_NAMESPACE = re.compile(NAMESPACE_PATTERN.removesuffix("$"))
 OK = range(200, 300)
 NOT_FOUND, FORBIDDEN = 404, 403
 Query = Mapping[str, object]
@@ -65,10 +69,18 @@ class Visit(Struct, frozen=True, kw_only=True):
     session: Session
 
     @property
+    def chosen(self) -> str | None:
+        """Return the namespace that a caller of all of them chose to see."""
+        given = self.request.cookies.get(CHOICE, "")
+        if self.session.namespace != EVERY or not _NAMESPACE.fullmatch(given):
+            return None
+        return given
+
+    @property
     def namespace(self) -> str:
         """Return whose jobs are shown."""
         mine = self.session.namespace
-        return DEFAULT_NAMESPACE if mine == EVERY else mine
+        return self.chosen or (DEFAULT_NAMESPACE if mine == EVERY else mine)
 
     @property
     def now(self) -> str:
@@ -85,7 +97,8 @@ class Visit(Struct, frozen=True, kw_only=True):
 
     async def answer(self, path: str, query: Query | None = None) -> Answered:
         """Ask the API, whatever it answers."""
-        return await self.lent.ask(self.request.scope, path, query_of(query or {}))
+        asked = query_of(query or {})
+        return await self.lent.ask(self.request.scope, path, asked, self.chosen)
 
     async def get(self, path: str, query: Query | None = None) -> Any:
         """Ask the API for something that the page can not be without; raise NotShown."""

@@ -26,10 +26,17 @@ function token() {
   return document.querySelector("meta[name=csrf-token]")?.content;
 }
 
+// What a caller of all namespaces says with each request, where one was chosen.
+export function namespaceHeader() {
+  const chosen = document.querySelector("meta[name=namespace]")?.content;
+  return chosen ? { "Scheduler-Namespace": chosen } : {};
+}
+
 // Ask the API; resolves to the JSON of the answer (null without), rejects with Refused.
 export async function send(method, path, body, headers = {}) {
   const sent = { Accept: "application/json", ...headers };
   if (token()) sent["X-CSRF-Token"] = token();
+  Object.assign(sent, namespaceHeader());
   if (body !== undefined) {
     sent["Content-Type"] ??= method === "PATCH" ? "application/merge-patch+json" : "application/json";
   }

@@ -38,7 +38,19 @@ function startTheme() {
   show();
 }
 
+// Which namespace a caller of all of them sees: kept in a cookie, for the server makes the pages.
+function startNamespace() {
+  document.querySelector("[data-choose=namespace]")?.addEventListener("submit", (event) => {
+    event.preventDefault();
+    const chosen = new FormData(event.target).get("namespace");
+    const secure = location.protocol === "https:" ? "; Secure" : "";
+    document.cookie = `scheduler_namespace=${chosen}; Path=/ui; Max-Age=31536000; SameSite=Lax${secure}`;
+    location.assign("/ui");
+  });
+}
+
 startTheme();
+startNamespace();
 startTimes({ kept, keep });
 startForms();
 startLive();

@@ -3,6 +3,8 @@
 // On an event every [data-region] of the page is replaced by the one of the same name in the page as
 // it is now: the server writes it, so there is one way to show a thing. Others listen for the
 // document's "happened" event, whose detail is {name, id, job_id, status, scheduled_for, at}.
+import { namespaceHeader } from "./actions.js";
+import { Stream } from "./stream.js";
 import { tellAll } from "./times.js";
 
 const SETTLED_MS = 2000;
@@ -91,7 +93,9 @@ export function startLive() {
   const refresh = paced(async () => {
     if (!document.hidden) await refreshRegions().catch(() => {});
   }, every);
-  const stream = new EventSource(job ? `/events?job_id=${encodeURIComponent(job)}` : "/events");
+  const address = job ? `/events?job_id=${encodeURIComponent(job)}` : "/events";
+  const header = namespaceHeader();
+  const stream = Object.keys(header).length ? new Stream(address, header) : new EventSource(address);
   stream.addEventListener("open", () => {
     show("live", "Live");
     // What happened after the page was made and before anybody watched has no event.

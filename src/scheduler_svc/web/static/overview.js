@@ -1,7 +1,8 @@
 // The overview's list of what happens, told by the stream itself: no request stands between an event
 // and its line. Names of jobs are known from the page, or asked for once.
-import { tell } from "./times.js";
+import { send } from "./actions.js";
 import { fetchRegion } from "./live.js";
+import { tell } from "./times.js";
 
 const list = document.getElementById("ticker");
 const most = Number(list?.dataset.most ?? 14);
@@ -17,8 +18,7 @@ async function nameOf(job, link) {
   if (asked >= 4) return; // a crowd of new jobs: their ids will do
   asked += 1;
   try {
-    const answer = await fetch(`/jobs/${job}`, { headers: { Accept: "application/json" } });
-    const name = answer.ok ? (await answer.json()).name : null;
+    const { name } = await send("GET", `/jobs/${job}`);
     if (name) {
       names.set(job, name);
       link.textContent = name;
