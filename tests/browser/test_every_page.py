@@ -52,6 +52,29 @@ async def test_axe_finds_no_serious_fault_on_any_page(
 
 
 @pytest.mark.timeout(150)
+async def test_axe_finds_no_serious_fault_in_what_opens(
+    browser: Browser, service: Replica, story: Story
+) -> None:
+    opened = {
+        "/ui/keys": "New key",
+        f"/ui/runs/{story.runs['failed']}": "Replay",
+        "/ui/jobs/invoices": "Pause",
+    }
+    async with visiting(browser, service.url(""), bypass=True) as page:
+        for address, button in opened.items():
+            await page.goto(address)
+            await page.get_by_role("button", name=button).first.click()
+            await page.get_by_role("dialog").wait_for()
+            assert await faults_of(page) == [], address
+        await page.goto("/ui/jobs/invoices/edit")
+        await page.get_by_label("Expression", exact=True).fill("0 4 * * *")
+        await page.get_by_text("Everything, as JSON").click()
+        await page.get_by_role("button", name="Show what changes").click()
+        await page.locator("#difference").wait_for()
+        assert await faults_of(page) == []
+
+
+@pytest.mark.timeout(150)
 async def test_in_the_dark_every_text_has_its_contrast(
     browser: Browser, service: Replica, addresses: list[str]
 ) -> None:

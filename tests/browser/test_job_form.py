@@ -30,7 +30,9 @@ async def test_an_expression_is_told_in_words_and_instants_while_it_is_typed(
         await typed(page, "Expression", "61 * * * *")
         await expect(words).to_have_text("Not yet a schedule.")
         await expect(page.locator("#schedule-fault")).to_contain_text("61")
-        await expect(page.get_by_label("Expression", exact=True)).to_have_attribute("aria-invalid", "true")
+        await expect(page.get_by_label("Expression", exact=True)).to_have_attribute(
+            "aria-invalid", "true"
+        )
         await typed(page, "Expression", "0 4 * * *")
         await typed(page, "Time zone", "Europe/Berln")
         await expect(page.locator("#zone-fault")).to_contain_text("Europe/Berlin")
@@ -139,3 +141,19 @@ async def test_an_edit_of_a_job_that_somebody_else_changed_is_refused(
         await page.get_by_role("button", name="Show what changes").click()
         await expect(page.locator("#act-fault")).to_contain_text("Somebody else has changed")
     assert (await api.get("/jobs/raced")).json()["description"] == "theirs"
+
+
+async def test_a_number_that_a_browser_would_change_is_not_saved_by_one(
+    browser: Browser, service: Replica, api: httpx2.AsyncClient, target: Receiver
+) -> None:
+    sent = '{"schedule": {"at": ["2100-01-01T00:00:00Z"]}, "target": {"url": "%s", "body": %s}}'
+    text = sent % (target.url("/long"), '{"id": 12345678901234567890}')
+    kind = {"Content-Type": "application/json"}
+    (await api.put("/jobs/long", content=text, headers=kind)).raise_for_status()
+    async with visiting(browser, service.url("")) as page:
+        await page.goto("/ui/jobs/long/edit")
+        await expect(page.locator("#act-fault")).to_contain_text("12345678901234567890")
+        await expect(page.get_by_role("button", name="Show what changes")).to_be_disabled()
+        await page.goto("/ui/jobs/new")
+        await page.get_by_label("Body, as JSON").fill('{"id": 12345678901234567890}')
+        await expect(page.locator("#body-fault")).to_contain_text("longer than a browser")

@@ -158,3 +158,10 @@ async def test_a_key_that_may_not_is_told_which_scope_it_lacks(
         form = await http.get("/ui/jobs/new", headers=mine)
         assert "jobs:write" in shown(form)
         assert (await http.get("/ui/dead-letters", headers=mine)).status_code == 200
+
+
+async def test_a_form_of_ours_may_say_where_it_comes_from(http: httpx2.AsyncClient) -> None:
+    """Without that a browser says `Origin: null`, which is refused: nobody could log in."""
+    for path in ("/ui/login", "/ui", "/ui/keys"):
+        assert (await http.get(path)).headers["referrer-policy"] == "same-origin"
+    assert (await http.get("/jobs")).headers["referrer-policy"] == "no-referrer"

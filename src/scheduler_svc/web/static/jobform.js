@@ -2,12 +2,12 @@
 // its field, and what an edit changes is shown before it is saved.
 import { Refused, send } from "./actions.js";
 import { clear, showDifference, showNext, showWarnings } from "./jobshow.js";
-import { fromFields, fromJson, kindOf, showKind, toFields, Unreadable } from "./jobspec.js";
+import { fromFields, fromJson, inexact, kindOf, showKind, toFields, Unreadable } from "./jobspec.js";
 
 const form = document.getElementById("job");
 const jobId = form.dataset.job;
 const PAUSE_MS = 250;
-let spec = fromJson(form.elements.json.value);
+let spec = JSON.parse(form.elements.json.value);
 const original = structuredClone(spec);
 let turn = 0;
 let timer = null;
@@ -69,11 +69,11 @@ async function preview(mine) {
   showNext("preview-next", told.occurrences, spec.schedule.timezone);
 }
 
-// A dry run tells of what the schedule alone does not: herds, signatures.
+// A dry run tells of what the schedule alone does not, such as that nothing would be signed.
 async function check(mine) {
   if (jobId || !spec.target?.url) return clear("job-warnings");
   const told = await send("POST", "/jobs?dry_run=true", spec);
-  const others = told.warnings.filter((one) => !one.code.startsWith("dst_"));
+  const others = told.warnings.filter((one) => !/^(dst_|herd)/.test(one.code));
   if (mine === turn) showWarnings("job-warnings", others);
 }
 
@@ -161,6 +161,12 @@ form.addEventListener("submit", async (event) => {
 });
 
 document.getElementById("difference-close")?.addEventListener("click", noDifference);
+const long = inexact(form.elements.json.value);
+if (long) {
+  for (const button of form.querySelectorAll("[name=act]")) button.disabled = true;
+  document.getElementById("act-fault").textContent =
+    `This job holds ${long}, which is longer than a browser can keep: change it with the API or the command line.`;
+}
 toFields(form, spec);
 showKind(form, kindOf(spec));
 look(++turn);

@@ -17,9 +17,29 @@ function lines(text) {
   return text.split("\n").map((line) => line.trim()).filter(Boolean);
 }
 
-function oneOrMany(text) {
+// One line is a text and several are a list; a list of one that was there stays a list.
+function oneOrMany(text, before) {
   const given = lines(text);
-  return given.length > 1 ? given : (given[0] ?? "");
+  const isList = given.length > 1 || (Array.isArray(before) && given.length === 1);
+  return isList ? given : (given[0] ?? "");
+}
+
+// Return a whole number in a JSON text that a browser would change by reading it, or undefined.
+export function inexact(text) {
+  const bare = text.replace(/"(?:[^"\\]|\\.)*"/g, '""');
+  return bare.match(/-?\d+(?:\.\d+)?(?:[eE][+-]?\d+)?/g)?.find(
+    (found) => /^-?\d+$/.test(found) && !Number.isSafeInteger(Number(found)),
+  );
+}
+
+function parsed(text, pointer, hint = "") {
+  const long = inexact(text);
+  if (long) throw new Unreadable(pointer, `${long} is longer than a browser can keep. Use the API or the command line.`);
+  try {
+    return JSON.parse(text);
+  } catch (error) {
+    throw new Unreadable(pointer, `This is no JSON: ${error.message}${hint}`);
+  }
 }
 
 function pairs(text, pointer) {
@@ -86,7 +106,7 @@ export function fromFields(form, before) {
   for (const one of KINDS) if (one !== kind) delete schedule[one];
   if (kind !== "every") for (const one of OF_EVERY) delete schedule[one];
   if (kind !== "at") for (const one of OF_AT) delete schedule[one];
-  schedule[kind] = kind === "every" ? of.every.value.trim() : oneOrMany(of[kind].value);
+  schedule[kind] = kind === "every" ? of.every.value.trim() : oneOrMany(of[kind].value, before.schedule?.[kind]);
   set(schedule, "timezone", of.timezone.value.trim());
   target.method = of.method.value;
   target.url = of.url.value.trim();
@@ -108,20 +128,11 @@ export function fromFields(form, before) {
 
 function bodyOf(text, target) {
   if (text.trim() === "") return "body" in target ? null : undefined;
-  try {
-    return JSON.parse(text);
-  } catch (error) {
-    throw new Unreadable("/target/body", `This is no JSON: ${error.message}. Text goes in quotes.`);
-  }
+  return parsed(text, "/target/body", ". Text goes in quotes.");
 }
 
 export function fromJson(text) {
-  let found;
-  try {
-    found = JSON.parse(text);
-  } catch (error) {
-    throw new Unreadable("json", `This is no JSON: ${error.message}`);
-  }
+  const found = parsed(text, "json");
   if (typeof found !== "object" || found === null || Array.isArray(found)) {
     throw new Unreadable("json", "A job is an object, in braces.");
   }
