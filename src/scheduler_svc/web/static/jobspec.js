@@ -24,11 +24,11 @@ function oneOrMany(text, before) {
   return isList ? given : (given[0] ?? "");
 }
 
-// Return a whole number in a JSON text that a browser would change by reading it, or undefined.
+// Return a number in a JSON text that a browser would change by reading it, or undefined.
 export function inexact(text) {
   const bare = text.replace(/"(?:[^"\\]|\\.)*"/g, '""');
   return bare.match(/-?\d+(?:\.\d+)?(?:[eE][+-]?\d+)?/g)?.find(
-    (found) => /^-?\d+$/.test(found) && !Number.isSafeInteger(Number(found)),
+    (found) => Math.abs(Number(found)) > Number.MAX_SAFE_INTEGER,
   );
 }
 
