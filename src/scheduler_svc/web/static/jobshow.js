@@ -91,7 +91,9 @@ export function showDifference(told, before, after) {
   side("fires-before", told.before, told.after, before.schedule.timezone, "gone");
   side("fires-after", told.after, told.before, after.schedule.timezone, "new");
   const { before: were, after: are } = told.per_day;
-  const same = were === are ? `${are} runs a day, as now` : `${were} runs a day now, ${are} then`;
+  const round = (count) => Number(count.toFixed(2));
+  const now = `${round(were)} runs a day`;
+  const same = were === are ? `${now}, as now` : `${now} now, ${round(are)} then`;
   document.getElementById("per-day").textContent = same;
   const panel = document.getElementById("difference");
   panel.hidden = false;

@@ -1,5 +1,6 @@
 // API keys: made, rotated, revoked. A key that was made is shown once, as text, and kept nowhere.
 import { Refused, say, send } from "./actions.js";
+import { refreshRegions } from "./live.js";
 
 const made = document.getElementById("made");
 
@@ -7,6 +8,7 @@ function show(key) {
   document.getElementById("made-key").textContent = key;
   made.hidden = false;
   made.focus();
+  refreshRegions().catch(() => {});
 }
 
 // Send what a form means, and say in it what was refused.
