@@ -315,9 +315,33 @@ async def test_a_page_leaves_out_what_its_key_may_not_see(
         assert "Run now</button>" not in page
         assert "data-live" not in page
         assert "The past hour" not in (await other.get("/ui")).text
-        refused = await other.get("/ui/runs")
-        assert refused.status_code == 403
-        assert "runs:read" in refused.text
+        for address in ("/ui/runs", "/ui/ahead"):
+            refused = await other.get(address)
+            assert refused.status_code == 403
+            assert "runs:read" in refused.text
+
+
+async def test_what_was_foreseen_for_others_is_not_for_who_may_not_see_jobs(
+    guarded: Deps, browser: Browser, http: httpx2.AsyncClient
+) -> None:
+    await create(http, schedule={"every": "10m"})
+    async with browser(guarded) as other:
+        await logged_in(other, "admin", namespace="default")
+        assert "bar-next" in (await other.get("/ui")).text
+        await logged_in(other, "runs:read", namespace="default")
+        for address in ("/ui", "/ui/ahead"):
+            page = (await other.get(address)).text
+            assert "The past hour" in page
+            assert "bar-next" not in page
+
+
+async def test_a_job_whose_last_instant_has_come_is_still_shown(
+    http: httpx2.AsyncClient, clock: Clock
+) -> None:
+    await create(http, name="once", schedule={"at": "2026-01-05T12:00:01Z"})
+    clock.ms = NOON_MS + 5_000
+    assert "once" in (await http.get("/ui")).text
+    assert (await http.get("/ui/jobs/once")).status_code == 200
 
 
 async def test_pages_count_against_the_limits_of_their_caller(

@@ -39,8 +39,8 @@ class OpenRuns(Struct, frozen=True, kw_only=True):
     queued: int
 
 
-class PastRun(Struct, frozen=True, kw_only=True):
-    """A run in a few words, for strips and charts."""
+class PastRun(Struct, frozen=True, gc=False):
+    """A run in a few words, for strips and charts; its fields in the order of the statement."""
 
     id: UUID
     scheduled_ms: int
@@ -122,11 +122,8 @@ async def past_runs(
     window = (instant_at(since_ms), instant_at(until_ms))
     rows = await conn.fetch(statement("past_runs"), job_ids, *window, per_job)
     found: dict[UUID, list[PastRun]] = defaultdict(list)
-    for row in rows:
-        values = {**row, "scheduled_ms": epoch_ms(row["scheduled_for"])}
-        found[values.pop("job_id")].append(
-            PastRun(**{name: values[name] for name in PastRun.__struct_fields__})
-        )
+    for job_id, run_id, scheduled_for, *rest in rows:
+        found[job_id].append(PastRun(run_id, epoch_ms(scheduled_for), *rest))
     return found
 
 

@@ -16,8 +16,7 @@ from scheduler_svc.web.visit import Visit
 
 STRIP = 20
 DAY_MS = 86_400_000
-NEAR_MS, FAR_MS = 2 * DAY_MS, 60 * DAY_MS
-"""Where the last runs are looked for: first nearby, then as far as history usually goes."""
+FAR_MS = 60 * DAY_MS
 
 
 def schedule_of(job: Mapping[str, Any]) -> Schedule:
@@ -70,15 +69,10 @@ async def strips(visit: Visit, jobs: Sequence[Mapping[str, Any]]) -> dict[str, d
 async def past_runs(
     visit: Visit, job_ids: Sequence[UUID], per_job: int
 ) -> Mapping[UUID, Sequence[PastRun]]:
-    """Look nearby for all, then farther for those that run seldom."""
-    now_ms = visit.lent.now_ms() + 1
+    """Look for the last runs of some jobs, as far back as history usually goes."""
+    until_ms = visit.lent.now_ms() + 1
     async with transaction(visit.lent.pool) as conn:
         await dashboard.fresh_plans(conn)
-        found: dict[UUID, Sequence[PastRun]] = {}
-        window = {"since_ms": now_ms - NEAR_MS, "until_ms": now_ms}
-        found |= await dashboard.past_runs(conn, job_ids, **window, per_job=per_job)
-        seldom = [one for one in job_ids if len(found.get(one, ())) < per_job]
-        if seldom:
-            window = {"since_ms": now_ms - FAR_MS, "until_ms": now_ms}
-            found |= await dashboard.past_runs(conn, seldom, **window, per_job=per_job)
-    return found
+        return await dashboard.past_runs(
+            conn, job_ids, since_ms=until_ms - FAR_MS, until_ms=until_ms, per_job=per_job
+        )

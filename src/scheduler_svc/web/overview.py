@@ -23,7 +23,7 @@ from scheduler_svc.web.sums import (
     minute_of,
     sums,
 )
-from scheduler_svc.web.visit import Shown, Visit, instant_of
+from scheduler_svc.web.visit import FORBIDDEN, NotShown, Shown, Visit, instant_of
 
 FAILED, NEXT, HAPPENED = 8, 10, 14
 LATE_MS = 1_000
@@ -79,6 +79,8 @@ async def overview(visit: Visit) -> Shown:
 
 async def coming_hours(visit: Visit) -> Shown:
     """Show the chart once more, with what lies ahead."""
+    if not visit.session.may("runs:read"):
+        raise NotShown(FORBIDDEN, "This needs the scope runs:read.")
     counted = await sums(visit)
     foreseen = await ahead(visit)
     values = {"chart": _chart(visit, counted, foreseen), "pending": False}
@@ -94,7 +96,7 @@ def _findings(
 ) -> list[Finding]:
     """Say what is not as it should be."""
     found = [
-        Finding(grade="bad", text=f"The check of the {name} fails: {one.get('detail', '')}")
+        Finding(grade="bad", text=f"The check of the {name} fails{_detail(one)}")
         for name, one in checks.items()
         if one["status"] != "ok"
     ]
@@ -108,6 +110,10 @@ def _findings(
             Finding(grade="bad", text="No replica sends anything: start one with an engine.")
         )
     return found if counted is None else [*found, *_of_sums(counted)]
+
+
+def _detail(check: dict[str, Any]) -> str:
+    return f": {check['detail']}" if check.get("detail") else "."
 
 
 def _of_sums(counted: Sums) -> list[Finding]:
@@ -143,7 +149,9 @@ def _chart(visit: Visit, counted: Sums, foreseen: Ahead | None) -> charts.Bars:
 def _timeline(visit: Visit, jobs: list[dict[str, Any]]) -> dict[str, Any]:
     """Lay what is next along a line that is long enough for most of it."""
     now_ms = visit.lent.now_ms()
-    lasts = sorted(epoch_ms(instant_of(job["upcoming"][-1])) - now_ms for job in jobs)
+    lasts = sorted(
+        epoch_ms(instant_of(job["upcoming"][-1])) - now_ms for job in jobs if job["upcoming"]
+    )
     reach = lasts[len(lasts) // 2] if lasts else 0
     window_ms, name = next((one for one in WINDOWS if one[0] >= reach), WINDOWS[-1])
     rows = []

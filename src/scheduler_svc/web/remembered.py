@@ -20,6 +20,13 @@ class Ahead(Struct, frozen=True, kw_only=True):
     minutes: Mapping[int, int]
 
 
+class JobCount(Struct, frozen=True, kw_only=True):
+    """How many jobs were in each state, at an instant."""
+
+    at_ms: int
+    states: Mapping[str, int]
+
+
 class ByNamespace(Generic[T]):
     """One value for each of the namespaces that were looked at last."""
 
@@ -44,4 +51,5 @@ class Remembered:
     def __init__(self) -> None:
         self.fires: ByNamespace[dict[int, int]] = ByNamespace()
         self.ahead: ByNamespace[Ahead] = ByNamespace()
+        self.jobs: ByNamespace[JobCount] = ByNamespace()
         self.turn = asyncio.Lock()
