@@ -135,3 +135,16 @@ async def test_a_warning_is_gone_as_soon_as_its_instant_has_come(
         clock.ms = now_ms
         codes = {one["code"]: one["at"] for one in (await http.get("/jobs/u")).json()["warnings"]}
         assert codes["dst_gap"] == (first or "2027-03-28T01:00:00Z")
+
+
+@pytest.mark.parametrize("zone", ["UTC", "Europe/Berlin"])
+async def test_from_the_last_instant_of_the_calendar_on_nothing_comes(
+    http: httpx2.AsyncClient, zone: str
+) -> None:
+    last = "9999-12-31T23:59:59.999Z"
+    schedule = {"cron": "30 2 * * *", "timezone": zone}
+    shown = await http.post("/schedules/preview", json={"schedule": schedule, "from": last})
+    assert (shown.status_code, shown.json()["occurrences"]) == (200, [])
+    await create(http, name="u", schedule=schedule)
+    listed = await http.get(f"/jobs/u/upcoming?from={last}")
+    assert (listed.status_code, listed.json().get("occurrences")) == (200, []), listed.text

@@ -4,6 +4,7 @@ import json
 import re
 import subprocess
 import sys
+from importlib.metadata import files
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,10 @@ FREE = {
 """Licences that ask for a notice and nothing else."""
 OF_TOOLS = FREE | {"MPL-2.0", "Mozilla Public License 2.0 (MPL 2.0)"}
 """What works here beside the service, and is not shipped, may ask for its own changes back."""
+READ_IN_FILES = {
+    "axe-playwright-python": {"LICENSE": "MIT License", "axe.min.js": "mozilla.org/MPL/2.0"}
+}
+"""Tools whose metadata names no licence: the files that do, and what these say."""
 
 
 def made(lock: str, folder: Path) -> bytes:
@@ -77,7 +82,17 @@ def test_what_is_shipped_asks_for_a_notice_and_nothing_else(sbom: Json) -> None:
 def test_every_package_that_is_installed_here_has_a_licence_of_the_list(tmp_path: Path) -> None:
     listed = json.loads(made("dev", tmp_path))["components"]
     known = {one["name"]: names_of(one) for one in listed if one.get("licenses")}
-    missing = {one["name"] for one in listed} - set(known)
+    missing = {one["name"] for one in listed} - set(known) - set(READ_IN_FILES)
     # Those of other platforms are in the lock and not here.
     assert missing <= {one["name"] for one in listed if "properties" in one}
     assert {name: found - OF_TOOLS for name, found in known.items() if found - OF_TOOLS} == {}
+
+
+@pytest.mark.parametrize("name", READ_IN_FILES)
+def test_a_tool_that_names_its_licence_in_files_alone_still_says_the_same(name: str) -> None:
+    shipped = (ROOT / "requirements" / "local.txt").read_text()
+    assert f"{name}==" not in shipped
+    kept = files(name) or []
+    for wanted, licence in READ_IN_FILES[name].items():
+        (found,) = (one for one in kept if one.name == wanted)
+        assert licence in found.read_text(encoding="utf-8")[:500]

@@ -23,6 +23,8 @@ _PROBE: Final = 5 * 86_400
 """Seconds between two probes for a change. The shortest stay at an offset since 1970 is an hour
 less than seven days (Noronha, October 2000); a test reads the zone files to see that none is
 shorter than a probe."""
+_LAST: Final = 253_402_128_000
+"""30 December 9999: a block of time that holds it goes on beyond what a datetime can be."""
 
 
 class Piece(NamedTuple):
@@ -157,7 +159,7 @@ class Zone:
         return high
 
     def _probe(self, instant: int) -> int:
-        offset = datetime.fromtimestamp(instant, self._rules).utcoffset()
+        offset = datetime.fromtimestamp(min(instant, _LAST), self._rules).utcoffset()
         return int(offset.total_seconds()) if offset is not None else 0
 
 

@@ -5,14 +5,40 @@ A module of pages has a tuple PAGES; it is listed here and nowhere else.
 
 from starlette.routing import Route
 
-from scheduler_svc.web import job, jobs, overview, runs
+from scheduler_svc.web import (
+    audit,
+    dead_letters,
+    explain,
+    forecast,
+    job,
+    job_form,
+    jobs,
+    keys,
+    overview,
+    replicas,
+    run,
+    runs,
+)
 from scheduler_svc.web.assets import Assets
 from scheduler_svc.web.lent import Lent
 from scheduler_svc.web.login import login_route
 from scheduler_svc.web.page import Entry, Frame, Page, nothing_here
 from scheduler_svc.web.rendering import Templates
 
-PAGES: tuple[Page, ...] = (*overview.PAGES, *jobs.PAGES, *job.PAGES, *runs.PAGES)
+PAGES: tuple[Page, ...] = (
+    *overview.PAGES,
+    *jobs.PAGES,
+    *job.PAGES,
+    *runs.PAGES,
+    *run.PAGES,
+    *job_form.PAGES,
+    *explain.PAGES,
+    *forecast.PAGES,
+    *dead_letters.PAGES,
+    *replicas.PAGES,
+    *audit.PAGES,
+    *keys.PAGES,
+)
 NAVIGATION = (
     *("Overview", "Jobs", "Runs", "Dead letters", "Forecast"),
     *("Replicas", "Audit", "Keys", "New job"),

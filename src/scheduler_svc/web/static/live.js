@@ -7,6 +7,7 @@ import { namespaceHeader } from "./actions.js";
 import { Stream } from "./stream.js";
 import { tellAll } from "./times.js";
 
+const SETTLED_MS = 2000;
 const NAMES = [
   ...["run.started", "run.succeeded", "run.failed", "run.retrying", "run.skipped", "run.cancelled"],
   ...["job.created", "job.updated", "job.paused", "job.resumed", "job.completed", "job.deleted"],
@@ -95,7 +96,12 @@ export function startLive() {
   const address = job ? `/events?job_id=${encodeURIComponent(job)}` : "/events";
   const header = namespaceHeader();
   const stream = Object.keys(header).length ? new Stream(address, header) : new EventSource(address);
-  stream.addEventListener("open", () => show("live", "Live"));
+  stream.addEventListener("open", () => {
+    show("live", "Live");
+    // What happened after the page was made and before anybody watched has no event.
+    refresh();
+    setTimeout(refresh, SETTLED_MS);
+  });
   stream.addEventListener("error", () => {
     show("lost", stream.readyState === EventSource.CLOSED ? "Not live: load the page again" : "Connecting…");
   });
