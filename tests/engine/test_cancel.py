@@ -5,7 +5,7 @@ import json
 
 from factories import MORNING_MS
 from receiver import OK, answer, held, raw
-from rig import HOUR, SECOND, Rig
+from rig import HOUR, SECOND, Rig, attempts
 from scheduler_svc.domain.events import EventName
 from scheduler_svc.domain.ids import instant_at
 from scheduler_svc.engine import dispatch, upkeep
@@ -56,7 +56,7 @@ async def test_a_run_whose_task_has_not_begun_is_cancelled_all_the_same(rig: Rig
     await rig.pass_time(HOUR)
     await rig.tick()
     run = await rig.run()
-    async with asyncio.TaskGroup() as tasks:
+    async with attempts(rig.parts) as tasks:
         dispatch.start_due(rig.parts, rig.outbox, tasks)
         dispatch.cancel(rig.parts, rig.outbox, run["id"])
     await rig.settle()
@@ -69,7 +69,7 @@ async def test_a_cancel_after_the_answer_does_not_undo_it(rig: Rig) -> None:
     await rig.pass_time(HOUR)
     await rig.tick()
     run = await rig.run()
-    async with asyncio.TaskGroup() as tasks:
+    async with attempts(rig.parts) as tasks:
         dispatch.start_due(rig.parts, rig.outbox, tasks)
     dispatch.cancel(rig.parts, rig.outbox, run["id"])
     await rig.settle()
@@ -82,7 +82,7 @@ async def test_a_cancel_after_a_failure_leaves_no_retry(rig: Rig) -> None:
     await rig.pass_time(HOUR)
     await rig.tick()
     run = await rig.run()
-    async with asyncio.TaskGroup() as tasks:
+    async with attempts(rig.parts) as tasks:
         dispatch.start_due(rig.parts, rig.outbox, tasks)
     dispatch.cancel(rig.parts, rig.outbox, run["id"])
     await rig.settle()

@@ -10,7 +10,8 @@ from uuid import UUID
 
 import msgspec
 
-from scheduler_svc.delivery import cloudevents
+from scheduler_svc.delivery import cloudevents, wire
+from scheduler_svc.delivery.exchange import CONNECT_SECONDS_MAX, Route, sharing
 from scheduler_svc.delivery.redaction import credentials, needles
 from scheduler_svc.delivery.render import Templates, templates_of
 from scheduler_svc.delivery.trust import Trust, trust_of
@@ -58,6 +59,12 @@ class Prepared(msgspec.Struct, frozen=True):
     """The job's id, as a header has it."""
     blocked: str | None = None
     """Why nothing of this job can be sent, where its secrets can not be opened here."""
+    route: Route | None = None
+    """Where it goes, for attempts that differ by the run alone and need nothing looked up."""
+    opening: bytes = b""
+    """Of such a job: how each message begins, up to the headers that tell the run."""
+    named: bytes = b""
+    """Of such a job that has a name: the line that says it."""
 
     def __repr__(self) -> str:
         """Show where it goes, and nothing that it carries."""
@@ -90,9 +97,10 @@ def prepare(
     given = _with_auth(target)
     headers.update(by_name(given))
     templates = templates_of(given, target.url, text)
-    return Prepared(
+    url = _url(target.url)
+    made = Prepared(
         method=target.method,
-        url=_url(target.url),
+        url=url,
         headers=headers,
         body=body,
         timeout=milliseconds(target.timeout) / 1000,
@@ -112,6 +120,30 @@ def prepare(
         ),
         audience=target.auth.audience if isinstance(target.auth, OidcAuth) else None,
         job=str(job_id).encode(),
+    )
+    if made.plain and target.completion == "response":
+        return _direct(made, definition.name)
+    return made
+
+
+def _direct(made: Prepared, name: str | None) -> Prepared:
+    """Add what lets attempts be written without a request of their own, where that can be."""
+    if made.event is not None or made.redirects:
+        return made
+    opening = wire.opening(made.method, made.url, list(made.headers.values()), made.body)
+    if opening is None:
+        return made
+    return msgspec.structs.replace(
+        made,
+        opening=opening,
+        named=b"" if name is None else b"\r\nScheduler-Job-Name: " + name.encode(),
+        route=Route(
+            url=made.url,
+            connect_timeout=min(CONNECT_SECONDS_MAX, made.timeout),
+            partition=made.partition,
+            tls=made.tls,
+            key=sharing(made.url, made.partition, made.tls, None),
+        ),
     )
 
 

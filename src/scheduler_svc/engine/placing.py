@@ -35,6 +35,12 @@ class Placing:
         self.crowds: set[str] = set()
         """The namespaces of the timers that were left."""
 
+    def admits(self, job: KnownJob) -> bool:
+        """Take a run into the hand where nothing keeps it back; else `leaves` and `place` say what
+        becomes of it.
+        """
+        return self._turn.admit(job.key)
+
     def leaves(self, job: KnownJob, timer: Timer) -> bool:
         """Tell whether a timer is left where it is, for its key or namespace is over its share.
 
