@@ -196,11 +196,11 @@ async def attempts(*replicas: Parts) -> AsyncIterator[asyncio.TaskGroup]:
     """Lend a group for attempts to begin in; the block ends when all of them have ended."""
     async with asyncio.TaskGroup() as tasks:
         yield tasks
-    begun = [held.task for parts in replicas for held in parts.hand.sending()]
-    for task in begun:
-        # They are told of their end, and nobody can wait for that.
-        while task is not None and not task.done():  # noqa: ASYNC110
-            await asyncio.sleep(0.001)
+        begun = [held.task for parts in replicas for held in parts.hand.sending()]
+        for task in begun:
+            # They are told of their end, and nobody can wait for that.
+            while task is not None and not task.done():  # noqa: ASYNC110
+                await asyncio.sleep(0.001)
 
 
 def _armed(

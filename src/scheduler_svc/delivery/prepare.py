@@ -6,6 +6,7 @@ instant, and is given secrets opened.
 
 import base64
 from collections.abc import Iterator, Mapping
+from functools import lru_cache
 from uuid import UUID
 
 import msgspec
@@ -30,6 +31,7 @@ from scheduler_svc.domain.template_places import parse_query
 from scheduler_svc.domain.templates import OPEN, TemplateRefused
 from scheduler_svc.domain.url import Url, parse_url
 
+NOTHING_PRIVATE: frozenset[bytes] = frozenset()
 JSON_TYPE = (b"Content-Type", b"application/json")
 
 
@@ -95,55 +97,68 @@ def prepare(
         text = body.decode()
         headers["content-type"] = JSON_TYPE
     given = _with_auth(target)
-    headers.update(by_name(given))
+    if given:
+        headers.update(by_name(given))
     templates = templates_of(given, target.url, text)
     url = _url(target.url)
-    made = Prepared(
+    masked = needles(_secrets(target, given)) if given or target.auth is not None else ()
+    event = (
+        cloudevents.event_of(job_id, definition.name, public_url)
+        if target.format == "cloudevents"
+        else None
+    )
+    audience = target.auth.audience if isinstance(target.auth, OidcAuth) else None
+    tls, timeout = trust_of(target.tls), milliseconds(target.timeout) / 1000
+    opening = None
+    if target.completion == "response" and not (
+        masked or templates or event or audience or target.redirects
+    ):
+        opening = wire.opening(target.method, url, list(headers.values()), body)
+    named = definition.name if opening else None
+    return Prepared(
         method=target.method,
         url=url,
         headers=headers,
         body=body,
-        timeout=milliseconds(target.timeout) / 1000,
+        timeout=timeout,
         redirects=target.redirects,
         partition=namespace,
-        tls=trust_of(target.tls),
+        tls=tls,
         redact=redaction_of(target.redact.headers, target.redact.pointers),
         signed=target.sign is not False,
-        masked=needles(_secrets(target, given)),
-        private=frozenset() if templates is None else templates.private(),
+        masked=masked,
+        private=NOTHING_PRIVATE if templates is None else templates.private(),
         templates=templates,
         labels=definition.labels,
-        event=(
-            cloudevents.event_of(job_id, definition.name, public_url)
-            if target.format == "cloudevents"
-            else None
-        ),
-        audience=target.auth.audience if isinstance(target.auth, OidcAuth) else None,
+        event=event,
+        audience=audience,
         job=str(job_id).encode(),
+        route=_route(url, timeout, namespace, tls) if opening else None,
+        opening=opening or b"",
+        named=b"" if named is None else b"\r\nScheduler-Job-Name: " + named.encode(),
     )
-    if made.plain and target.completion == "response":
-        return _direct(made, definition.name)
-    return made
 
 
-def _direct(made: Prepared, name: str | None) -> Prepared:
-    """Add what lets attempts be written without a request of their own, where that can be."""
-    if made.event is not None or made.redirects:
-        return made
-    opening = wire.opening(made.method, made.url, list(made.headers.values()), made.body)
-    if opening is None:
-        return made
-    return msgspec.structs.replace(
-        made,
-        opening=opening,
-        named=b"" if name is None else b"\r\nScheduler-Job-Name: " + name.encode(),
-        route=Route(
-            url=made.url,
-            connect_timeout=min(CONNECT_SECONDS_MAX, made.timeout),
-            partition=made.partition,
-            tls=made.tls,
-            key=sharing(made.url, made.partition, made.tls, None),
-        ),
+def _route(url: Url, timeout: float, namespace: str, tls: Trust | None) -> Route:
+    return (
+        _shared_route(url, timeout, namespace)
+        if tls is None
+        else _new(url, timeout, namespace, tls)
+    )
+
+
+@lru_cache(maxsize=1024)
+def _shared_route(url: Url, timeout: float, namespace: str) -> Route:
+    return _new(url, timeout, namespace, None)
+
+
+def _new(url: Url, timeout: float, namespace: str, tls: Trust | None) -> Route:
+    return Route(
+        url=url,
+        connect_timeout=min(CONNECT_SECONDS_MAX, timeout),
+        partition=namespace,
+        tls=tls,
+        key=sharing(url, namespace, tls, None),
     )
 
 

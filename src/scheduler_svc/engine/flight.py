@@ -153,7 +153,10 @@ class Volley:
         )
         held.term = self._term
         held.task = flight = Flight(self, held, message, started_ms)
-        self._submit(flight, route)
+        try:
+            self._submit(flight, route)
+        except Exception as error:  # noqa: BLE001 - part of the one broad catch around a dispatch
+            flight.answer(self.fault(held, error))
         return True
 
     def _submit(self, flight: Flight, route: Route) -> None:

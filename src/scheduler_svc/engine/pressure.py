@@ -150,7 +150,11 @@ class Pressure:
     def _time(self, key: Key, started_ms: int, now_ms: int) -> None:
         if now_ms - started_ms >= QUICK_MS:
             self._quick.pop(key, None)
-            return
+        else:
+            self.note_quick(key, now_ms=now_ms)
+
+    def note_quick(self, key: Key, *, now_ms: int) -> None:
+        """Know that a call of a key has come back quickly."""
         self._quick[key] = now_ms
         if len(self._quick) > KEYS_MAX:
             self._quick.popitem(last=False)
