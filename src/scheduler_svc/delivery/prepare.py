@@ -89,12 +89,8 @@ def prepare(
     """Build what all attempts of this revision share; raise UrlRefused where the URL is none."""
     target = definition.target
     headers = {"user-agent": (b"User-Agent", f"scheduler-svc/{version}".encode())}
-    body, text = b"", None
-    if isinstance(target.body_base64, str):
-        body = base64.b64decode(target.body_base64)
-    elif bytes(target.body) != bytes(NO_BODY):
-        body = bytes(target.body)
-        text = body.decode()
+    body, text = _body(target)
+    if text is not None:
         headers["content-type"] = JSON_TYPE
     given = _with_auth(target)
     if given:
@@ -102,17 +98,9 @@ def prepare(
     templates = templates_of(given, target.url, text)
     url = _url(target.url)
     masked = needles(_secrets(target, given)) if given or target.auth is not None else ()
-    event = (
-        cloudevents.event_of(job_id, definition.name, public_url)
-        if target.format == "cloudevents"
-        else None
-    )
-    audience = target.auth.audience if isinstance(target.auth, OidcAuth) else None
     tls, timeout = trust_of(target.tls), milliseconds(target.timeout) / 1000
     opening = None
-    if target.completion == "response" and not (
-        masked or templates or event or audience or target.redirects
-    ):
+    if not (masked or templates or _needs_more(target)):
         opening = wire.opening(target.method, url, list(headers.values()), body)
     named = definition.name if opening else None
     return Prepared(
@@ -130,12 +118,36 @@ def prepare(
         private=NOTHING_PRIVATE if templates is None else templates.private(),
         templates=templates,
         labels=definition.labels,
-        event=event,
-        audience=audience,
+        event=(
+            cloudevents.event_of(job_id, definition.name, public_url)
+            if target.format == "cloudevents"
+            else None
+        ),
+        audience=target.auth.audience if isinstance(target.auth, OidcAuth) else None,
         job=str(job_id).encode(),
         route=_route(url, timeout, namespace, tls) if opening else None,
         opening=opening or b"",
         named=b"" if named is None else b"\r\nScheduler-Job-Name: " + named.encode(),
+    )
+
+
+def _body(target: Target) -> tuple[bytes, str | None]:
+    """Return what is sent, and as text where it is JSON."""
+    if isinstance(target.body_base64, str):
+        return base64.b64decode(target.body_base64), None
+    if bytes(target.body) == bytes(NO_BODY):
+        return b"", None
+    body = bytes(target.body)
+    return body, body.decode()
+
+
+def _needs_more(target: Target) -> bool:
+    """Tell whether an attempt takes more than its bytes: a token, a report, an event, redirects."""
+    return (
+        target.completion != "response"
+        or target.format != "plain"
+        or target.redirects > 0
+        or isinstance(target.auth, OidcAuth)
     )
 
 

@@ -29,7 +29,7 @@ from scheduler_svc.store.settlements import Settlement
 GATHER_SECONDS = 0.005
 ENCODE = msgspec.json.Encoder().encode
 GATHERS_MAX = 8
-RUSH = 20
+RUSH = 5
 """So many ends in the time of gathering are a rush."""
 BATCH_MAX = 500
 GONE = "the target answered 410 Gone"
