@@ -32,6 +32,7 @@ from scheduler_svc.domain.templates import OPEN, TemplateRefused
 from scheduler_svc.domain.url import Url, parse_url
 
 NOTHING_PRIVATE: frozenset[bytes] = frozenset()
+NAMED = b"\r\nScheduler-Job-Name: "
 JSON_TYPE = (b"Content-Type", b"application/json")
 
 
@@ -98,11 +99,9 @@ def prepare(
     templates = templates_of(given, target.url, text)
     url = _url(target.url)
     masked = needles(_secrets(target, given)) if given or target.auth is not None else ()
-    tls, timeout = trust_of(target.tls), milliseconds(target.timeout) / 1000
-    opening = None
+    tls, timeout, opening = trust_of(target.tls), milliseconds(target.timeout) / 1000, None
     if not (masked or templates or _needs_more(target)):
         opening = wire.opening(target.method, url, list(headers.values()), body)
-    named = definition.name if opening else None
     return Prepared(
         method=target.method,
         url=url,
@@ -127,7 +126,7 @@ def prepare(
         job=str(job_id).encode(),
         route=_route(url, timeout, namespace, tls) if opening else None,
         opening=opening or b"",
-        named=b"" if named is None else b"\r\nScheduler-Job-Name: " + named.encode(),
+        named=b"" if definition.name is None else NAMED + definition.name.encode(),
     )
 
 
