@@ -99,7 +99,9 @@ def prepare(
     templates = templates_of(given, target.url, text)
     url = _url(target.url)
     masked = needles(_secrets(target, given)) if given or target.auth is not None else ()
-    tls, timeout, opening = trust_of(target.tls), milliseconds(target.timeout) / 1000, None
+    tls = None if target.tls is None else trust_of(target.tls)
+    timeout, opening = milliseconds(target.timeout) / 1000, None
+    route_of = _shared_route if tls is None else _own_route
     if not (masked or templates or _needs_more(target)):
         opening = wire.opening(target.method, url, list(headers.values()), body)
     return Prepared(
@@ -117,14 +119,10 @@ def prepare(
         private=NOTHING_PRIVATE if templates is None else templates.private(),
         templates=templates,
         labels=definition.labels,
-        event=(
-            cloudevents.event_of(job_id, definition.name, public_url)
-            if target.format == "cloudevents"
-            else None
-        ),
+        event=_event(definition, job_id, public_url) if target.format == "cloudevents" else None,
         audience=target.auth.audience if isinstance(target.auth, OidcAuth) else None,
         job=str(job_id).encode(),
-        route=_route(url, timeout, namespace, tls) if opening else None,
+        route=route_of(url, timeout, namespace, tls) if opening else None,
         opening=opening or b"",
         named=b"" if definition.name is None else NAMED + definition.name.encode(),
     )
@@ -140,6 +138,10 @@ def _body(target: Target) -> tuple[bytes, str | None]:
     return body, body.decode()
 
 
+def _event(definition: Definition, job_id: UUID, public_url: str | None) -> cloudevents.Event:
+    return cloudevents.event_of(job_id, definition.name, public_url)
+
+
 def _needs_more(target: Target) -> bool:
     """Tell whether an attempt takes more than its bytes: a token, a report, an event, redirects."""
     return (
@@ -150,20 +152,7 @@ def _needs_more(target: Target) -> bool:
     )
 
 
-def _route(url: Url, timeout: float, namespace: str, tls: Trust | None) -> Route:
-    return (
-        _shared_route(url, timeout, namespace)
-        if tls is None
-        else _new(url, timeout, namespace, tls)
-    )
-
-
-@lru_cache(maxsize=1024)
-def _shared_route(url: Url, timeout: float, namespace: str) -> Route:
-    return _new(url, timeout, namespace, None)
-
-
-def _new(url: Url, timeout: float, namespace: str, tls: Trust | None) -> Route:
+def _own_route(url: Url, timeout: float, namespace: str, tls: Trust | None) -> Route:
     return Route(
         url=url,
         connect_timeout=min(CONNECT_SECONDS_MAX, timeout),
@@ -171,6 +160,10 @@ def _new(url: Url, timeout: float, namespace: str, tls: Trust | None) -> Route:
         tls=tls,
         key=sharing(url, namespace, tls, None),
     )
+
+
+# One for all jobs that go the same way; a key of a client is kept no longer than its job.
+_shared_route = lru_cache(maxsize=1024)(_own_route)
 
 
 def by_name(given: dict[str, str]) -> dict[str, tuple[bytes, bytes]]:

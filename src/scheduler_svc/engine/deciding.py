@@ -75,7 +75,7 @@ async def decide_locked(
         sure = None
         if simple and timer.job_id not in about.standing:
             sure = _plain(job, timer, now_ms)
-        if sure is not None and about.placing.admits(job):
+        if sure is not None and about.placing.admits(job.key):
             plain.append((sure, job))
             decided.runs += timer.fire_ms < behind_ms
         else:

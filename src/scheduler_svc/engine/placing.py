@@ -28,18 +28,15 @@ class Placing:
     def __init__(self, parts: Parts, *, now_ms: int) -> None:
         self._parts = parts
         self._turn = Turn(parts.pressure, parts.hand)
+        self.admits = self._turn.admit
+        """Takes a run of a key into the hand where nothing keeps it back; else `leaves` and `place`
+        say what becomes of it."""
         self._now_ms = now_ms
         self.choked = False
         """A key whose calls come back, or a namespace, has all that it may have: what follows waits
         for them."""
         self.crowds: set[str] = set()
         """The namespaces of the timers that were left."""
-
-    def admits(self, job: KnownJob) -> bool:
-        """Take a run into the hand where nothing keeps it back; else `leaves` and `place` say what
-        becomes of it.
-        """
-        return self._turn.admit(job.key)
 
     def leaves(self, job: KnownJob, timer: Timer) -> bool:
         """Tell whether a timer is left where it is, for its key or namespace is over its share.
