@@ -2,10 +2,11 @@
 
     python bench/compare.py [--jobs N] [--rounds N] [--peers NAME ...] [--json FILE] [--ours-only]
 
-`make bench ARGS=--compare` is the same. Peers are installed from PyPI into bench/results/peers,
-which Git does not see, and run as their documentation advises for speed; the settings are in
-bench/peers. For all of them N jobs are kept in PostgreSQL and each is one POST of 200 bytes when
-due. Most keep less a call than this service does: no schedule to advance, no history.
+`make bench ARGS=--compare` is the same. Peers are installed into bench/results/peers, which Git
+does not see, from PyPI and, where npm is there, from its registry, with the Node that they ask for;
+they run as their documentation advises for speed: the settings are in bench/peers. For all of them
+N jobs are kept in PostgreSQL and each is one POST of 200 bytes when due. Most keep less a call than
+this service does: no schedule to advance, no history.
 """
 
 import argparse
@@ -13,6 +14,7 @@ import asyncio
 import json
 import os
 import platform
+import shutil
 import subprocess
 import sys
 import venv
@@ -35,9 +37,12 @@ PEERS = {
     "pgqueuer": ("pgqueuer[asyncpg]>=1.6,<2",),
     "procrastinate": ("procrastinate>=3.10,<4",),
 }
+ON_NODE = {"pg-boss": "pg-boss@12", "graphile-worker": "graphile-worker@0.18"}
+NODE = "node@22"
 SHARED = ("aiohttp", "uvloop")
 FOLDER = Path(__file__).parent
 WHERE = FOLDER / "results" / "peers"
+WHERE_NODE = FOLDER / "results" / "peers-on-node"
 SECONDS = 400.0
 Figures = dict[str, float]
 
@@ -51,6 +56,32 @@ def installed(peers: list[str]) -> Path:
     command = [str(python), "-m", "pip", "install", "--quiet", *wanted]
     subprocess.run(command, check=True)
     return python
+
+
+def installed_on_node(peers: list[str]) -> None:
+    """Install what runs on Node, and a Node that is new enough."""
+    WHERE_NODE.mkdir(parents=True, exist_ok=True)
+    (WHERE_NODE / "package.json").write_text('{"private": true}\n')
+    wanted = [NODE, *(ON_NODE[peer] for peer in peers)]
+    command = ["npm", "install", "--silent", "--no-fund", "--no-audit", *wanted]
+    subprocess.run(command, check=True, cwd=WHERE_NODE)
+
+
+def command_of(peer: str, python: Path) -> tuple[str, ...]:
+    """Return what runs a peer."""
+    if peer in ON_NODE:
+        node = WHERE_NODE / "node_modules" / ".bin" / "node"
+        return str(node), str(FOLDER / "peers" / f"with_{peer}.mjs")
+    return str(python), str(FOLDER / "peers" / f"with_{peer}.py")
+
+
+def versions_on_node(peers: list[str]) -> dict[str, str]:
+    """Return the versions of what runs on Node."""
+    found = {}
+    for name in ("node", *peers) if peers else ():
+        manifest = WHERE_NODE / "node_modules" / name / "package.json"
+        found[name] = str(json.loads(manifest.read_text())["version"])
+    return found
 
 
 def versions(python: Path, peers: list[str]) -> dict[str, str]:
@@ -84,8 +115,9 @@ async def theirs(ground: Ground, python: Path, peer: str, url: str, jobs: int) -
     """Have a peer fire the burst."""
     async with a_database(ground) as dsn:
         running = await asyncio.create_subprocess_exec(
-            *(str(python), str(FOLDER / "peers" / f"with_{peer}.py"), dsn, url, str(jobs)),
+            *(*command_of(peer, python), dsn, url, str(jobs)),
             stdout=asyncio.subprocess.PIPE,
+            cwd=WHERE_NODE if peer in ON_NODE else None,
         )
         assert running.stdout is not None
         async with asyncio.timeout(SECONDS):
@@ -120,7 +152,11 @@ def summed_up(rounds: list[Figures]) -> Figures:
 async def measure(asked: argparse.Namespace) -> dict[str, Any]:
     """Let each fire in turn, round after round."""
     peers = [] if asked.ours_only else asked.peers
-    python = installed(peers) if peers else Path(sys.executable)
+    on_node = [peer for peer in peers if peer in ON_NODE]
+    here = [peer for peer in peers if peer in PEERS]
+    python = installed(here) if here else Path(sys.executable)
+    if on_node:
+        installed_on_node(on_node)
     rounds: dict[str, list[Figures]] = {name: [] for name in ("scheduler-svc", *peers)}
     with durable() as ground, receiver() as url:
         for _ in range(asked.rounds):
@@ -133,7 +169,7 @@ async def measure(asked: argparse.Namespace) -> dict[str, Any]:
         "at": f"{datetime.now(UTC):%Y-%m-%d}",
         "machine": f"{platform.machine()}, {os.cpu_count()} cores, {platform.platform()}",
         "python": platform.python_version(),
-        "versions": versions(python, peers) if peers else {},
+        "versions": (versions(python, here) if here else {}) | versions_on_node(on_node),
         "figures": {name: summed_up(figures) for name, figures in rounds.items()},
         "each": rounds,
     }
@@ -163,7 +199,9 @@ def main() -> None:
     given = argparse.ArgumentParser(description="a burst beside the peers")
     given.add_argument("--jobs", type=int, default=10_000)
     given.add_argument("--rounds", type=int, default=5)
-    given.add_argument("--peers", nargs="*", choices=list(PEERS), default=list(PEERS))
+    every = [*PEERS, *ON_NODE]
+    default = every if shutil.which("npm") else list(PEERS)
+    given.add_argument("--peers", nargs="*", choices=every, default=default)
     given.add_argument("--ours-only", action="store_true")
     given.add_argument("--json", type=Path, default=FOLDER / "results" / "compare.json")
     asked = given.parse_args()

@@ -9,7 +9,6 @@ function (cProfile, which triples the time: read shares); bench/fire.txt is one.
 """
 
 import argparse
-import asyncio
 import cProfile
 import io
 import pstats
@@ -30,7 +29,7 @@ from bench._ground import receiver as fast_receiver
 
 from counting import due, fire
 from receiver import receiving
-from rig import Rig, rigged
+from rig import Rig, attempts, rigged
 from scheduler_svc.engine import dispatch
 from scheduler_svc.store.pool import BY_KEY, close_pool, open_pool
 
@@ -47,7 +46,7 @@ async def staged(rig: Rig, url: str, fires: int) -> list[float]:
     at = [process_time()]
     await rig.tick()
     at.append(process_time())
-    async with asyncio.TaskGroup() as tasks:
+    async with attempts(rig.parts) as tasks:
         dispatch.start_due(rig.parts, rig.outbox, tasks)
     at.append(process_time())
     await rig.settle()

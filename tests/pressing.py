@@ -7,7 +7,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
 
 from receiver import OK, Received, Receiver, Wire
-from rig import Rig, rigged
+from rig import Rig, attempts, rigged
 from scheduler_svc.domain.pressure import Ceiling, Key
 from scheduler_svc.engine import dispatch
 from scheduler_svc.engine.pressure import PressureRules
@@ -94,7 +94,7 @@ class Door:
 
 async def send_all(rigs: list[Rig], door: Door, expected: int) -> None:
     """Have all replicas send what they hold: so many calls are open then, and are answered."""
-    async with asyncio.TaskGroup() as tasks:
+    async with attempts(*[rig.parts for rig in rigs]) as tasks:
         for rig in rigs:
             dispatch.start_due(rig.parts, rig.outbox, tasks)
         await door.has(expected)

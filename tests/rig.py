@@ -112,7 +112,7 @@ class Rig:
 
     async def send(self) -> None:
         """Send what is due now, wait for the answers, and settle them."""
-        async with asyncio.TaskGroup() as tasks:
+        async with attempts(self.parts) as tasks:
             dispatch.start_due(self.parts, self.outbox, tasks)
         await self.settle()
 
@@ -120,7 +120,7 @@ class Rig:
     async def sending(self, requests: int = 1) -> AsyncIterator[None]:
         """Have so many requests at the receiver during the block; settle their ends after it."""
         seen = len(self.receiver.requests)
-        async with asyncio.TaskGroup() as tasks:
+        async with attempts(self.parts) as tasks:
             dispatch.start_due(self.parts, self.outbox, tasks)
             await self.receiver.wait_for(seen + requests)
             yield
@@ -189,6 +189,18 @@ class Chance:
 
     def __call__(self) -> float:
         return self.value
+
+
+@asynccontextmanager
+async def attempts(*replicas: Parts) -> AsyncIterator[asyncio.TaskGroup]:
+    """Lend a group for attempts to begin in; the block ends when all of them have ended."""
+    async with asyncio.TaskGroup() as tasks:
+        yield tasks
+        begun = [held.task for parts in replicas for held in parts.hand.sending()]
+        for task in begun:
+            # They are told of their end, and nobody can wait for that.
+            while task is not None and not task.done():  # noqa: ASYNC110
+                await asyncio.sleep(0.001)
 
 
 def _armed(

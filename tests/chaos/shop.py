@@ -29,7 +29,7 @@ from chaos.checker.evidence import (
 from clock import HandClock
 from factories import MORNING_MS
 from receiver import Received, Receiver, Wire, answer
-from rig import Rig, rigged
+from rig import Rig, attempts, rigged
 from scheduler_svc.api.app import build_app
 from scheduler_svc.domain.ids import epoch_ms
 from scheduler_svc.engine import dispatch, hear, upkeep
@@ -111,7 +111,7 @@ class Shop:
     async def send(self, number: int) -> None:
         """Make the attempts that are due; what they ended as is settled by another move."""
         rig, _ = self.replicas[number]
-        async with asyncio.TaskGroup() as tasks:
+        async with attempts(rig.parts) as tasks:
             dispatch.start_due(rig.parts, rig.outbox, tasks)
 
     async def change(self, policy: str, verb: str) -> None:

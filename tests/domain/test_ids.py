@@ -15,6 +15,7 @@ from scheduler_svc.domain.ids import (
     looks_like_id,
     random_run_id,
     run_id,
+    run_id_bytes,
     scheduled_ms_of,
 )
 
@@ -100,6 +101,11 @@ def test_a_name_is_not_taken_for_an_id(text: str) -> None:
 @pytest.mark.parametrize("text", [str(BACKFILL), BACKFILL.hex, str(BACKFILL).upper()])
 def test_an_id_in_any_spelling_is_taken_for_one(text: str) -> None:
     assert looks_like_id(text)
+
+
+@given(st.uuids(), INSTANTS)
+def test_an_occurrence_has_one_id_however_it_is_made(job: UUID, ms: int) -> None:
+    assert run_id_bytes(job.bytes, ms) == run_id(job, ms).bytes
 
 
 def test_random_bytes_of_the_wrong_length_are_refused() -> None:

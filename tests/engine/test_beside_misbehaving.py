@@ -5,7 +5,7 @@ from contextlib import AsyncExitStack
 
 from misbehaving import FAULTS
 from receiver import Receiver, receiving
-from rig import HOUR, rigged
+from rig import HOUR, attempts, rigged
 from scheduler_svc.engine import dispatch, settle
 from scheduler_svc.store.pool import Pool
 
@@ -36,7 +36,7 @@ async def test_a_healthy_target_is_served_while_all_others_hang_drip_and_break(
         await rig.tick()
         assert len(rig.held()) == len(FAULTS) - len(HANGING) + len(hanging) + HEALTHY
         assert len(hanging) > 64
-        async with asyncio.TaskGroup() as tasks:
+        async with attempts(rig.parts) as tasks:
             dispatch.start_due(rig.parts, rig.outbox, tasks)
             async with asyncio.timeout(20):
                 while any(held.claim.job_id in healthy for held in rig.held()):

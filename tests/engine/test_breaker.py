@@ -9,7 +9,7 @@ import pytest
 from factories import waiting_run
 from pressing import KEY, deferrals, held, pass_time, replicas
 from receiver import OK, Receiver, answer, raw, reset, silence
-from rig import HOUR, MINUTE, SECOND, Rig, rigged
+from rig import HOUR, MINUTE, SECOND, Rig, attempts, rigged
 from scheduler_svc.domain.events import EventName
 from scheduler_svc.domain.pressure import BreakerRules, Key
 from scheduler_svc.engine import dispatch, keys, upkeep
@@ -130,7 +130,7 @@ async def test_exactly_one_replica_probes_and_no_second_probe_goes_while_the_fir
     await pass_time(rigs, 10 * SECOND)
     await asyncio.gather(*(rig.tick() for rig in rigs))
     assert held(rigs) == 1
-    async with asyncio.TaskGroup() as tasks:
+    async with attempts(*[rig.parts for rig in rigs]) as tasks:
         for rig in rigs:
             dispatch.start_due(rig.parts, rig.outbox, tasks)
         await receiver.wait_for(4)

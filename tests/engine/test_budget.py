@@ -4,7 +4,6 @@ The bounds are in budget.toml and are reviewed when they move. Counts do not dep
 machine is, so each is close above what was counted when it was set.
 """
 
-import asyncio
 import tomllib
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -13,7 +12,7 @@ import pytest
 
 from counting import Statements, allocated, calls, due, fire, timers_read, wal
 from receiver import Receiver
-from rig import Rig, rigged
+from rig import Rig, attempts, rigged
 from scheduler_svc.engine import dispatch
 from scheduler_svc.store.pool import BY_KEY, Pool, connection, open_pool
 from sink import sinking
@@ -88,7 +87,7 @@ async def test_a_fire_calls_few_functions_of_ours(warm: Rig, url: str) -> None:
         await warm.tick()
     told["calls_per_fire_claim"] = sum(claiming().values()) / FIRES
     with calls() as sending:
-        async with asyncio.TaskGroup() as tasks:
+        async with attempts(warm.parts) as tasks:
             dispatch.start_due(warm.parts, warm.outbox, tasks)
     told["calls_per_fire_send"] = sum(sending().values()) / FIRES
     with calls() as settling:

@@ -3,9 +3,13 @@
 import asyncio
 import json
 
+from msgspec.structs import replace
+
 from factories import MORNING_MS
 from receiver import OK, answer, held, raw
-from rig import HOUR, SECOND, Rig
+from rig import HOUR, SECOND, Rig, attempts
+from scheduler_svc.delivery.sender import Sender
+from scheduler_svc.domain.egress import EgressRules
 from scheduler_svc.domain.events import EventName
 from scheduler_svc.domain.ids import instant_at
 from scheduler_svc.engine import dispatch, upkeep
@@ -56,7 +60,7 @@ async def test_a_run_whose_task_has_not_begun_is_cancelled_all_the_same(rig: Rig
     await rig.pass_time(HOUR)
     await rig.tick()
     run = await rig.run()
-    async with asyncio.TaskGroup() as tasks:
+    async with attempts(rig.parts) as tasks:
         dispatch.start_due(rig.parts, rig.outbox, tasks)
         dispatch.cancel(rig.parts, rig.outbox, run["id"])
     await rig.settle()
@@ -69,7 +73,7 @@ async def test_a_cancel_after_the_answer_does_not_undo_it(rig: Rig) -> None:
     await rig.pass_time(HOUR)
     await rig.tick()
     run = await rig.run()
-    async with asyncio.TaskGroup() as tasks:
+    async with attempts(rig.parts) as tasks:
         dispatch.start_due(rig.parts, rig.outbox, tasks)
     dispatch.cancel(rig.parts, rig.outbox, run["id"])
     await rig.settle()
@@ -82,7 +86,7 @@ async def test_a_cancel_after_a_failure_leaves_no_retry(rig: Rig) -> None:
     await rig.pass_time(HOUR)
     await rig.tick()
     run = await rig.run()
-    async with asyncio.TaskGroup() as tasks:
+    async with attempts(rig.parts) as tasks:
         dispatch.start_due(rig.parts, rig.outbox, tasks)
     dispatch.cancel(rig.parts, rig.outbox, run["id"])
     await rig.settle()
@@ -134,3 +138,25 @@ async def test_cancelling_one_occurrence_does_not_touch_the_next(rig: Rig) -> No
     await rig.pass_time(HOUR + 500)
     await rig.work()
     assert [status for status, _ in await rig.said()] == ["cancelled", "succeeded"]
+
+
+async def test_a_call_in_line_that_is_cancelled_is_never_made(rig: Rig) -> None:
+    """And those before and behind it are: they share one connection."""
+    rules = EgressRules.parse(allow=("127.0.0.0/8",), own=[])
+    sender = Sender(egress=rules, connections_per_origin=1)
+    rig.parts = replace(rig.parts, sender=sender)
+    for _ in range(3):
+        await rig.job(schedule=EVERY)
+    await rig.pass_time(HOUR)
+    await rig.tick()
+    first, second, third = (held.claim.id for held in rig.parts.hand)
+    async with attempts(rig.parts) as tasks:
+        dispatch.start_due(rig.parts, rig.outbox, tasks)
+        await asyncio.sleep(0)
+        dispatch.cancel(rig.parts, rig.outbox, second)
+    await rig.settle()
+    await sender.close()
+    made = [request.headers["webhook-id"] for request in rig.receiver.requests]
+    assert made == [str(first), str(third)]
+    ended = {row["id"]: row["status"] for row in await rig.runs()}
+    assert ended == {first: "succeeded", second: "cancelled", third: "succeeded"}

@@ -9,7 +9,7 @@ import pytest
 from factories import MORNING_MS, waiting_run
 from pressing import KEY, Door, deferrals, held, limit, pass_time, replicas, send_all, unlimit
 from receiver import OK, Receiver, answer, in_turn, raw
-from rig import HOUR, SECOND, Rig, rigged
+from rig import HOUR, SECOND, Rig, attempts, rigged
 from scheduler_svc.domain.ids import instant_at
 from scheduler_svc.domain.pressure import Ceiling, Key
 from scheduler_svc.engine import dispatch, upkeep
@@ -288,7 +288,7 @@ async def test_a_new_limit_counts_the_calls_under_way_and_takes_back_what_is_hel
     await pass_time(rigs, HOUR)
     await one.tick()
     assert len(one.held()) == 4
-    async with asyncio.TaskGroup() as tasks:
+    async with attempts(one.parts) as tasks:
         dispatch.start_due(one.parts, one.outbox, tasks)
         await door.has(3)
         await limit(engine_pool, parallel=3)

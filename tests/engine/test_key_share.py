@@ -12,7 +12,7 @@ from clock import HandClock
 from factories import MORNING_MS, waiting_run
 from pressing import deferrals
 from receiver import OK, Receiver, held, raw, receiving, silence
-from rig import HOUR, SECOND, Rig, rigged
+from rig import HOUR, SECOND, Rig, attempts, rigged
 from scheduler_svc.domain.ids import instant_at
 from scheduler_svc.domain.pressure import BreakerRules, Ceiling, Key
 from scheduler_svc.engine import dispatch
@@ -58,7 +58,7 @@ async def test_healthy_jobs_are_claimed_ahead_beside_many_of_a_dead_host_and_sen
     assert _held(rig, "127.0.0.2") <= SLOTS // 4
     assert await engine_pool.fetchval("SELECT count(*) FROM runs") == len(rig.held())
     await rig.pass_time(500)
-    async with asyncio.TaskGroup() as tasks:
+    async with attempts(rig.parts) as tasks:
         dispatch.start_due(rig.parts, rig.outbox, tasks)
         await rig.receiver.wait_for(5)
         await rig.tick()
@@ -118,7 +118,7 @@ async def test_what_is_over_the_share_is_not_touched_until_there_is_room_and_hid
     assert run in {one.claim.id for one in rig.held()}
     assert await _due(engine_pool) == before
     share = _held(rig, "127.0.0.2")
-    async with asyncio.TaskGroup() as tasks:
+    async with attempts(rig.parts) as tasks:
         dispatch.start_due(rig.parts, rig.outbox, tasks)
         await dead.wait_for(share)
         await rig.pass_time(30 * SECOND)

@@ -9,7 +9,7 @@ from msgspec.structs import replace
 
 from factories import MORNING_MS
 from receiver import OK, Receiver, held, raw
-from rig import HOUR, SECOND, Rig, rigged
+from rig import HOUR, SECOND, Rig, attempts, rigged
 from scheduler_svc.delivery.sender import Sender
 from scheduler_svc.domain.egress import EgressRules
 from scheduler_svc.domain.events import EventName
@@ -228,7 +228,7 @@ async def test_a_run_claimed_anew_for_a_later_instant_does_not_go_at_the_old_one
 async def test_an_attempt_looks_at_the_lease_once_more_before_it_sends(rig: Rig) -> None:
     await _hold_one(rig)
     await rig.pass_time(500)
-    async with asyncio.TaskGroup() as tasks:
+    async with attempts(rig.parts) as tasks:
         dispatch.start_due(rig.parts, rig.outbox, tasks)
         rig.clock.move(15 * SECOND)  # the process stood still between the two
     assert rig.receiver.requests == []
@@ -360,7 +360,7 @@ async def test_an_attempt_that_waited_for_its_connection_beyond_the_lease_is_not
     other.parts = replace(other.parts, sender=sender)
     await _hold_one(rig, target={"url": f"http://localhost:{rig.receiver.port}/"})
     rig.clock.move(500)
-    async with asyncio.TaskGroup() as tasks:
+    async with attempts(rig.parts) as tasks:
         dispatch.start_due(rig.parts, rig.outbox, tasks)
         await asyncio.sleep(0)  # it has looked at its lease, and asks for the name
         rig.clock.move(16 * SECOND)

@@ -7,7 +7,7 @@ from receiver import Receiver
 from rig import HOUR, MINUTE, SECOND, Rig, rigged
 from scheduler_svc.domain.events import EventName
 from scheduler_svc.domain.ids import epoch_ms, instant_at
-from scheduler_svc.engine import tick
+from scheduler_svc.engine import deciding
 from scheduler_svc.store.pool import Pool
 
 EVERY = {"every": "1h"}
@@ -162,7 +162,7 @@ async def test_what_is_on_time_is_claimed_between_portions_of_an_outage(
     engine_pool: Pool, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The scan begins with what is oldest: the timer due now comes before the second portion."""
-    monkeypatch.setattr(tick, "RUNS_MAX", 4)
+    monkeypatch.setattr(deciding, "RUNS_MAX", 4)
     async with rigged(engine_pool, receiver) as rig:
         for _ in range(3):
             await rig.job(schedule=EVERY, misfire={"policy": "all"}, overlap="allow")

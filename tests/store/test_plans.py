@@ -10,14 +10,14 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import asyncpg
 import pytest
 
 from scheduler_svc.domain.backfills import STEP_RUNS
 from scheduler_svc.domain.ids import epoch_ms
-from scheduler_svc.store import migrate
+from scheduler_svc.store import columns, migrate
 from scheduler_svc.store.columns import numbers, words
 from scheduler_svc.store.pool import BY_KEY, Connection, session_settings
 from scheduler_svc.store.queries import statement
@@ -144,14 +144,14 @@ async def test_looking_past_a_crowd_reads_what_it_is_told_to_and_locks_by_key(
 
 async def test_reading_definitions_looks_each_up_by_key(conn: Connection) -> None:
     ids = await _due_jobs(conn)
-    told = await _cost(conn, "load_definitions", ids)
+    told = await _cost(conn, "load_definitions", columns.ids(ids))
     assert told.read <= BATCH + EDGE
     assert told.buffers <= BATCH * 6
 
 
 async def test_looking_for_unfinished_runs_reads_no_history(conn: Connection) -> None:
     ids = await _due_jobs(conn)
-    told = await _cost(conn, "open_runs", ids)
+    told = await _cost(conn, "open_runs", columns.ids(ids))
     assert told.read <= BATCH * 6 + EDGE
     days = await conn.fetchval(
         "SELECT count(*) FROM pg_inherits WHERE inhparent = 'runs'::regclass"
@@ -186,13 +186,27 @@ async def test_writing_decisions_touches_the_batch(conn: Connection) -> None:
     assert told.buffers <= BATCH * BUFFERS_A_ROW * 2
 
 
+async def test_writing_plain_claims_touches_the_batch(conn: Connection) -> None:
+    ids = await _due_jobs(conn)
+    n = len(ids)
+    at = numbers(epoch_ms(soon(k)) for k in range(n))
+    told = await _cost(
+        conn,
+        "write_plain",
+        *(columns.ids(ids), columns.ids(uuid4() for _ in ids), at, at, numbers([1] * n)),
+        *(numbers([0] * n), words([None] * n), words(["default"] * n), REPLICA, NOON),
+    )
+    assert told.read <= BATCH + EDGE
+    assert told.buffers <= BATCH * BUFFERS_A_ROW * 2
+
+
 async def test_settling_looks_each_run_up_by_key(conn: Connection) -> None:
     held = await _held(conn)
     n = len(held)
     told = await _cost(
         conn,
         "settle_runs",
-        *([r["id"] for r in held], numbers(epoch_ms(r["scheduled_for"]) for r in held)),
+        *(columns.ids(r["id"] for r in held), numbers(epoch_ms(r["scheduled_for"]) for r in held)),
         *(numbers([1] * n), words(["succeeded"] * n), words([None] * n)),
         *(words(['{"number":1}'] * n), numbers([NOON_MS] * n), numbers([NOON_MS] * n)),
         *(numbers([None] * n), numbers([5] * n), numbers([5] * n)),

@@ -40,16 +40,7 @@ NO_JSON = "not kept: the body is no JSON, so redact.pointers can not be applied"
 
 def captured(exchange: Exchange, redaction: Redaction) -> CapturedResponse:
     """Make the record of an answer's head and body, with what is secret masked."""
-    headers: dict[str, str] = {}
-    kind, is_compressed = None, False
-    for name, value in exchange.headers:
-        key = name.lower()
-        shown = MASK if key in redaction.headers or is_secret(key) else value
-        headers[key] = f"{headers[key]}, {shown}" if key in headers else shown
-        if key == "content-type":
-            kind = value if kind is None else TWO_TYPES
-        elif key == "content-encoding" and value.strip().lower() != "identity":
-            is_compressed = True
+    headers, kind, is_compressed = _head(tuple(exchange.headers), redaction.headers)
     codec = None if is_compressed else _codec(kind)
     body, encoded, omitted = _body(exchange, redaction, codec, is_compressed=is_compressed)
     return CapturedResponse(
@@ -59,6 +50,27 @@ def captured(exchange: Exchange, redaction: Redaction) -> CapturedResponse:
         truncated=exchange.truncated,
         omitted=omitted,
     )
+
+
+@lru_cache(maxsize=256)
+def _head(
+    headers: tuple[tuple[str, str], ...], masked: frozenset[str]
+) -> tuple[dict[str, str], str | None, bool]:
+    """Answer what is kept of the headers, the type that they name, and whether the body is packed.
+
+    Made once for answers that have the same, as those of one second often do: not to be changed.
+    """
+    kept: dict[str, str] = {}
+    kind, is_compressed = None, False
+    for name, value in headers:
+        key = name.lower()
+        shown = MASK if key in masked or is_secret(key) else value
+        kept[key] = f"{kept[key]}, {shown}" if key in kept else shown
+        if key == "content-type":
+            kind = value if kind is None else TWO_TYPES
+        elif key == "content-encoding" and value.strip().lower() != "identity":
+            is_compressed = True
+    return kept, kind, is_compressed
 
 
 def _body(

@@ -9,11 +9,12 @@ import asyncio
 import re
 import select
 import ssl
+from collections.abc import Callable
 from time import perf_counter
 from typing import TYPE_CHECKING, Final, cast
 
 from scheduler_svc.delivery import tls
-from scheduler_svc.delivery.exchange import Exchange, ExchangeOutcome, HttpRequest, Timing, Withheld
+from scheduler_svc.delivery.exchange import Exchange, ExchangeOutcome, Timing, Withheld
 from scheduler_svc.delivery.response import ResponseReader
 
 if TYPE_CHECKING:
@@ -29,7 +30,7 @@ HINT = re.compile(rb"timeout\s*=\s*(\d{1,6})", re.IGNORECASE)
 
 
 class Call:
-    """One request on its way from `send` to its Exchange; `future` brings that, or word to dial."""
+    """One request on its way to its Exchange, with its limits; `answer` takes what comes of it."""
 
     __slots__ = (
         "body_cap",
@@ -37,34 +38,42 @@ class Call:
         "deadline",
         "dial_timing",
         "first_byte_timeout",
-        "future",
         "head_only",
         "may_write",
         "payload",
         "started",
-        "timer",
         "written",
     )
 
     def __init__(
         self,
-        request: HttpRequest,
         payload: bytes,
-        deadline: float | None,
-        loop: asyncio.AbstractEventLoop,
+        *,
+        head_only: bool,
+        may_write: Callable[[], bool] | None,
+        body_cap: int,
+        first_byte_timeout: float,
+        deadline: float,
     ) -> None:
         self.payload = payload
-        self.head_only = request.method == "HEAD"
-        self.may_write = request.may_write
-        self.body_cap = request.capture_max
-        self.first_byte_timeout = request.first_byte_timeout
-        # Of the whole call, by the loop's clock; redirects share that of the first.
-        self.deadline = loop.time() + request.total_timeout if deadline is None else deadline
+        self.head_only = head_only
+        self.may_write = may_write
+        self.body_cap = body_cap
+        self.first_byte_timeout = first_byte_timeout
+        self.deadline = deadline
+        """Of the whole call, by the loop's clock; redirects share that of the first."""
         self.started = self.written = perf_counter()
         self.dial_timing: Timing | None = None
         self.connection: Connection | None = None
-        self.timer: asyncio.TimerHandle | None = None
-        self.future: asyncio.Future[Exchange | None] = loop.create_future()
+
+    @property
+    def waits(self) -> bool:
+        """Tell whether somebody still wants the answer."""
+        raise NotImplementedError
+
+    def answer(self, said: Exchange | Withheld | None) -> None:
+        """Take the end of the call; None is word that it has a slot now, and is to dial."""
+        raise NotImplementedError
 
     def failed(self, outcome: ExchangeOutcome, error: str) -> Exchange:
         return Exchange(
@@ -109,18 +118,19 @@ class Connection(asyncio.Protocol):
     # The life of a call.
 
     def start(self, call: Call) -> None:
-        """Write the request, if it still may be; its future gets the Exchange, or Withheld."""
+        """Write the request, if it still may be; the call is answered an Exchange, or Withheld."""
         transport = self._transport
         if call.may_write is not None and not call.may_write():
-            call.future.set_exception(Withheld())
             self.close(polite=False)
             self.origin.ended(self, reusable=False)
+            call.answer(Withheld())
             return
         self._reader.begin(head_only=call.head_only, capture_max=call.body_cap)
         if transport is None or transport.is_closing():  # the peer was quick to go
             self._reader.end_of_stream(clean=True)
-            call.future.set_result(self._exchange(call, self._reader))
+            exchange = self._exchange(call, self._reader)
             self.origin.ended(self, reusable=False)
+            call.answer(exchange)
             return
         self.call = call
         call.connection = self
@@ -140,8 +150,8 @@ class Connection(asyncio.Protocol):
         if call is None or transport is None:
             return
         self.call = None
-        if not call.future.done():
-            call.future.set_result(self._exchange(call, reader))
+        # Before the next call is started, for that makes the reader new.
+        exchange = self._exchange(call, reader)
         self._served += 1
         # An answer that came before the request was all written leaves the rest in the way.
         done = reader.outcome == "ok" and not transport.get_write_buffer_size()
@@ -149,6 +159,7 @@ class Connection(asyncio.Protocol):
         if not reusable:
             self.close(polite=done and not reader.truncated)
         self.origin.ended(self, reusable=reusable)
+        call.answer(exchange)
 
     def _exchange(self, call: Call, reader: ResponseReader) -> Exchange:
         now = perf_counter()

@@ -5,7 +5,7 @@ response is `ok` whatever it says, and what it means for a run is decided above.
 """
 
 from collections.abc import Callable
-from typing import Literal
+from typing import Literal, TypeAlias
 
 import msgspec
 
@@ -25,6 +25,7 @@ ExchangeOutcome = Literal[
 ]
 
 CAPTURE_MAX = 8192
+CONNECT_SECONDS_MAX = 10.0
 REDIRECTS_MAX = 5
 
 
@@ -65,6 +66,30 @@ class HttpRequest(msgspec.Struct, frozen=True, kw_only=True):
     tls: Trust | None = None
     # Asked in the moment of writing, when name, connection and turn were waited for; None: it may.
     may_write: Callable[[], bool] | None = None
+
+
+class Route(msgspec.Struct, frozen=True, kw_only=True):
+    """Where the calls of a job go, when nothing narrows it: what dialling needs of a request."""
+
+    url: Url
+    connect_timeout: float
+    partition: str
+    tls: Trust | None = None
+    egress: NamespaceEgress | None = None
+    key: object
+    """Who may share a connection."""
+
+
+Way: TypeAlias = HttpRequest | Route
+
+
+def sharing(
+    url: Url, partition: str, tls: Trust | None, egress: NamespaceEgress | None
+) -> tuple[object, ...]:
+    """Name who may share a connection: equal in origin, namespace, trust and the rules it was
+    dialled by.
+    """
+    return (url.origin, partition, None if tls is None else tls.identity, egress)
 
 
 class Timing(msgspec.Struct, frozen=True):

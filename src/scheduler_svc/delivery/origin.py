@@ -1,19 +1,25 @@
 """The connections to one origin: a bounded number of slots, the idle ones, and who waits in line.
 
 First come, first served. A connection that ends a call takes the next waiting one at once, in the
-same turn of the loop. It dials nothing: it only says who may.
+same turn of the loop. It dials nothing: it only says who may. One timer serves the
+whole line.
 """
 
 import asyncio
 from collections import deque
+from math import inf
+from typing import Final
 
 from scheduler_svc.delivery.connection import Call, Connection
+
+TICK_SECONDS: Final = 0.001
+"""The loop counts its timers in these, and may ring so much early."""
 
 
 class Origin:
     """Slots of one origin; `in_use` counts connections in a call and those being dialled."""
 
-    __slots__ = ("_idle", "_loop", "_pool", "_waiting", "in_use", "key")
+    __slots__ = ("_idle", "_loop", "_pool", "_rings_at", "_waiting", "in_use", "key")
 
     def __init__(self, key: object, pool: "Pool", loop: asyncio.AbstractEventLoop) -> None:
         self.key = key
@@ -22,6 +28,7 @@ class Origin:
         self._loop = loop
         self._idle: list[Connection] = []  # the youngest last, and taken first
         self._waiting: deque[Call] = deque()
+        self._rings_at = inf  # when the line is looked at for who has waited too long
 
     def submit(self, call: Call) -> bool:
         """Start the call, or queue it, or answer True: the caller has a slot and must dial."""
@@ -36,8 +43,9 @@ class Origin:
         if self.in_use < self._pool.connections_per_origin:
             self.in_use += 1
             return True
-        call.timer = self._loop.call_at(call.deadline, _expire, call)
         self._waiting.append(call)
+        if call.deadline < self._rings_at:
+            self._ring_at(call.deadline)
         return False
 
     def ended(self, connection: Connection, *, reusable: bool) -> None:
@@ -47,7 +55,7 @@ class Origin:
             if reusable:
                 connection.start(call)
             else:
-                call.future.set_result(None)  # the slot goes over: dial
+                call.answer(None)  # the slot goes over: dial
             return
         self.in_use -= 1
         if reusable and not self._pool.closed and connection.park(self._pool.keepalive_seconds):
@@ -62,7 +70,7 @@ class Origin:
         """Give back a slot whose connection never came to be."""
         call = self._next_waiting()
         if call is not None:
-            call.future.set_result(None)
+            call.answer(None)
             return
         self.in_use -= 1
         self._drop_if_unused()
@@ -80,16 +88,32 @@ class Origin:
     def dismiss(self) -> None:
         """Answer all who wait that the sender is closed."""
         while (call := self._next_waiting()) is not None:
-            call.future.set_result(call.failed("connect_error", "the sender is closed"))
+            call.answer(call.failed("connect_error", "the sender is closed"))
 
     def _next_waiting(self) -> Call | None:
         while self._waiting:
             call = self._waiting.popleft()
-            if call.timer is not None:
-                call.timer.cancel()
-            if not call.future.done():
+            if call.waits:
                 return call
         return None
+
+    def _ring_at(self, deadline: float) -> None:
+        self._rings_at = deadline
+        self._loop.call_at(deadline, self._expire, deadline)
+
+    def _expire(self, rung: float) -> None:
+        """Answer those in line whose time is over, and look again when the next one's is."""
+        if rung != self._rings_at:
+            return  # an earlier ring was asked for since, and has come
+        self._rings_at = inf
+        now = self._loop.time() + TICK_SECONDS
+        waiting = [call for call in self._waiting if call.waits]
+        late = [call for call in waiting if call.deadline <= now]
+        self._waiting = deque(call for call in waiting if call.deadline > now)
+        if self._waiting:
+            self._ring_at(min(call.deadline for call in self._waiting))
+        for call in late:
+            call.answer(call.failed("timeout", "no connection came free in time"))
 
     def _drop_if_unused(self) -> None:
         if not self.in_use and not self._idle:
@@ -153,8 +177,3 @@ class Pool:
             origin.dismiss()
         for connection in list(self.open):
             connection.close(polite=False)
-
-
-def _expire(call: Call) -> None:
-    if not call.future.done():
-        call.future.set_result(call.failed("timeout", "no connection came free in time"))

@@ -6,11 +6,13 @@ instant, and is given secrets opened.
 
 import base64
 from collections.abc import Iterator, Mapping
+from functools import lru_cache
 from uuid import UUID
 
 import msgspec
 
-from scheduler_svc.delivery import cloudevents
+from scheduler_svc.delivery import cloudevents, wire
+from scheduler_svc.delivery.exchange import CONNECT_SECONDS_MAX, Route, sharing
 from scheduler_svc.delivery.redaction import credentials, needles
 from scheduler_svc.delivery.render import Templates, templates_of
 from scheduler_svc.delivery.trust import Trust, trust_of
@@ -29,6 +31,8 @@ from scheduler_svc.domain.template_places import parse_query
 from scheduler_svc.domain.templates import OPEN, TemplateRefused
 from scheduler_svc.domain.url import Url, parse_url
 
+NOTHING_PRIVATE: frozenset[bytes] = frozenset()
+NAMED = b"\r\nScheduler-Job-Name: "
 JSON_TYPE = (b"Content-Type", b"application/json")
 
 
@@ -58,6 +62,12 @@ class Prepared(msgspec.Struct, frozen=True):
     """The job's id, as a header has it."""
     blocked: str | None = None
     """Why nothing of this job can be sent, where its secrets can not be opened here."""
+    route: Route | None = None
+    """Where it goes, for attempts that differ by the run alone and need nothing looked up."""
+    opening: bytes = b""
+    """Of such a job: how each message begins, up to the headers that tell the run."""
+    named: bytes = b""
+    """Of such a job that has a name: the line that says it."""
 
     def __repr__(self) -> str:
         """Show where it goes, and nothing that it carries."""
@@ -80,39 +90,80 @@ def prepare(
     """Build what all attempts of this revision share; raise UrlRefused where the URL is none."""
     target = definition.target
     headers = {"user-agent": (b"User-Agent", f"scheduler-svc/{version}".encode())}
-    body, text = b"", None
-    if isinstance(target.body_base64, str):
-        body = base64.b64decode(target.body_base64)
-    elif bytes(target.body) != bytes(NO_BODY):
-        body = bytes(target.body)
-        text = body.decode()
+    body, text = _body(target)
+    if text is not None:
         headers["content-type"] = JSON_TYPE
     given = _with_auth(target)
-    headers.update(by_name(given))
+    if given:
+        headers.update(by_name(given))
     templates = templates_of(given, target.url, text)
+    url = _url(target.url)
+    masked = needles(_secrets(target, given)) if given or target.auth is not None else ()
+    tls = None if target.tls is None else trust_of(target.tls)
+    timeout, opening = milliseconds(target.timeout) / 1000, None
+    route_of = _shared_route if tls is None else _own_route
+    if not (masked or templates or _needs_more(target)):
+        opening = wire.opening(target.method, url, list(headers.values()), body)
     return Prepared(
         method=target.method,
-        url=_url(target.url),
+        url=url,
         headers=headers,
         body=body,
-        timeout=milliseconds(target.timeout) / 1000,
+        timeout=timeout,
         redirects=target.redirects,
         partition=namespace,
-        tls=trust_of(target.tls),
+        tls=tls,
         redact=redaction_of(target.redact.headers, target.redact.pointers),
         signed=target.sign is not False,
-        masked=needles(_secrets(target, given)),
-        private=frozenset() if templates is None else templates.private(),
+        masked=masked,
+        private=NOTHING_PRIVATE if templates is None else templates.private(),
         templates=templates,
         labels=definition.labels,
-        event=(
-            cloudevents.event_of(job_id, definition.name, public_url)
-            if target.format == "cloudevents"
-            else None
-        ),
+        event=_event(definition, job_id, public_url) if target.format == "cloudevents" else None,
         audience=target.auth.audience if isinstance(target.auth, OidcAuth) else None,
         job=str(job_id).encode(),
+        route=route_of(url, timeout, namespace, tls) if opening else None,
+        opening=opening or b"",
+        named=b"" if definition.name is None else NAMED + definition.name.encode(),
     )
+
+
+def _body(target: Target) -> tuple[bytes, str | None]:
+    """Return what is sent, and as text where it is JSON."""
+    if isinstance(target.body_base64, str):
+        return base64.b64decode(target.body_base64), None
+    if bytes(target.body) == bytes(NO_BODY):
+        return b"", None
+    body = bytes(target.body)
+    return body, body.decode()
+
+
+def _event(definition: Definition, job_id: UUID, public_url: str | None) -> cloudevents.Event:
+    return cloudevents.event_of(job_id, definition.name, public_url)
+
+
+def _needs_more(target: Target) -> bool:
+    """Tell whether an attempt takes more than its bytes: a token, a report, an event, redirects."""
+    return (
+        target.completion != "response"
+        or target.format != "plain"
+        or target.redirects > 0
+        or isinstance(target.auth, OidcAuth)
+    )
+
+
+def _own_route(url: Url, timeout: float, namespace: str, tls: Trust | None) -> Route:
+    return Route(
+        url=url,
+        connect_timeout=min(CONNECT_SECONDS_MAX, timeout),
+        partition=namespace,
+        tls=tls,
+        key=sharing(url, namespace, tls, None),
+    )
+
+
+# One for all jobs that go the same way; a key of a client is kept no longer than its job.
+_shared_route = lru_cache(maxsize=1024)(_own_route)
 
 
 def by_name(given: dict[str, str]) -> dict[str, tuple[bytes, bytes]]:

@@ -19,12 +19,14 @@ from scheduler_svc.domain.template_places import (
     render_header,
     render_query,
 )
-from scheduler_svc.domain.templates import Facts, SecretGone, Template, TemplateRefused, slots
+from scheduler_svc.domain.templates import OPEN, Facts, SecretGone, Template, TemplateRefused, slots
 from scheduler_svc.domain.url import URL_LENGTH_MAX, Url
 
 HEADERS_BYTES_MAX = 16 * 1024
 BODY_BYTES_MAX = 256 * 1024
 EACH_LINE = 4
+ESCAPE = "\\u"
+"""A brace of a JSON text may be written so."""
 T = TypeVar("T")
 
 
@@ -60,6 +62,8 @@ class Filled(msgspec.Struct, frozen=True, kw_only=True):
 
 def templates_of(headers: Mapping[str, str], url: str, body: str | None) -> Templates | None:
     """Find the templates of a request; None where there are none."""
+    if not headers and OPEN not in url and not (body and (OPEN in body or ESCAPE in body)):
+        return None  # nearly all
     found = {
         name.lower(): template
         for name, value in headers.items()

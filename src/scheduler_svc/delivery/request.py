@@ -1,20 +1,21 @@
 """From a prepared job and one attempt to the request that is sent: what the target receives."""
 
 from collections.abc import Callable, Sequence
+from functools import lru_cache
+from typing import Protocol
 from uuid import UUID
 
 import msgspec
 
 from scheduler_svc.delivery import cloudevents
-from scheduler_svc.delivery.exchange import HttpRequest
+from scheduler_svc.delivery.exchange import CONNECT_SECONDS_MAX, HttpRequest
 from scheduler_svc.delivery.prepare import JSON_TYPE, Prepared, by_name
 from scheduler_svc.delivery.signing import Signer, signatures
+from scheduler_svc.delivery.wire import END_OF_HEAD
 from scheduler_svc.domain.completion import Report
 from scheduler_svc.domain.ids import instant_at
 from scheduler_svc.domain.namespaces import NamespaceEgress
 from scheduler_svc.domain.runs import Overrides
-
-CONNECT_SECONDS_MAX = 10.0
 
 
 class Sending(msgspec.Struct, frozen=True, kw_only=True):
@@ -31,6 +32,19 @@ class Sending(msgspec.Struct, frozen=True, kw_only=True):
     """The header `traceparent`."""
     report: Report | None = None
     """Of a job whose target reports its end itself."""
+
+
+class Facts(Protocol):
+    """What is told of a run that was claimed."""
+
+    @property
+    def id(self) -> UUID: ...
+    @property
+    def scheduled_ms(self) -> int: ...
+    @property
+    def attempt(self) -> int: ...
+    @property
+    def trigger(self) -> str: ...
 
 
 def request(
@@ -84,6 +98,50 @@ def request(
     )
 
 
+def payload(
+    prepared: Prepared,
+    claim: Facts,
+    *,
+    now_ms: int,
+    trace: bytes,
+    signers: Sequence[Signer],
+) -> bytes:
+    """Write the message of an attempt of a job that has a route: the very bytes that `request` and
+    the sender make of it.
+    """
+    run_id = str(claim.id).encode()
+    stamp = b"%d" % (now_ms // 1000)
+    parts = [
+        prepared.opening,
+        b"\r\nwebhook-id: ",
+        run_id,
+        b"\r\nwebhook-timestamp: ",
+        stamp,
+        b"\r\nIdempotency-Key: ",
+        run_id,
+        b"\r\ntraceparent: ",
+        trace,
+        b"\r\nScheduler-Job: ",
+        prepared.job,
+        b"\r\nScheduler-Scheduled-For: ",
+        _instant(claim.scheduled_ms),
+        b"\r\nScheduler-Attempt: %d\r\nScheduler-Trigger: " % claim.attempt,
+        claim.trigger.encode(),
+        prepared.named,
+    ]
+    if signers and prepared.signed:
+        signed = signatures(
+            signers,
+            host=prepared.url.host,
+            content=(run_id, stamp, prepared.body),
+            now_ms=now_ms,
+        )
+        if signed is not None:
+            parts += (b"\r\nwebhook-signature: ", signed)
+    parts += (END_OF_HEAD, prepared.body)
+    return b"".join(parts)
+
+
 def _own_lines(prepared: Prepared, sending: Sending, run_id: bytes) -> list[tuple[bytes, bytes]]:
     """Return the headers that the service sets itself; the signature needs the first two."""
     lines = [
@@ -113,6 +171,7 @@ def _signature(
     return [] if signed is None else [(b"webhook-signature", signed)]
 
 
+@lru_cache(maxsize=64)
 def _instant(ms: int) -> bytes:
     """Write an instant as RFC 3339 in UTC, with milliseconds only where there are any."""
     at = instant_at(ms)

@@ -5,6 +5,7 @@ of 1xx and of HEAD, and the one question that matters for reuse: did the respons
 It decodes nothing, touches no socket and knows no clock.
 """
 
+from functools import lru_cache
 from typing import NoReturn
 
 import httptools
@@ -72,7 +73,7 @@ class ResponseReader:
         """Answer the headers of a head that was complete."""
         if self.status is None:
             return []
-        return [(name.decode("latin-1"), value.decode("latin-1")) for name, value in self._headers]
+        return _decoded(tuple(self._headers))
 
     def body(self) -> bytes:
         return b"".join(self._body)
@@ -214,5 +215,11 @@ class ResponseReader:
 
     def on_message_complete(self) -> None:
         if self.status is not None and self.outcome is None:
-            self._end("ok", None)
+            self.outcome = "ok"
             self.exact = self._parser.should_keep_alive()
+
+
+@lru_cache(maxsize=256)
+def _decoded(headers: tuple[tuple[bytes, bytes], ...]) -> list[tuple[str, str]]:
+    """Decode headers once where answers have the same, as those of one second often do."""
+    return [(name.decode("latin-1"), value.decode("latin-1")) for name, value in headers]

@@ -14,8 +14,16 @@ from typing import Any
 import msgspec
 
 from scheduler_svc.delivery import egress, tls
+from scheduler_svc.delivery.awaited import AwaitedCall
 from scheduler_svc.delivery.connection import Call, Connection
-from scheduler_svc.delivery.exchange import REDIRECTS_MAX, Exchange, HttpRequest, Timing
+from scheduler_svc.delivery.exchange import (
+    REDIRECTS_MAX,
+    Exchange,
+    HttpRequest,
+    Timing,
+    Way,
+    sharing,
+)
 from scheduler_svc.delivery.origin import Origin, Pool
 from scheduler_svc.delivery.redirect import next_hop
 from scheduler_svc.delivery.resolve import Directory, Resolver, system_resolver
@@ -25,6 +33,7 @@ from scheduler_svc.domain.egress import EgressRules
 from scheduler_svc.domain.url import UrlRefused
 
 TLS_GOODBYE_SECONDS = 1.0
+CLOSED = "the sender is closed"
 
 
 class Sender:
@@ -84,36 +93,41 @@ class Sender:
     async def _exchange(self, request: HttpRequest, deadline: float | None) -> Exchange:
         loop = asyncio.get_running_loop()
         payload = serialise(request)
-        call = Call(request, payload or b"", deadline, loop)
+        call = AwaitedCall(request, payload or b"", deadline, loop)
         if payload is None:
             return call.failed("blocked", "the method or a header can not be sent as it is")
-        if self._pool.closed:
-            return call.failed("connect_error", "the sender is closed")
-        origin = self._pool.origin(_key(request), loop)
+        origin = self.origin(_key(request), loop)
+        if origin is None:
+            return call.failed("connect_error", CLOSED)
         must_dial = origin.submit(call)
         while True:
             if must_dial:
-                failure = await self._dial(origin, request, call, loop)
+                failure = await self.dial(origin, request, call)
                 if failure is not None:
                     return failure
             try:
                 exchange = await call.future
             except asyncio.CancelledError:
-                _withdraw(call, origin)
+                withdraw(call)
+                if call.connection is None and call.has_slot:
+                    origin.release()
                 raise
             if exchange is not None:
                 return exchange
             call.future = loop.create_future()
             must_dial = True
 
-    async def _dial(
-        self, origin: Origin, request: HttpRequest, call: Call, loop: asyncio.AbstractEventLoop
-    ) -> Exchange | None:
+    def origin(self, key: object, loop: asyncio.AbstractEventLoop) -> Origin | None:
+        """Return where calls of this key are submitted; None where the sender is closed."""
+        return None if self._pool.closed else self._pool.origin(key, loop)
+
+    async def dial(self, origin: Origin, way: Way, call: Call) -> Exchange | None:
         """Open a connection in the slot that the call holds and start there, or say what failed."""
-        limit = min(loop.time() + request.connect_timeout, call.deadline)
+        loop = asyncio.get_running_loop()
+        limit = min(loop.time() + way.connect_timeout, call.deadline)
         try:
             async with asyncio.timeout_at(limit):
-                connection = await self._connect(origin, request, call, loop)
+                connection = await self._connect(origin, way, call, loop)
         except egress.Undialled as fault:
             failure = call.failed(fault.outcome, fault.error)
         except TimeoutError:
@@ -132,23 +146,23 @@ class Sender:
         return failure
 
     async def _connect(
-        self, origin: Origin, request: HttpRequest, call: Call, loop: asyncio.AbstractEventLoop
+        self, origin: Origin, way: Way, call: Call, loop: asyncio.AbstractEventLoop
     ) -> Connection:
-        url = request.url
-        dialled = await self._dialler.dial(url, request.egress)
+        url = way.url
+        dialled = await self._dialler.dial(url, way.egress)
         call.dial_timing = Timing(dns_ms=dialled.dns_ms, connect_ms=dialled.connect_ms)
         connection = Connection(loop, origin, self._head_bytes_max)
         began = perf_counter()
         secured = url.scheme == "https"
-        name = url.host if request.tls is None else request.tls.server_name or url.host
+        name = url.host if way.tls is None else way.tls.server_name or url.host
         try:
-            context = await self._contexts.context(request.tls) if secured else None
+            context = await self._contexts.context(way.tls) if secured else None
             await loop.create_connection(
                 lambda: connection,
                 sock=dialled.socket,
                 ssl=context,
                 server_hostname=name if secured else None,
-                ssl_handshake_timeout=request.connect_timeout if secured else None,
+                ssl_handshake_timeout=way.connect_timeout if secured else None,
                 ssl_shutdown_timeout=TLS_GOODBYE_SECONDS if secured else None,
             )
         except BaseException:
@@ -157,7 +171,7 @@ class Sender:
         self._pool.add(connection)
         if self._pool.closed:  # while this was being dialled
             connection.close(polite=False)
-            raise egress.Undialled("connect_error", "the sender is closed")
+            raise egress.Undialled("connect_error", CLOSED)
         if secured:
             tls_ms = (perf_counter() - began) * 1000
             call.dial_timing = msgspec.structs.replace(call.dial_timing, tls_ms=tls_ms)
@@ -169,18 +183,10 @@ def _dialler(rules: EgressRules, resolver: Resolver) -> egress.Dialler:
 
 
 def _key(request: HttpRequest) -> object:
-    """Name who may share a connection: equal in origin, namespace, trust and the rules it was
-    dialled by.
-    """
-    trust = None if request.tls is None else request.tls.identity
-    return (request.url.origin, request.partition, trust, request.egress)
+    return sharing(request.url, request.partition, request.tls, request.egress)
 
 
-def _withdraw(call: Call, origin: Origin) -> None:
-    """Leave nothing of a cancelled call: no connection, no slot, no place in the line."""
-    if call.timer is not None:
-        call.timer.cancel()
+def withdraw(call: Call) -> None:
+    """Leave no connection of a cancelled call; its place in the line goes when its turn comes."""
     if call.connection is not None:
         call.connection.abandon(call)
-    elif call.future.done() and not call.future.cancelled() and call.future.result() is None:
-        origin.release()  # the slot had just come

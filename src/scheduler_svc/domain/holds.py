@@ -113,7 +113,8 @@ def under_hold(job: PlannedJob, hold: Hold, *, now_ms: int) -> PlannedJob:
         grace=text_of(grace_ms),
         max_lateness=NO_LIMIT if policy == "once" else None,
     )
-    return structs.replace(job, definition=structs.replace(job.definition, misfire=chosen))
+    definition = structs.replace(job.definition, misfire=chosen)
+    return structs.replace(job, definition=definition, grace_ms=None)
 
 
 def after_hold(decision: Decision, hold: Hold) -> Decision:

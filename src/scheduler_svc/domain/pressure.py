@@ -6,6 +6,7 @@ counted in the database under the lock of the key's row, which makes the limits 
 
 import math
 from collections import deque
+from functools import lru_cache
 from typing import Literal
 
 from msgspec import Struct, field
@@ -110,7 +111,14 @@ def key_fault(name: str) -> str | None:
 
 def key_of(target: Target, namespace: str) -> Key:
     """Return the key of a target: the one it names, or its host."""
-    return Key(namespace, target.concurrency_key or parse_url(parse_query(target.url)[0]).host)
+    name = target.concurrency_key or parse_url(parse_query(target.url)[0]).host
+    return shared_key(namespace, name)
+
+
+@lru_cache(maxsize=4096)
+def shared_key(namespace: str, name: str) -> Key:
+    """Return one key for all jobs that share it: a row of them is then seen to be one."""
+    return Key(namespace, name)
 
 
 def weigh(outcome: AttemptOutcome | str, status: int | None) -> bool | None:

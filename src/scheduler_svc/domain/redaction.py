@@ -5,7 +5,7 @@ out: what a body is, and whether it may be kept at all, is decided where answers
 """
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from functools import lru_cache
 from typing import Any
 
@@ -35,14 +35,19 @@ class Redaction(Struct, frozen=True):
     pointers: tuple[Steps, ...] = ()
 
 
+NOTHING_MORE = Redaction()
+
+
 @lru_cache(maxsize=4096)
 def is_secret(header: str) -> bool:
     """Tell whether a header is masked always."""
     return header not in PUBLIC and SECRET.fullmatch(header) is not None
 
 
-def redaction_of(headers: Iterable[str], pointers: Iterable[str]) -> Redaction:
+def redaction_of(headers: Sequence[str], pointers: Sequence[str]) -> Redaction:
     """Make the rules of what a target says; its pointers were judged when it was accepted."""
+    if not headers and not pointers:
+        return NOTHING_MORE
     return Redaction(
         frozenset(name.lower() for name in headers),
         tuple(steps_of(pointer) for pointer in pointers),

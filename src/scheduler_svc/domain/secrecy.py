@@ -65,6 +65,11 @@ def change_target(target: Target, change: Change) -> Target:
     return structs.replace(target, headers=headers, auth=auth, tls=tls)
 
 
+def may_hold_secrets(target: Target) -> bool:
+    """Tell at a glance whether there is anything to change."""
+    return bool(target.headers) or target.auth is not None or target.tls is not None
+
+
 def masked_target(target: Target) -> Target:
     """Return the target as it is shown."""
     return change_target(target, lambda _where, _value: MASK)

@@ -1,7 +1,8 @@
 """Sending: held runs go out at their instant, no transaction open, the lease checked before each.
 
-One attempt is one task of the engine's group. Nothing escapes it: a fault of the network is an
-outcome, and a fault of ours settles the attempt like one, so that the run is retried or ends.
+Most attempts are flights, which are told of their end; what needs something looked up first is a
+task of the engine's group. Nothing escapes either: a fault of the network is an outcome, and a
+fault of ours settles the attempt like one, so that the run is retried or ends.
 """
 
 import asyncio
@@ -9,25 +10,15 @@ from functools import partial
 from uuid import UUID
 
 from scheduler_svc.delivery.exchange import Exchange
-from scheduler_svc.delivery.record import record
 from scheduler_svc.delivery.request import Sending
 from scheduler_svc.domain.completion import report_to
 from scheduler_svc.domain.events import EventName
 from scheduler_svc.domain.ids import instant_at
-from scheduler_svc.domain.jobs import Definition
-from scheduler_svc.domain.outcome import (
-    SUCCEEDED,
-    Retryable,
-    Succeeded,
-    Verdict,
-    classify,
-    status_matches,
-)
-from scheduler_svc.domain.pressure import weigh
-from scheduler_svc.domain.runs import AttemptOutcome
+from scheduler_svc.domain.outcome import Retryable
 from scheduler_svc.domain.spans import attempt_traceparent
-from scheduler_svc.engine import bounds, outgoing
+from scheduler_svc.engine import bounds, judged, outgoing
 from scheduler_svc.engine.ended import Ended
+from scheduler_svc.engine.flight import Volley
 from scheduler_svc.engine.hand import HeldRun
 from scheduler_svc.engine.parts import Parts
 from scheduler_svc.engine.settle import Outbox
@@ -44,9 +35,15 @@ async def run(parts: Parts, outbox: Outbox, tasks: asyncio.TaskGroup) -> None:
 
 def start_due(parts: Parts, outbox: Outbox, tasks: asyncio.TaskGroup) -> None:
     """Start an attempt for each held run whose instant has come."""
-    for held in parts.hand.pop_due(parts.clock.now_ms()):
-        held.task = tasks.create_task(attempt(parts, outbox, held))
-        held.task.add_done_callback(partial(_unstarted, parts, outbox, held))
+    due = parts.hand.pop_due(parts.clock.now_ms())
+    if not due:
+        return
+    volley = Volley(parts, outbox, tasks)
+    for held in due:
+        if volley.launch(held):
+            continue
+        held.task = task = tasks.create_task(attempt(parts, outbox, held))
+        task.add_done_callback(partial(_unstarted, parts, outbox, held))
 
 
 async def attempt(parts: Parts, outbox: Outbox, held: HeldRun) -> None:
@@ -59,7 +56,7 @@ async def attempt(parts: Parts, outbox: Outbox, held: HeldRun) -> None:
     started_ms = parts.clock.now_ms()
     claim = held.claim
     if (verdict := bounds.over(held.job.plan, claim, now_ms=started_ms)) is not None:
-        _unsent(parts, held)
+        judged.unsent(parts, held)
         outbox.put(Ended(held=held, verdict=verdict, started_ms=started_ms, ended_ms=started_ms))
         return
     parts.on_event(
@@ -75,8 +72,8 @@ async def attempt(parts: Parts, outbox: Outbox, held: HeldRun) -> None:
     except asyncio.CancelledError:
         if not held.cancelled:
             raise
-        exchange = Exchange("connect_error", error="cancelled on request")
-        _note(parts, held, None, started_ms)
+        exchange = Exchange("connect_error", error=judged.ON_REQUEST)
+        judged.note(parts, held, None, started_ms)
     except outgoing.Unsent:
         # A probe among them is told when it is given back: not before, for by then another
         # replica may make it anew.
@@ -84,30 +81,17 @@ async def attempt(parts: Parts, outbox: Outbox, held: HeldRun) -> None:
         return
     except Exception as error:  # noqa: BLE001 - the one broad catch around a dispatch
         parts.on_event(EventName.TICK_FAILED, run_id=claim.id, error=repr(error))
-        exchange = Exchange("protocol_error", error="an internal fault of the scheduler")
-        _note(parts, held, None, started_ms)
+        exchange = Exchange("protocol_error", error=judged.INTERNAL)
+        judged.note(parts, held, None, started_ms)
     else:
-        _note(parts, held, exchange, started_ms)
-    outbox.put(_ended(parts, held, exchange, started_ms))
-
-
-def _note(parts: Parts, held: HeldRun, exchange: Exchange | None, started_ms: int) -> None:
-    """Tell the memory of keys how a call went; None is one that says nothing of its target."""
-    good = None if exchange is None else weigh(exchange.outcome, exchange.status_code)
-    if parts.pressure.note(held, good=good, started_ms=started_ms, now_ms=parts.clock.now_ms()):
-        parts.to_claim.ring()
-
-
-def _unsent(parts: Parts, held: HeldRun) -> None:
-    """Tell the memory of keys that no call was made: a probe among them is made by another run."""
-    if parts.pressure.unsent(held):
-        parts.to_claim.ring()
+        judged.note(parts, held, exchange, started_ms)
+    outbox.put(judged.ended(parts, held, exchange, started_ms))
 
 
 def _unstarted(parts: Parts, outbox: Outbox, held: HeldRun, task: asyncio.Task[None]) -> None:
     """Settle a run that was cancelled before its task took its first step."""
     if task.cancelled() and held.cancelled:
-        _unsent(parts, held)
+        judged.unsent(parts, held)
         now_ms = parts.clock.now_ms()
         outbox.put(Ended(held=held, verdict=Retryable(), started_ms=now_ms, ended_ms=now_ms))
 
@@ -122,7 +106,7 @@ def cancel(parts: Parts, outbox: Outbox, run_id: UUID) -> None:
         held.task.cancel()
     elif not held.sending:
         parts.hand.withdraw([held])
-        _unsent(parts, held)
+        judged.unsent(parts, held)
         now_ms = parts.clock.now_ms()
         outbox.put(Ended(held=held, verdict=Retryable(), started_ms=now_ms, ended_ms=now_ms))
 
@@ -146,43 +130,3 @@ async def _send(parts: Parts, held: HeldRun, started_ms: int) -> Exchange:
         report=report,
     )
     return await outgoing.exchange(parts, held, sending)
-
-
-def _verdict(exchange: Exchange, definition: Definition, now_ms: int) -> Verdict:
-    status, success = exchange.status_code, definition.target.success_status
-    # Most are good, and then nothing else of the answer has to be looked at.
-    if exchange.outcome == "ok" and status is not None and status_matches(status, success):
-        return SUCCEEDED
-    return classify(
-        exchange.outcome,
-        status,
-        {name.lower(): value for name, value in exchange.headers},
-        success=success,
-        retry_on=definition.retry.on,
-        now=instant_at(now_ms),
-    )
-
-
-def _ended(parts: Parts, held: HeldRun, exchange: Exchange, started_ms: int) -> Ended:
-    """Judge an exchange; what follows from the verdict is decided when it is settled."""
-    now_ms = parts.clock.now_ms()
-    verdict = _verdict(exchange, held.job.plan.definition, now_ms)
-    outcome: AttemptOutcome = exchange.outcome
-    if held.cancelled:
-        outcome = "cancelled"
-    elif exchange.outcome == "ok" and not isinstance(verdict, Succeeded):
-        outcome = "http_error"
-    return Ended(
-        held=held,
-        verdict=verdict,
-        record=record(
-            exchange,
-            outcome,
-            number=held.claim.attempt,
-            started_at=instant_at(started_ms),
-            replica=parts.replica,
-            redact=held.job.prepared.redact,
-        ),
-        started_ms=started_ms,
-        ended_ms=now_ms,
-    )

@@ -5,10 +5,10 @@ its end is settled or given back, so finished outcomes wait in bounded memory wh
 away.
 """
 
-import asyncio
 import heapq
 from collections import Counter
 from collections.abc import Iterator
+from typing import Protocol
 from uuid import UUID
 
 import msgspec
@@ -23,6 +23,16 @@ BACKGROUND_SHARE = 2
 """At most one slot in two is given to runs of the past."""
 
 
+class UnderWay(Protocol):
+    """An attempt that has begun."""
+
+    def cancel(self) -> object:
+        """Cut it off; it ends now or a moment later."""
+
+    def done(self) -> bool:
+        """Tell whether it has ended."""
+
+
 class HeldRun(msgspec.Struct, eq=False):
     """One run in this replica's hand; `sending` from the moment it may have left."""
 
@@ -32,7 +42,7 @@ class HeldRun(msgspec.Struct, eq=False):
     cancelled: bool = False
     term: int = 0
     """Of the lease, when the attempt began: a later one gives no right to go on with it."""
-    task: asyncio.Task[None] | None = None
+    task: UnderWay | None = None
 
     @property
     def first(self) -> bool:
@@ -58,8 +68,10 @@ class Hand:
         self._runs: dict[UUID, HeldRun] = {}
         self._of_key: Counter[Key] = Counter()
         self._of_namespace: Counter[str] = Counter()
-        self._heap: list[tuple[int, int, int, HeldRun]] = []
-        """By instant, priority, and the order of claiming, which no two entries share."""
+        self._instants: list[int] = []
+        """A heap of the instants at which something is to be sent."""
+        self._due: dict[int, list[tuple[int, int, HeldRun]]] = {}
+        """What that is: by priority and the order of claiming, which no two entries share."""
 
     def __len__(self) -> int:
         return len(self._runs)
@@ -84,12 +96,14 @@ class Hand:
     @property
     def next_fire_ms(self) -> int | None:
         """Return the earliest instant at which something is to be sent."""
-        while self._heap:
-            fire_ms, _, _, held = self._heap[0]
-            # A run that was given back and claimed anew has an entry of its own.
-            if not held.sending and self._runs.get(held.claim.id) is held:
-                return fire_ms
-            heapq.heappop(self._heap)
+        while self._instants:
+            fire_ms = self._instants[0]
+            due = self._due[fire_ms]
+            while due:
+                if self._is_unsent(due[-1][2]):
+                    return fire_ms
+                due.pop()
+            del self._due[heapq.heappop(self._instants)]
         return None
 
     def add(self, claim: ClaimedRun, job: KnownJob) -> None:
@@ -103,17 +117,29 @@ class Hand:
         self.taken += 1
         if self.claimed is not None:
             self.claimed.append(claim.id)
-        place = (claim.fire_ms, -job.plan.definition.priority, self.taken, held)
-        heapq.heappush(self._heap, place)
+        place = (-job.plan.definition.priority, self.taken, held)
+        due = self._due.get(claim.fire_ms)
+        if due is None:
+            self._due[claim.fire_ms] = [place]
+            heapq.heappush(self._instants, claim.fire_ms)
+        else:
+            due.append(place)
 
     def pop_due(self, now_ms: int) -> list[HeldRun]:
         """Take what is to be sent now, marked as being sent; of several namespaces in turn."""
         due = []
-        while (fire_ms := self.next_fire_ms) is not None and fire_ms <= now_ms:
-            held = heapq.heappop(self._heap)[3]
-            held.sending = True
-            due.append(held)
+        while self._instants and self._instants[0] <= now_ms:
+            at_once = self._due.pop(heapq.heappop(self._instants))
+            at_once.sort()
+            for _, _, held in at_once:
+                if self._is_unsent(held):
+                    held.sending = True
+                    due.append(held)
         return due if len(self._of_namespace) < 2 else _in_turn(due)  # noqa: PLR2004
+
+    def _is_unsent(self, held: HeldRun) -> bool:
+        # A run that was given back and claimed anew has an entry of its own.
+        return not held.sending and self._runs.get(held.claim.id) is held
 
     def get(self, run_id: UUID) -> HeldRun | None:
         """Return a held run."""

@@ -13,7 +13,12 @@ from scheduler_svc.delivery.prepare import Prepared, prepare
 from scheduler_svc.domain.decide import PlannedJob, plan_job
 from scheduler_svc.domain.jobs import Definition
 from scheduler_svc.domain.pressure import Key, key_of
-from scheduler_svc.domain.secrecy import change_target, masked_target, place_of_target
+from scheduler_svc.domain.secrecy import (
+    change_target,
+    masked_target,
+    may_hold_secrets,
+    place_of_target,
+)
 from scheduler_svc.store.timers import DEFINITION, StoredJob
 from scheduler_svc.store.vault import KeyRing, Unopenable, open_text
 
@@ -83,6 +88,14 @@ class KnownJobs:
 
     def _prepared(self, stored: StoredJob, definition: Definition) -> Prepared:
         """Prepare with the secrets opened; without their key every attempt is blocked."""
+        if not may_hold_secrets(definition.target):
+            return prepare(
+                definition,
+                namespace=stored.namespace,
+                version=self._version,
+                job_id=stored.id,
+                public_url=self._public_url,
+            )
         place = place_of_target(stored.namespace, stored.id)
         blocked = None
         try:
@@ -99,4 +112,6 @@ class KnownJobs:
             job_id=stored.id,
             public_url=self._public_url,
         )
-        return made if blocked is None else msgspec.structs.replace(made, blocked=blocked)
+        return (
+            made if blocked is None else msgspec.structs.replace(made, blocked=blocked, route=None)
+        )

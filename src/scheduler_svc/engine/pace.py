@@ -9,6 +9,7 @@ import msgspec
 from scheduler_svc.domain.events import EventName
 from scheduler_svc.engine import keys, pressed, tick, tracing, waiting
 from scheduler_svc.engine.crowds import Crowds, claim_others
+from scheduler_svc.engine.deciding import BEHIND_MS
 from scheduler_svc.engine.parts import Parts
 from scheduler_svc.store.claims import NextInstants, next_instants
 from scheduler_svc.store.pool import connection, is_database_away
@@ -188,8 +189,8 @@ async def _claim_timers(
             _raise_mark(pace, started_ms, deferred_ms)
             return deferred_ms, True
         now_ms = parts.clock.now_ms()
-        if after.fire_ms < started_ms - tick.BEHIND_MS:
-            await _claim_on_time(parts, pace, now_ms - tick.BEHIND_MS, reserved=reserved)
+        if after.fire_ms < started_ms - BEHIND_MS:
+            await _claim_on_time(parts, pace, now_ms - BEHIND_MS, reserved=reserved)
         elif now_ms >= ahead_ms:
             # A crowd at one instant, such as all jobs of a dead host: who comes after is not late.
             await _claim_on_time(parts, pace, now_ms, reserved=reserved)

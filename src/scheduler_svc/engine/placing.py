@@ -28,6 +28,9 @@ class Placing:
     def __init__(self, parts: Parts, *, now_ms: int) -> None:
         self._parts = parts
         self._turn = Turn(parts.pressure, parts.hand)
+        self.admits = self._turn.admit
+        """Takes a run of a key into the hand where nothing keeps it back; else `leaves` and `place`
+        say what becomes of it."""
         self._now_ms = now_ms
         self.choked = False
         """A key whose calls come back, or a namespace, has all that it may have: what follows waits

@@ -150,7 +150,11 @@ class Pressure:
     def _time(self, key: Key, started_ms: int, now_ms: int) -> None:
         if now_ms - started_ms >= QUICK_MS:
             self._quick.pop(key, None)
-            return
+        else:
+            self.note_quick(key, now_ms=now_ms)
+
+    def note_quick(self, key: Key, *, now_ms: int) -> None:
+        """Know that a call of a key has come back quickly."""
         self._quick[key] = now_ms
         if len(self._quick) > KEYS_MAX:
             self._quick.popitem(last=False)
@@ -176,12 +180,49 @@ class Turn:
         self._hand = hand
         self.shares = pressure.rules.namespace_share < 1.0
         """Where a namespace may have every slot, none is ever crowded."""
+        self._key: Key | None = None
+        self._room, self._admitted = 0, 0
         self._taken: Counter[Key] = Counter()
         self._taken_of: Counter[str] = Counter()
         self._total = 0
 
+    def admit(self, key: Key) -> bool:
+        """Count a run that goes into the hand, if nothing keeps it back.
+
+        The same verdict as `reason` and `take`, reached once for a row of runs of one key: with
+        each that it takes a key's share stays, and so the room in it falls by one.
+        """
+        if key is not self._key:
+            self._count()
+            self._key, self._room = key, self._room_of(key)
+        if self._admitted >= self._room:
+            return False
+        self._admitted += 1
+        return True
+
+    def _room_of(self, key: Key) -> int:
+        free = self._hand.free - self._total
+        if free <= 0 or self._pressure.reason(key) is not None:
+            return 0
+        held = self._hand.of_key(key) + self._taken[key]
+        room = self._pressure.room(key, held=held, free=free)
+        if self.shares:
+            held = self._hand.of_namespace(key.namespace) + self._taken_of[key.namespace]
+            room = min(room, self._pressure.room_of_namespace(held=held, free=free))
+        return room
+
+    def _count(self) -> None:
+        """Write down what was admitted of the key that had its turn."""
+        key, count = self._key, self._admitted
+        self._key, self._admitted = None, 0
+        if key is not None and count:
+            self._taken[key] += count
+            self._taken_of[key.namespace] += count
+            self._total += count
+
     def reason(self, key: Key) -> Reason | None:
         """Return why a run of a key may not be held now."""
+        self._count()
         found = self._pressure.reason(key)
         if found is None and self.is_over_share(key):
             found = "host_share"
@@ -191,12 +232,14 @@ class Turn:
 
     def is_crowded(self, namespace: str) -> bool:
         """Tell whether a namespace has its share of the slots."""
+        self._count()
         free = self._hand.free - self._total
         held = self._hand.of_namespace(namespace) + self._taken_of[namespace]
         return free > 0 and self._pressure.room_of_namespace(held=held, free=free) <= 0
 
     def is_over_share(self, key: Key) -> bool:
         """Tell whether a key has its share; without a free slot it is not that which is missing."""
+        self._count()
         free = self._hand.free - self._total
         held = self._hand.of_key(key) + self._taken[key]
         room = self._pressure.room(key, held=held, free=free)
@@ -204,6 +247,7 @@ class Turn:
 
     def take(self, key: Key) -> bool:
         """Count a run that goes into the hand; False where no slot is free."""
+        self._count()
         if self._hand.free <= self._total:
             return False
         self._taken[key] += 1

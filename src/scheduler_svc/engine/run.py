@@ -41,6 +41,7 @@ SETTLE_SECONDS = 5.0
 """Of the grace time, what is kept for settling after the last attempt was let go; half at most."""
 LEAVE_SECONDS = 1.0
 FLUSH_PAUSE_SECONDS = 0.05
+DRAIN_PAUSE_SECONDS = 0.02
 
 Listener = Callable[[Callable[[str, str], None]], Awaitable[None]]
 
@@ -126,8 +127,9 @@ async def _drain(engine: Engine, outbox: Outbox, loops: dict[str, asyncio.Task[N
         await asyncio.wait([loops["pace"]], timeout=max(0.0, last_send - now()))
     await _best_effort(release_unsent(parts, outbox), seconds=last_settle - now())
     attempts = [held.task for held in parts.hand.sending() if held.task is not None]
-    if attempts:
-        await asyncio.wait(attempts, timeout=max(0.0, last_send - now()))
+    # Most of them are told of their end, and nobody can wait for that.
+    while now() < last_send and not all(task.done() for task in attempts):  # noqa: ASYNC110
+        await asyncio.sleep(DRAIN_PAUSE_SECONDS)
     for task in attempts:
         task.cancel()
     while outbox.ended and now() < last_settle:  # noqa: ASYNC110 - the settle loop empties it

@@ -5,9 +5,9 @@ from uuid import UUID
 
 from scheduler_svc.engine import holding
 from scheduler_svc.engine.aftermath import alert_job
+from scheduler_svc.engine.deciding import park
 from scheduler_svc.engine.jobs import KnownJob
 from scheduler_svc.engine.parts import Parts
-from scheduler_svc.engine.tick import park
 from scheduler_svc.store import settlements, timers
 from scheduler_svc.store.claims import ClaimedRun
 from scheduler_svc.store.pool import Connection

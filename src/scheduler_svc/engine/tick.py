@@ -10,29 +10,24 @@ from uuid import UUID
 
 import msgspec
 
-from scheduler_svc.domain.decide import Decision, Deferred, NewRun, Timer, decide
+from scheduler_svc.domain.decide import (
+    Decision,
+    NewRun,
+    Timer,
+)
 from scheduler_svc.domain.events import EventName
 from scheduler_svc.domain.ids import scheduled_ms_of
 from scheduler_svc.domain.overlap import OpenRun
 from scheduler_svc.engine import holding, resume, run_quota
+from scheduler_svc.engine.deciding import About, decide_locked, park
 from scheduler_svc.engine.jobs import KnownJob
 from scheduler_svc.engine.parts import Parts
 from scheduler_svc.engine.placing import Placing
 from scheduler_svc.store import notices, settlements, timers
 from scheduler_svc.store.claims import ClaimedRun
 from scheduler_svc.store.pool import Connection, run_once_more
-from scheduler_svc.store.timers import Mark
+from scheduler_svc.store.timers import Mark, Plain
 
-BEHIND_MS = 2000
-"""A timer that has been due for longer than this is of an outage."""
-RUNS_MAX = 100
-"""How many runs of an outage one transaction writes, or little more: they come in portions, and
-what is on time goes between them. What is on time comes in whole batches, at half the cost."""
-
-
-LEFT_MS = 50
-"""A timer that is left for its key's calls to come back is looked at again after so long, if none
-of them rings before."""
 CHOKED_BATCH = 50
 CROWD_SHARE = 4
 """A namespace with a fourth of a whole batch is a crowd, and others may be due behind it."""
@@ -44,6 +39,8 @@ class Scan(msgspec.Struct, frozen=True):
 
     decisions: list[Decision]
     written: frozenset[UUID]
+    plain: list[tuple[Plain, KnownJob]]
+    """What is simply sent at its instant, and was written."""
     deferred_ms: int | None
     """The earliest instant at which a timer that was looked at wants to be looked at again."""
     mark: Mark
@@ -86,6 +83,8 @@ async def _claimed_by(parts: Parts, lock: Lock, after: Mark, batch: int) -> Scan
     taken = parts.hand.taken
     for decision in scan.decisions:
         _take(parts, decision, scan.written)
+    for one, job in scan.plain:
+        parts.hand.add(one.claim, job)
     if parts.hand.taken > taken:
         parts.to_send.ring()
     return scan
@@ -108,7 +107,7 @@ def _batch(parts: Parts, room: int) -> int:
 async def _claim(parts: Parts, conn: Connection, lock: Lock, after: Mark, batch: int) -> Scan:
     locked = await lock(conn, parts.clock.now_ms() + parts.limits.lookahead_ms)
     if not locked:
-        return Scan([], frozenset(), None, after, full=False)
+        return Scan([], frozenset(), [], None, after, full=False)
     ending = await resume.end_pauses(parts, conn, locked)
     known = await _known(parts, conn, locked)
     now_ms = parts.clock.now_ms()
@@ -116,37 +115,21 @@ async def _claim(parts: Parts, conn: Connection, lock: Lock, after: Mark, batch:
     known = sifted.known
     standing = await _standing(conn, locked, known)
     now_ms = parts.clock.now_ms()
-    decisions, again = list(ending.decisions), [*ending.deferred, *sifted.again]
     quotas = await run_quota.locked_for(parts, conn, known.values(), now_ms=now_ms)
-    limited = quotas is not run_quota.NO_RUN_QUOTAS  # most are not, and are asked nothing
     placing = Placing(parts, now_ms=now_ms)
-    last, runs = locked[-1], 0
-    for timer in locked:
-        job = known.get(timer.job_id)
-        if job is None or timer.job_id in ending.jobs:
-            continue
-        if (limited and quotas.leaves(job)) or placing.leaves(job, timer):
-            again.append(max(timer.fire_ms, now_ms + LEFT_MS))
-            continue
-        verdict = await _decide(
-            parts, conn, job, timer, standing=standing.get(timer.job_id, []), now_ms=now_ms
-        )
-        if isinstance(verdict, Deferred):
-            again.append(verdict.fire_ms)
-        elif verdict is not None:
-            verdict = sifted.after(verdict) if sifted.by else verdict
-            decisions.append(placing.place(job, quotas.place(verdict) if limited else verdict))
-            runs += len(verdict.runs) if timer.fire_ms < now_ms - BEHIND_MS else 0
-        if runs >= RUNS_MAX:
-            last = timer
-            break
+    about = About(ending, sifted, standing, quotas, placing, now_ms)
+    decided = await decide_locked(parts, conn, locked, about)
+    decisions, again, last = decided.decisions, decided.again, decided.last
     await quotas.save(conn)
     written = await _write(parts, conn, decisions, now_ms) if decisions else set()
+    plain = await _write_plain(parts, conn, decided.plain, now_ms) if decided.plain else []
     # What is due still, or again, lies behind the mark.
     again += [d.fire_ms for d in decisions if d.fire_ms is not None and d.fire_ms <= now_ms]
+    again += [one.next_ms for one, _ in plain if one.next_ms <= now_ms]
     return Scan(
         decisions,
         frozenset(written),
+        plain,
         min(again, default=None),
         Mark(last.fire_ms, last.job_id),
         full=(len(locked) == batch or last is not locked[-1]) and not placing.choked,
@@ -202,27 +185,14 @@ async def _known(parts: Parts, conn: Connection, locked: list[Timer]) -> dict[UU
     return known
 
 
-async def _decide(
-    parts: Parts,
-    conn: Connection,
-    job: KnownJob,
-    timer: Timer,
-    *,
-    standing: list[OpenRun],
-    now_ms: int,
-) -> Decision | Deferred | None:
-    try:
-        return decide(job.plan, timer, standing, now_ms=now_ms)
-    except Exception as error:  # noqa: BLE001 - the poison guard
-        await park(parts, conn, timer.job_id, error)
-        return None
-
-
-async def park(parts: Parts, conn: Connection, job_id: UUID, error: Exception) -> None:
-    """Set a job aside that can not be decided; the pass goes on (DESIGN 6.8)."""
-    reason = f"the service could not decide this job: {type(error).__name__}"
-    await settlements.pause_jobs(conn, [job_id], reason=reason, now_ms=parts.clock.now_ms())
-    parts.on_event(EventName.JOB_PARKED, job_id=job_id, error=repr(error))
+async def _write_plain(
+    parts: Parts, conn: Connection, plain: list[tuple[Plain, KnownJob]], now_ms: int
+) -> list[tuple[Plain, KnownJob]]:
+    """Write plain claims; return those whose runs were not there already."""
+    refused = await timers.write_plain(
+        conn, [one for one, _ in plain], replica=parts.replica, now_ms=now_ms
+    )
+    return [pair for pair in plain if pair[0].claim.id not in refused] if refused else plain
 
 
 async def _write(

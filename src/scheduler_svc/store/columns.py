@@ -2,11 +2,12 @@
 
 The driver asks each element of an array whether it is an array itself, and turns instants into
 numbers one by one: half of what a batch costs this process. Joining texts is ten times as fast,
-and parsing them costs the server a tenth of that. Ids stay arrays.
+and parsing them costs the server a tenth of that.
 """
 
 from collections.abc import Iterable
 from typing import Final
+from uuid import UUID
 
 SEPARATOR: Final = "\x1e"
 """Between texts: no name, code or JSON text holds it. Between numbers stands a comma."""
@@ -15,6 +16,11 @@ SEPARATOR: Final = "\x1e"
 def numbers(values: Iterable[int | None]) -> str:
     """Write numbers; `string_to_array(text, ',', '')` makes null again of what is missing."""
     return ",".join(["" if value is None else str(value) for value in values])
+
+
+def ids(values: Iterable[UUID]) -> str:
+    """Write ids."""
+    return ",".join([str(value) for value in values])
 
 
 def words(values: Iterable[str | None]) -> str:

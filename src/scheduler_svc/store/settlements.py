@@ -9,7 +9,7 @@ import msgspec
 
 from scheduler_svc.domain.ids import epoch_ms, instant_at
 from scheduler_svc.domain.runs import RunStatus
-from scheduler_svc.store.columns import numbers, words
+from scheduler_svc.store.columns import ids, numbers, words
 from scheduler_svc.store.pool import Connection
 from scheduler_svc.store.queries import statement
 
@@ -54,9 +54,9 @@ async def settle(conn: Connection, batch: Sequence[Settlement]) -> dict[UUID, Ru
 
 
 def settled_texts(batch: Sequence[Settlement]) -> tuple[Any, ...]:
-    """Turn settlements into ids and one text a column."""
+    """Turn settlements into one text a column."""
     return (
-        [s.id for s in batch],
+        ids([s.id for s in batch]),
         numbers([s.scheduled_ms for s in batch]),
         numbers([s.attempt for s in batch]),
         words([s.status for s in batch]),

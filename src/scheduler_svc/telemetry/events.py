@@ -237,10 +237,13 @@ def emit(name: EventName, /, **fields: object) -> None:
         _LOG.log(level, str(name), **fields)
 
 
-def fan_out(*listeners: OnEvent) -> OnEvent:
-    """Tell several listeners, in order: the log, the metrics, the event stream."""
+def fan_out(*listeners: OnEvent, log: OnEvent | None = None) -> OnEvent:
+    """Tell several listeners, in order: the metrics, the event stream; the log of what it shows."""
+    levels = {name: described.level for name, described in EVENTS.items()}
 
     def tell(name: EventName, /, **fields: object) -> None:
+        if log is not None and levels[name] >= logging.root.level:
+            log(name, **fields)
         for listener in listeners:
             listener(name, **fields)
 

@@ -29,8 +29,9 @@ FROM (
         timestamptz 'epoch' + g.finished_ms * interval '1 millisecond' AS finished_at,
         timestamptz 'epoch' + g.next_attempt_ms * interval '1 millisecond' AS next_attempt_at
     FROM unnest(
-        $1::uuid[], string_to_array($2, ',')::bigint[], string_to_array($3, ',')::smallint[],
-        string_to_array($4, U&'\001e'), string_to_array($5, U&'\001e', ''),
+        string_to_array($1, ',')::uuid[], string_to_array($2, ',')::bigint[],
+        string_to_array($3, ',')::smallint[], string_to_array($4, U&'\001e'),
+        string_to_array($5, U&'\001e', ''),
         string_to_array($6, U&'\001e', ''), string_to_array($7, ',', '')::bigint[],
         string_to_array($8, ',', '')::bigint[], string_to_array($9, ',', '')::bigint[],
         string_to_array($10, ',', '')::bigint[], string_to_array($11, ',', '')::bigint[]
@@ -39,7 +40,7 @@ FROM (
         next_attempt_ms, lateness, duration
     )
 ) AS s
-WHERE s.id::text || '' = s.id::text AND s.status || '' = s.status -- one_row
+WHERE s.attempt + 0 = s.attempt AND s.status || '' = s.status -- one_row
     AND r.scheduled_for = s.scheduled_for AND r.id = s.id AND r.attempt_count = s.attempt
     AND r.status || '' = 'running'
 RETURNING r.id, r.status;

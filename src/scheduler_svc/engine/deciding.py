@@ -1,0 +1,153 @@
+"""What each locked timer becomes, in one look: nearly all at a step, the others by the rules.
+
+A step and the rules say the same of what both can say (`domain.decide.plain_following`). A job that
+can not be decided is parked, and the look goes on (DESIGN 6.8).
+"""
+
+from collections.abc import Mapping
+from uuid import UUID
+
+import msgspec
+
+from scheduler_svc.domain.decide import Decision, Deferred, Timer, decide, plain_following
+from scheduler_svc.domain.events import EventName
+from scheduler_svc.domain.overlap import OpenRun
+from scheduler_svc.engine import run_quota
+from scheduler_svc.engine.holding import Sift
+from scheduler_svc.engine.jobs import KnownJob
+from scheduler_svc.engine.parts import Parts
+from scheduler_svc.engine.placing import Placing
+from scheduler_svc.engine.resume import Ending
+from scheduler_svc.engine.run_quota import RunQuotas
+from scheduler_svc.store import settlements, timers
+from scheduler_svc.store.pool import Connection
+from scheduler_svc.store.timers import Plain
+
+BEHIND_MS = 2000
+"""A timer that has been due for longer than this is of an outage."""
+RUNS_MAX = 100
+"""How many runs of an outage one transaction writes, or little more: they come in portions, and
+what is on time goes between them. What is on time comes in whole batches, at half the cost."""
+
+
+LEFT_MS = 50
+"""A timer that is left for its key's calls to come back is looked at again after so long, if none
+of them rings before."""
+
+
+class About(msgspec.Struct, frozen=True):
+    """What a look has read about its timers, under their locks."""
+
+    ending: Ending
+    sifted: Sift
+    standing: Mapping[UUID, list[OpenRun]]
+    quotas: RunQuotas
+    placing: Placing
+    now_ms: int
+
+
+class Decided(msgspec.Struct):
+    """What a look has decided, and up to which timer it came."""
+
+    decisions: list[Decision]
+    again: list[int]
+    """When timers that are left want to be looked at again."""
+    last: Timer
+    plain: list[tuple[Plain, KnownJob]] = []
+    runs: int = 0
+    """Of an outage: what one transaction writes of it is bounded."""
+
+
+async def decide_locked(
+    parts: Parts, conn: Connection, locked: list[Timer], about: About
+) -> Decided:
+    """Decide one timer after the other, until enough of an outage is decided."""
+    ending, sifted, now_ms = about.ending, about.sifted, about.now_ms
+    decided = Decided(list(ending.decisions), [*ending.deferred, *sifted.again], locked[-1])
+    plain = decided.plain
+    # Most namespaces have neither a quota nor a hold, and are asked nothing.
+    simple = about.quotas is run_quota.NO_RUN_QUOTAS and not sifted.by
+    behind_ms = now_ms - BEHIND_MS
+    for timer in locked:
+        job = sifted.known.get(timer.job_id)
+        if job is None or timer.job_id in ending.jobs:
+            continue
+        sure = None
+        if simple and timer.job_id not in about.standing:
+            sure = _plain(job, timer, now_ms)
+        if sure is not None and about.placing.admits(job.key):
+            plain.append((sure, job))
+            decided.runs += timer.fire_ms < behind_ms
+        else:
+            await _by_the_rules(parts, conn, job, timer, about=about, decided=decided)
+        if decided.runs >= RUNS_MAX:
+            decided.last = timer
+            break
+    return decided
+
+
+def _plain(job: KnownJob, timer: Timer, now_ms: int) -> Plain | None:
+    """Decide what is simply sent at its instant; None where the rules have to be asked."""
+    try:
+        next_ms = plain_following(job.plan, timer, now_ms)
+    except Exception:  # noqa: BLE001 - the rules find the same, and the poison guard is there
+        return None
+    if next_ms is None or timer.scheduled_ms is None:
+        return None
+    definition = job.plan.definition
+    return Plain(
+        timers.claim_of(timer.job_id, timer.scheduled_ms),
+        definition.name,
+        job.plan.namespace,
+        definition.priority,
+        next_ms,
+        timer.runs_made + 1,
+    )
+
+
+async def _by_the_rules(
+    parts: Parts,
+    conn: Connection,
+    job: KnownJob,
+    timer: Timer,
+    *,
+    about: About,
+    decided: Decided,
+) -> None:
+    quotas, sifted, placing, now_ms = about.quotas, about.sifted, about.placing, about.now_ms
+    limited = quotas is not run_quota.NO_RUN_QUOTAS
+    if (limited and quotas.leaves(job)) or placing.leaves(job, timer):
+        decided.again.append(max(timer.fire_ms, now_ms + LEFT_MS))
+        return
+    standing = about.standing.get(timer.job_id, [])
+    verdict = await _decide(parts, conn, job, timer, standing=standing, now_ms=now_ms)
+    if isinstance(verdict, Deferred):
+        decided.again.append(verdict.fire_ms)
+    elif verdict is not None:
+        verdict = sifted.after(verdict) if sifted.by else verdict
+        placed = placing.place(job, quotas.place(verdict) if limited else verdict)
+        decided.decisions.append(placed)
+        decided.runs += len(verdict.runs) if timer.fire_ms < now_ms - BEHIND_MS else 0
+
+
+async def _decide(
+    parts: Parts,
+    conn: Connection,
+    job: KnownJob,
+    timer: Timer,
+    *,
+    standing: list[OpenRun],
+    now_ms: int,
+) -> Decision | Deferred | None:
+    try:
+        return decide(job.plan, timer, standing, now_ms=now_ms)
+    except Exception as error:  # noqa: BLE001 - the poison guard
+        await park(parts, conn, timer.job_id, error)
+        return None
+
+
+async def park(parts: Parts, conn: Connection, job_id: UUID, error: Exception) -> None:
+    """Set a job aside that can not be decided; the pass goes on (DESIGN 6.8)."""
+    reason = f"the service could not decide this job: {type(error).__name__}"
+    await settlements.pause_jobs(conn, [job_id], reason=reason, now_ms=parts.clock.now_ms())
+    parts.on_event(EventName.JOB_PARKED, job_id=job_id, error=repr(error))

@@ -1,0 +1,210 @@
+"""Attempts that are told of their end: no task waits for them, no request is made but its bytes.
+
+For first attempts of jobs that need nothing looked up, which are nearly all. Everything else takes
+the longer way of `dispatch.attempt`, and both come to the same: the same bytes, the same checks of
+the lease before and in the moment of writing, the same end in the outbox.
+"""
+
+import asyncio
+from collections.abc import Sequence
+from datetime import datetime
+from functools import partial
+
+from scheduler_svc.delivery.connection import Call
+from scheduler_svc.delivery.exchange import Exchange, Route, Withheld
+from scheduler_svc.delivery.origin import Origin
+from scheduler_svc.delivery.request import payload
+from scheduler_svc.delivery.sender import CLOSED, withdraw
+from scheduler_svc.delivery.signing import Signer
+from scheduler_svc.domain.events import EventName
+from scheduler_svc.domain.ids import instant_at
+from scheduler_svc.domain.spans import attempt_traceparent
+from scheduler_svc.engine import judged
+from scheduler_svc.engine.hand import HeldRun
+from scheduler_svc.engine.parts import Parts
+from scheduler_svc.engine.settle import Outbox
+
+
+class Landed:
+    """What is left of an attempt that has ended."""
+
+    def cancel(self) -> None:
+        """Do nothing: there is nothing left to cut off."""
+
+    def done(self) -> bool:
+        """Tell that it has ended."""
+        return True
+
+
+LANDED = Landed()
+
+
+class Flight(Call):
+    """One attempt under way."""
+
+    __slots__ = ("_dialling", "_volley", "dials", "held", "origin", "over", "started_ms")
+
+    def __init__(self, volley: "Volley", held: HeldRun, message: bytes, started_ms: int) -> None:
+        prepared = held.job.prepared
+        super().__init__(
+            message,
+            head_only=prepared.method == "HEAD",
+            may_write=volley.may_write,
+            body_cap=volley.body_cap,
+            first_byte_timeout=prepared.timeout,
+            deadline=volley.loop.time() + prepared.timeout,
+        )
+        self._volley = volley
+        self._dialling: asyncio.Task[None] | None = None
+        self.held = held
+        self.started_ms = started_ms
+        self.origin: Origin | None = None
+        self.over = False
+        self.dials = False
+
+    @property
+    def waits(self) -> bool:
+        return not self.over
+
+    def done(self) -> bool:
+        """Tell whether it has ended."""
+        return self.over
+
+    def answer(self, said: Exchange | Withheld | None) -> None:
+        """Take what came of it; None is word that it has a slot, and is to dial."""
+        if self.over:
+            return
+        if said is None:
+            self._dialling = self._volley.tasks.create_task(self._dial())
+            return
+        self.over = True
+        self._volley.landed(self, said)
+        self.held.task = LANDED  # and nothing holds the other for ever
+
+    def cancel(self) -> None:
+        """Cut it off; where that was asked for it is settled as cancelled."""
+        if self.over:
+            return
+        self.over = True
+        withdraw(self)
+        if self._dialling is not None and self.connection is None:
+            self._dialling.cancel()
+            if not self.dials and self.origin is not None:
+                self.origin.release()  # the task never takes its first step
+        self._volley.cut_off(self)
+        self.held.task = LANDED
+
+    async def _dial(self) -> None:
+        self.dials = True
+        route = self.held.job.prepared.route
+        if self.origin is None or route is None:
+            return
+        try:
+            failure = await self._volley.sender.dial(self.origin, route, self)
+        except Exception as error:  # noqa: BLE001 - part of the one broad catch around a dispatch
+            failure = self._volley.fault(self.held, error)
+        if failure is not None:
+            self.answer(failure)
+
+
+class Volley:
+    """What the attempts that start together share."""
+
+    def __init__(self, parts: Parts, outbox: Outbox, tasks: asyncio.TaskGroup) -> None:
+        self._parts = parts
+        self._outbox = outbox
+        self.tasks = tasks
+        self.sender = parts.sender
+        self.loop = asyncio.get_running_loop()
+        self.body_cap = parts.limits.capture_max
+        self._term = parts.lease.term
+        self._may_send = parts.lease.held
+        self.may_write = partial(parts.lease.holds, self._term)
+        self._signers: dict[str, Sequence[Signer] | None] = {}
+        self._instants: dict[int, datetime] = {}
+
+    def launch(self, held: HeldRun) -> bool:
+        """Start an attempt; False where it has to take the longer way."""
+        claim, prepared = held.claim, held.job.prepared
+        route = prepared.route
+        if (
+            route is None
+            or claim.overrides is not None
+            or claim.started_at is not None
+            or not self._may_send
+        ):
+            return False
+        signers = self._signers_of(prepared.partition) if prepared.signed else ()
+        if signers is None or self._parts.namespaces.egress(prepared.partition) is not None:
+            return False
+        started_ms = self._parts.clock.now_ms()
+        trace = attempt_traceparent(claim.id, claim.attempt, self._parts.limits.trace_least)
+        try:
+            message = payload(prepared, claim, now_ms=started_ms, trace=trace, signers=signers)
+        except Exception:  # noqa: BLE001 - the longer way finds the same, and says what it means
+            return False
+        self._parts.on_event(
+            EventName.RUN_STARTED,
+            run_id=claim.id,
+            job_id=claim.job_id,
+            attempt=claim.attempt,
+            scheduled_for=self._instant(claim.scheduled_ms),
+            trigger=claim.trigger,
+        )
+        held.term = self._term
+        held.task = flight = Flight(self, held, message, started_ms)
+        try:
+            self._submit(flight, route)
+        except Exception as error:  # noqa: BLE001 - part of the one broad catch around a dispatch
+            flight.answer(self.fault(held, error))
+        return True
+
+    def _submit(self, flight: Flight, route: Route) -> None:
+        origin = self.sender.origin(route.key, self.loop)
+        if origin is None:
+            flight.answer(flight.failed("connect_error", CLOSED))
+            return
+        flight.origin = origin
+        if origin.submit(flight):
+            flight.answer(None)
+
+    def _signers_of(self, namespace: str) -> Sequence[Signer] | None:
+        """Return who signs for a namespace; None where that has to be read."""
+        if namespace not in self._signers:
+            self._signers[namespace] = self._parts.secrets.signers_at_hand(namespace)
+        return self._signers[namespace]
+
+    def _instant(self, ms: int) -> datetime:
+        found = self._instants.get(ms)
+        if found is None:
+            found = self._instants[ms] = instant_at(ms)
+        return found
+
+    def landed(self, flight: Flight, said: Exchange | Withheld) -> None:
+        """Put an end into the outbox; nothing escapes, for it is the loop that calls."""
+        held, parts = flight.held, self._parts
+        if isinstance(said, Withheld):
+            self._outbox.unsendable(held)
+            return
+        try:
+            judged.note(parts, held, said, flight.started_ms)
+            ended = judged.ended(
+                parts, held, said, flight.started_ms, self._instant(flight.started_ms)
+            )
+        except Exception as error:  # noqa: BLE001 - part of the one broad catch around a dispatch
+            ended = judged.ended(parts, held, self.fault(held, error), flight.started_ms)
+        self._outbox.put(ended)
+
+    def cut_off(self, flight: Flight) -> None:
+        """Settle what someone asked to cancel; what the drain cut off is rescued."""
+        held = flight.held
+        if not held.cancelled:
+            return
+        judged.note(self._parts, held, None, flight.started_ms)
+        cut = Exchange("connect_error", error=judged.ON_REQUEST)
+        self._outbox.put(judged.ended(self._parts, held, cut, flight.started_ms))
+
+    def fault(self, held: HeldRun, error: Exception) -> Exchange:
+        """Tell of a fault of ours, and return what it settles as."""
+        self._parts.on_event(EventName.TICK_FAILED, run_id=held.claim.id, error=repr(error))
+        return Exchange("protocol_error", error=judged.INTERNAL)

@@ -1,0 +1,79 @@
+"""What an exchange makes of its run: noted of its key, judged, and recorded for the settle.
+
+Shared by both kinds of attempt, those that a task waits for and those that are told (`flight`).
+"""
+
+from datetime import datetime
+
+from scheduler_svc.delivery.exchange import Exchange
+from scheduler_svc.delivery.record import record
+from scheduler_svc.domain.ids import instant_at
+from scheduler_svc.domain.jobs import Definition
+from scheduler_svc.domain.outcome import SUCCEEDED, Succeeded, Verdict, classify, status_matches
+from scheduler_svc.domain.pressure import weigh
+from scheduler_svc.domain.runs import AttemptOutcome
+from scheduler_svc.engine.ended import Ended
+from scheduler_svc.engine.hand import HeldRun
+from scheduler_svc.engine.parts import Parts
+
+INTERNAL = "an internal fault of the scheduler"
+ON_REQUEST = "cancelled on request"
+
+
+def note(parts: Parts, held: HeldRun, exchange: Exchange | None, started_ms: int) -> None:
+    """Tell the memory of keys how a call went; None is one that says nothing of its target."""
+    good = None if exchange is None else weigh(exchange.outcome, exchange.status_code)
+    if parts.pressure.note(held, good=good, started_ms=started_ms, now_ms=parts.clock.now_ms()):
+        parts.to_claim.ring()
+
+
+def unsent(parts: Parts, held: HeldRun) -> None:
+    """Tell the memory of keys that no call was made: a probe among them is made by another run."""
+    if parts.pressure.unsent(held):
+        parts.to_claim.ring()
+
+
+def ended(
+    parts: Parts,
+    held: HeldRun,
+    exchange: Exchange,
+    started_ms: int,
+    started_at: datetime | None = None,
+) -> Ended:
+    """Judge an exchange; what follows from the verdict is decided when it is settled."""
+    now_ms = parts.clock.now_ms()
+    verdict = _verdict(exchange, held.job.plan.definition, now_ms)
+    outcome: AttemptOutcome = exchange.outcome
+    if held.cancelled:
+        outcome = "cancelled"
+    elif exchange.outcome == "ok" and not isinstance(verdict, Succeeded):
+        outcome = "http_error"
+    return Ended(
+        held=held,
+        verdict=verdict,
+        record=record(
+            exchange,
+            outcome,
+            number=held.claim.attempt,
+            started_at=started_at or instant_at(started_ms),
+            replica=parts.replica,
+            redact=held.job.prepared.redact,
+        ),
+        started_ms=started_ms,
+        ended_ms=now_ms,
+    )
+
+
+def _verdict(exchange: Exchange, definition: Definition, now_ms: int) -> Verdict:
+    status, success = exchange.status_code, definition.target.success_status
+    # Most are good, and then nothing else of the answer has to be looked at.
+    if exchange.outcome == "ok" and status is not None and status_matches(status, success):
+        return SUCCEEDED
+    return classify(
+        exchange.outcome,
+        status,
+        {name.lower(): value for name, value in exchange.headers},
+        success=success,
+        retry_on=definition.retry.on,
+        now=instant_at(now_ms),
+    )
