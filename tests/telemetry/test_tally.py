@@ -45,7 +45,7 @@ def read(tally: Tally | Snapshot) -> dict[str, float]:
 
 def test_a_fire_is_counted_once_and_its_attempts_each() -> None:
     tally = Tally()
-    for attempt in (1, 2):
+    for attempt in (1, 1, 2):  # the first was begun, and its lease ended before it was sent
         started = {"run_id": uuid4(), "job_id": JOB, "attempt": attempt, "trigger": "manual"}
         tally(EventName.RUN_STARTED, **started, scheduled_for=None)
     failed = {"outcome": "http_error", "status_code": 500, "trigger": "manual"}
@@ -59,7 +59,7 @@ def test_a_fire_is_counted_once_and_its_attempts_each() -> None:
     assert found["scheduler_runs_total  succeeded 0"] == 1
     assert found["scheduler_lateness_seconds_count manual 0"] == 1
     assert found["scheduler_lateness_seconds_sum manual 0"] == 0.003
-    assert found["scheduler_events_total run.started 0"] == 2
+    assert found["scheduler_events_total run.started 0"] == 3
 
 
 @pytest.mark.parametrize(
@@ -119,14 +119,15 @@ def test_a_row_of_missed_occurrences_counts_each_by_its_policy() -> None:
 
 def test_what_is_taken_over_and_what_comes_too_late_is_counted() -> None:
     tally = Tally()
-    for status, reason in (
-        ("due", None),
-        ("due", None),
-        ("failed", "attempts"),
-        ("failed", "completion"),
-        ("succeeded", None),
+    for attempt, status, reason in (
+        (1, "due", None),
+        (2, "due", None),
+        (4, "failed", "attempts"),
+        (1, "failed", "completion"),
+        (1, "succeeded", None),
     ):
-        tally(EventName.RUN_RESCUED, run_id=uuid4(), job_id=JOB, status=status, reason=reason)
+        run = {"run_id": uuid4(), "job_id": JOB, "trigger": "backfill", "attempt": attempt}
+        tally(EventName.RUN_RESCUED, **run, status=status, reason=reason)
     tally(EventName.SETTLE_SUPERSEDED, **ended())
     found = read(tally)
     assert found["scheduler_rescued_total due 0"] == 2
@@ -134,6 +135,8 @@ def test_what_is_taken_over_and_what_comes_too_late_is_counted() -> None:
     assert found["scheduler_runs_total completion failed 0"] == 1
     assert found["scheduler_superseded_total 0"] == 1
     assert found["scheduler_runs_total  succeeded 0"] == 1
+    assert found["scheduler_attempts_total lost 0"] == 5
+    assert found["scheduler_fires_total backfill 0"] == 3
 
 
 def test_a_value_on_a_bound_belongs_to_the_bucket_of_that_bound() -> None:
@@ -209,7 +212,6 @@ def test_statements_are_timed_by_name_and_their_errors_counted() -> None:
 
 def test_what_nobody_foresaw_is_counted_and_raises_nothing() -> None:
     tally = Tally()
-    tally(EventName.RUN_STARTED, run_id=1, job_id=JOB, attempt=1, trigger="new", scheduled_for=0)
     tally(EventName.RUN_SUCCEEDED, **ended(trigger="new", outcome="odd"))
     tally(EventName.RUN_SKIPPED, run_id=1, job_id=JOB, reason="misfire", occurrences=1)
     found = read(tally)

@@ -167,6 +167,7 @@ async def rescue(parts: Parts) -> int:
                 status=run.status,
                 reason=run.reason,
                 trigger=run.trigger,
+                attempt=run.attempt,
             )
         count += len(found)
         if found:

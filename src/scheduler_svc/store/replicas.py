@@ -59,6 +59,7 @@ class Rescued(msgspec.Struct, frozen=True):
     scheduled_for: datetime
     reason: str | None = None
     trigger: str = "schedule"
+    attempt: int = 1
 
 
 async def database_now(conn: Connection) -> datetime:

@@ -77,7 +77,7 @@ EVENTS: Mapping[EventName, Description] = MappingProxyType(
         _NAME.RUN_CANCELLED: Description(_I, _ENDED, "it was called off"),
         _NAME.RUN_RESCUED: Description(
             _W,
-            (*_RUN, "job_id", "status", "reason", "trigger"),
+            (*_RUN, "job_id", "status", "reason", "trigger", "attempt"),
             "taken over from a replica that died",
         ),
         _NAME.RUN_AWAITING: Description(_I, _ENDED, "its target took it and is to report its end"),

@@ -70,7 +70,7 @@ FAMILIES: tuple[Family, ...] = (
         meaning="what runs: 1",
         labels=("version", "python", "tzdata", "role"),
     ),
-    _counter("fires", "runs whose first attempt was sent", "trigger"),
+    _counter("fires", "runs whose first attempt has ended", "trigger"),
     _counter("attempts", "attempts that ended", "outcome"),
     _counter("retries", "attempts after which another follows"),
     _counter("runs", "runs that ended here, and rows of skipped ones", "status", "reason"),

@@ -75,7 +75,6 @@ class Tally:
         self._took: dict[str, Spread] = {"ok": self._spread("attempt_duration_seconds", "ok")}
         self._begin()
         self._handlers: Mapping[str, Callable[[str, dict[str, Any]], None]] = {
-            EventName.RUN_STARTED: self._started,
             EventName.RUN_SUCCEEDED: self._ended,
             EventName.RUN_FAILED: self._ended,
             EventName.RUN_CANCELLED: self._ended,
@@ -152,16 +151,13 @@ class Tally:
         counted = self._counts[family]
         counted[labels] = counted.get(labels, 0) + by
 
-    def _started(self, _name: str, fields: dict[str, Any]) -> None:
-        if fields["attempt"] == 1:
-            key = (fields["trigger"],)
-            self._fires[key] = self._fires.get(key, 0) + 1
-
     def _tried(self, _name: str, fields: dict[str, Any]) -> None:
         outcome = fields["outcome"]
         if outcome is not None:
             one = (outcome,)
             self._attempts[one] = self._attempts.get(one, 0) + 1
+            if fields["attempt"] == 1:
+                self._fired(fields["trigger"])
             took = self._took.get(outcome)
             if took is None:
                 took = self._took[outcome] = self._spread("attempt_duration_seconds", outcome)
@@ -200,8 +196,16 @@ class Tally:
         if reason in MISSED:
             self._add("misfires", fields.get("policy") or OTHER, reason, by=count)
 
+    def _fired(self, trigger: str) -> None:
+        """Count a first attempt, once it is in the ledger: one that was not sent is begun again."""
+        key = (trigger,)
+        self._fires[key] = self._fires.get(key, 0) + 1
+
     def _rescued(self, _name: str, fields: dict[str, Any]) -> None:
         self._add("rescued", fields["status"])
+        self._add("attempts", "lost")
+        if fields["attempt"] == 1:
+            self._fired(fields["trigger"])
         if fields["status"] != "due":  # it had lost too many, was called off, or was reported
             self._add("runs", fields["status"], fields["reason"] or "")
 

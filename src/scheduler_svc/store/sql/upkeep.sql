@@ -58,7 +58,7 @@ SET status = CASE
     replica = NULL
 FROM lost
 WHERE r.scheduled_for = lost.scheduled_for AND r.id = lost.id
-RETURNING r.id, r.job_id, r.status, r.scheduled_for, r.reason, r.trigger;
+RETURNING r.id, r.job_id, r.status, r.scheduled_for, r.reason, r.trigger, r.attempt_count;
 
 -- cancel_wanted(replica)
 -- The backstop of the cancel notice: which of my runs someone asked to cancel.
