@@ -3,7 +3,7 @@
 import re
 from collections.abc import Callable
 from typing import Any
-from uuid import uuid4
+from uuid import UUID
 
 import httpx2
 import pytest
@@ -77,7 +77,7 @@ async def test_an_empty_page_says_what_to_do(
     ("path", "status"),
     [
         ("/ui/runs/nothing", 404),
-        (f"/ui/runs/{uuid4()}", 404),
+        (f"/ui/runs/{UUID(int=1, version=4)}", 404),
         ("/ui/jobs/nobody/explain", 404),
         ("/ui/jobs/nobody/edit", 404),
         ("/ui/jobs/new?copy=nobody", 404),
