@@ -2,12 +2,13 @@
 
 import re
 from typing import Any
+from uuid import UUID
 
 import httpx2
 import pytest
 
 from factories import MORNING_MS, Clock, Json, create
-from scheduler_svc.store.job_lists import JobFilter, list_jobs
+from scheduler_svc.store.job_lists import JobFilter, JobOrder, Place, list_jobs
 from scheduler_svc.store.pool import Pool, transaction
 
 HOUR_MS = 3_600_000
@@ -198,6 +199,22 @@ async def test_no_order_and_no_filter_reads_the_whole_table_for_a_page(
             after = await _reads(conn)
         assert after["whole"] == before["whole"], order
         assert after["rows"] - before["rows"] < 8_000, order
+
+
+@pytest.mark.parametrize("order", ["next_fire_at", "-next_fire_at"])
+async def test_the_end_of_a_list_by_next_fire_reads_only_those_that_fire_no_more(
+    pool: Pool, order: JobOrder
+) -> None:
+    await _many_jobs(pool, 20_000)
+    wanted = JobFilter(namespace="default", labels={"common": "yes"})
+    edge = Place(None, UUID(int=0) if order == "next_fire_at" else UUID(int=2**128 - 1))
+    async with transaction(pool) as conn:
+        before = await _reads(conn)
+        found = await list_jobs(conn, wanted, order, after=edge, at_most=20)
+        after = await _reads(conn)
+    assert [job.state for job in found] == ["completed"] * 4
+    assert after["whole"] == before["whole"]
+    assert after["rows"] - before["rows"] < 100
 
 
 async def _reads(conn: Any) -> dict[str, int]:

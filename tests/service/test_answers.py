@@ -95,6 +95,12 @@ async def test_the_head_of_a_stream_is_not_held_back() -> None:
     assert wire.pieces[0].startswith(b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\n")
 
 
+async def test_an_old_request_may_name_a_body_and_no_host() -> None:
+    request = b"POST / HTTP/1.0\r\nContent-Length: 1\r\n\r\na"
+    wire = await answers(request, head((b"content-length", b"2")), body(b"ok"))
+    assert wire.pieces[0].startswith(b"HTTP/1.1 200 OK\r\n")
+
+
 async def test_a_head_request_gets_the_length_and_no_body() -> None:
     request = GET.replace(b"GET", b"HEAD")
     wire = await answers(request, head((b"content-length", b"2")), body(b"ok"))

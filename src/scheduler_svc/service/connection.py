@@ -137,7 +137,8 @@ class Connection(HttpToolsProtocol):
         self._in_head, self._in_body = False, True
         self._doors.waiting.pop(self, None)
         self._answering = True
-        if upgrade or len(judged) > 1 or self._timer is not None:  # a body may follow
+        bodied = any(name != b"host" for name, _ in judged)
+        if upgrade or bodied or self._timer is not None:  # a body may follow
             self._arm(self._bounds.body_seconds)
         self._begin(version, parser.should_keep_alive() and not upgrade and version != "1.0")
 
@@ -259,8 +260,6 @@ def _is_framed(headers: Fields, version: str, *, upgrade: bool) -> bool:
     The parser has refused what is ambiguous; this is what it takes and others may take otherwise:
     codings beside chunked, chunked in HTTP/1.0, and a body after a head that asks for an upgrade.
     """
-    if len(headers) < 2 and not upgrade:  # noqa: PLR2004 - a host, and nothing of a body
-        return version in {"1.0", "1.1"} and (not headers or headers[0][0] == b"host")
     codings = [value for name, value in headers if name == b"transfer-encoding"]
     chunked = [value.strip(b" \t").lower() for value in codings] == [b"chunked"]
     if version not in {"1.0", "1.1"} or (codings and not (chunked and version == "1.1")):

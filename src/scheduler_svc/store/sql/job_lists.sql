@@ -145,13 +145,14 @@ ORDER BY t.fire_at DESC, t.job_id DESC
 LIMIT $4;
 
 -- list_jobs_idle_asc(namespace, id, at_most, state, labels, name_from, name_to, q)
--- What follows: those that are paused or completed.
+-- What follows: those that are paused or completed, named so that a few are found through
+-- jobs_list_state.
 SELECT
     j.id, j.namespace, j.definition, j.state, j.pause, j.revision, j.created_at, j.updated_at,
     CASE j.state WHEN 'active' THEN t.fire_at END AS next_fire_at, t.scheduled_for, t.runs_made
 FROM jobs AS j
 JOIN job_timers AS t ON t.job_id = j.id
-WHERE j.namespace = $1 AND j.state <> 'active' AND j.id > $2
+WHERE j.namespace = $1 AND j.state IN ('paused', 'completed') AND j.id > $2
     AND ($4::text IS NULL OR j.state = $4)
     AND ($5::jsonb IS NULL OR j.labels @> $5)
     AND ($6::text IS NULL
@@ -168,7 +169,7 @@ SELECT
     CASE j.state WHEN 'active' THEN t.fire_at END AS next_fire_at, t.scheduled_for, t.runs_made
 FROM jobs AS j
 JOIN job_timers AS t ON t.job_id = j.id
-WHERE j.namespace = $1 AND j.state <> 'active' AND j.id < $2
+WHERE j.namespace = $1 AND j.state IN ('paused', 'completed') AND j.id < $2
     AND ($4::text IS NULL OR j.state = $4)
     AND ($5::jsonb IS NULL OR j.labels @> $5)
     AND ($6::text IS NULL
