@@ -15,7 +15,7 @@ import pytest
 from msgspec import structs
 
 from scheduler_svc.api.context import Deps
-from scheduler_svc.api.sql_requests import carry_out
+from scheduler_svc.api.sql_requests import carry_out, may_be_repeated
 from scheduler_svc.domain.events import EventName
 from scheduler_svc.domain.quotas import Quotas
 from scheduler_svc.store.pool import Pool
@@ -378,3 +378,21 @@ async def test_one_request_that_can_not_be_carried_out_holds_up_no_other(
     await carry_out(deps)
     assert "could not read" in (await http.get("/jobs/a")).json()["pause"]["reason"]
     assert (await http.get("/jobs/b")).json()["state"] == "active"
+
+
+async def test_a_request_that_meets_a_lock_is_carried_out_later_and_not_set_aside(
+    conn: Any, pool: Pool, deps: Deps, http: httpx2.AsyncClient
+) -> None:
+    made = await create(conn, job())
+    async with pool.acquire() as other:
+        work = other.transaction()
+        await work.start()
+        await other.execute("SELECT FROM job_timers WHERE job_id = $1 FOR UPDATE", made)
+        with pytest.raises((TimeoutError, asyncpg.PostgresError)) as met:
+            await carry_out(deps)
+        assert may_be_repeated(met.value)
+        await work.rollback()
+    async with asyncio.timeout(30):
+        while not await carry_out(deps):  # until the server has ended the session that was cut
+            await asyncio.sleep(0.05)
+    assert (await http.get("/jobs/a")).json()["state"] == "active"

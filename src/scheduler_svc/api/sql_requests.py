@@ -32,8 +32,9 @@ from scheduler_svc.domain.events import EventName
 from scheduler_svc.domain.jobs import Overlap
 from scheduler_svc.domain.secrecy import masked_target
 from scheduler_svc.store import jobs, sql_requests
+from scheduler_svc.store.away import is_database_away, is_worth_one_more
 from scheduler_svc.store.backfills import cancel_backfills_of
-from scheduler_svc.store.pool import Connection, is_database_away, transaction
+from scheduler_svc.store.pool import Connection, transaction
 from scheduler_svc.store.sql_requests import SqlRequest
 from scheduler_svc.store.timers import DEFINITION
 
@@ -57,7 +58,7 @@ async def carry_out(deps: Deps) -> int:
     try:
         done = await _batch(deps, apart=False)
     except Exception as error:
-        if is_database_away(error):
+        if may_be_repeated(error):
             raise
         done = await _batch(deps, apart=True)
     for say in done.told:
@@ -65,6 +66,11 @@ async def carry_out(deps: Deps) -> int:
     for call in done.queued:
         await release_queued(call, UUID(call.path["id"]))
     return done.count
+
+
+def may_be_repeated(error: Exception) -> bool:
+    """Tell whether the same may succeed another time: the database is away, or chose a victim."""
+    return is_database_away(error) or is_worth_one_more(error)
 
 
 class _Done(Struct):
@@ -100,7 +106,7 @@ async def _apart(conn: Connection, call: Call, asked: SqlRequest, done: _Done) -
         async with conn.transaction():
             return await _one(conn, call, asked, done)
     except Exception as error:
-        if is_database_away(error):
+        if may_be_repeated(error):
             raise
         return await _give_up(conn, call, asked, error)
 

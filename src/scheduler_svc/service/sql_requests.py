@@ -9,10 +9,9 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from scheduler_svc.api.context import Deps
-from scheduler_svc.api.sql_requests import carry_out
+from scheduler_svc.api.sql_requests import carry_out, may_be_repeated
 from scheduler_svc.engine.alarm import Alarm
 from scheduler_svc.settings import Settings
-from scheduler_svc.store.pool import is_database_away
 
 LOOK_SECONDS, LOOK_SECONDS_DEAF = 5.0, 1.0
 
@@ -37,6 +36,6 @@ async def _loop(deps: Deps, heard: Alarm, every: float) -> None:
             while await carry_out(deps):
                 pass
         except Exception as error:
-            if not is_database_away(error):
+            if not may_be_repeated(error):
                 raise
         await heard.wait(every)
