@@ -16,6 +16,7 @@ from scheduler_svc.web.wording import duration
 HEIGHT = 100.0
 LEVELS = 4
 WEEKDAYS = 7
+STEP = 7
 MINUTE_MS = 60_000
 
 
@@ -146,14 +147,30 @@ def level(count: int, most: int) -> int:
     return 0 if count == 0 else max(1, -(-count * LEVELS // max(most, 1)))
 
 
-def strip(runs: Sequence[Any], places: int) -> list[tuple[int, str, str]]:
-    """Lay the newest runs side by side, the newest at the right: place, status, title."""
+class Strip(Struct, frozen=True, kw_only=True):
+    """The last runs side by side: what went well as one path, each other as a mark of its own."""
+
+    fine: str
+    void: str
+    marks: list[tuple[int, str, str]]
+    words: str
+
+
+def strip(runs: Sequence[Any], places: int) -> Strip:
+    """Lay the newest runs side by side, the newest at the right."""
     shown = list(reversed(runs[:places]))
     begin = places - len(shown)
-    return [
-        (begin + index, run.status, f"{_full(run.scheduled_ms)} UTC: {_status(run)}")
-        for index, run in enumerate(shown)
-    ]
+    fine = [begin + n for n, run in enumerate(shown) if run.status == "succeeded"]
+    return Strip(
+        fine="".join(f"M{place * STEP} 6h5v11h-5z" for place in fine),
+        void="".join(f"M{place * STEP} 14h5v2h-5z" for place in range(begin)),
+        marks=[
+            ((begin + n) * STEP, run.status, f"{_full(run.scheduled_ms)} UTC: {_status(run)}")
+            for n, run in enumerate(shown)
+            if run.status != "succeeded"
+        ],
+        words=strip_words(runs, places),
+    )
 
 
 def strip_words(runs: Sequence[Any], places: int) -> str:

@@ -52,18 +52,12 @@ def asked(visit: Visit, *names: str) -> dict[str, str]:
     return {name: text for name, text in given if text}
 
 
-async def strips(visit: Visit, jobs: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
+async def strips(visit: Visit, jobs: Sequence[Mapping[str, Any]]) -> dict[str, charts.Strip]:
     """Return the last runs of each job of a page as a strip."""
     if not visit.session.may("runs:read"):
         return {}
     found = await past_runs(visit, [UUID(job["id"]) for job in jobs], STRIP)
-    return {
-        job["id"]: {
-            "cells": charts.strip(found.get(UUID(job["id"]), ()), STRIP),
-            "words": charts.strip_words(found.get(UUID(job["id"]), ()), STRIP),
-        }
-        for job in jobs
-    }
+    return {job["id"]: charts.strip(found.get(UUID(job["id"]), ()), STRIP) for job in jobs}
 
 
 async def past_runs(
