@@ -393,6 +393,7 @@ async def test_a_request_that_meets_a_lock_is_carried_out_later_and_not_set_asid
         assert may_be_repeated(met.value)
         await work.rollback()
     async with asyncio.timeout(30):
-        while not await carry_out(deps):  # until the server has ended the session that was cut
+        # Until the server has ended the session that was cut.
+        while not await carry_out(deps):  # noqa: ASYNC110
             await asyncio.sleep(0.05)
     assert (await http.get("/jobs/a")).json()["state"] == "active"
