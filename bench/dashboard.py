@@ -5,7 +5,8 @@
 Fills days of history up to now, starts one replica with its receiver, and asks for each page as a
 browser does: the first time, when nothing is remembered, and many times after. Then it watches the
 stream of events while jobs are triggered, and prints how long after a transition a watcher has it.
-The promise is about --runs 10000000, which take eight minutes to fill. With --keep the database stays in a folder: filled once, measured as often as one likes.
+The promise is about --runs 10000000, which take eight minutes to fill. With --keep the database
+stays in a folder: filled once, measured as often as one likes.
 """
 
 import argparse
