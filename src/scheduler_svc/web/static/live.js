@@ -100,7 +100,7 @@ export function startLive() {
     show("live", "Live");
     // What happened after the page was made and before anybody watched has no event.
     refresh();
-    setTimeout(refresh, SETTLED_MS);
+    if (job) setTimeout(refresh, SETTLED_MS);
   });
   stream.addEventListener("error", () => {
     show("lost", stream.readyState === EventSource.CLOSED ? "Not live: load the page again" : "Connecting…");
