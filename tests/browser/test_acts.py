@@ -81,6 +81,7 @@ async def test_dead_letters_are_counted_then_replayed_and_their_progress_shown(
         await page.get_by_label("At most per minute").fill("6000")
         await page.get_by_role("button", name="Replay 2 runs").click()
         progress = page.get_by_role("region", name="Replays").locator("tbody tr").first
+        await expect(progress).to_contain_text("completed")
         await expect(progress).to_contain_text("2 of 2")
 
 

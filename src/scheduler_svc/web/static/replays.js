@@ -1,5 +1,8 @@
 // Sending failed runs again: counted first, sent only where as many match as were counted.
 import { Refused, say, send } from "./actions.js";
+import { refreshRegions } from "./live.js";
+
+const LOOK_MS = 2000;
 
 const panel = document.getElementById("again");
 const form = document.getElementById("replay-all");
@@ -19,6 +22,15 @@ async function count() {
     shown.textContent = "not known";
     say(form, error.message);
   }
+}
+
+// A replay tells no event of its own: while one is under way its row is looked at now and then.
+function follow() {
+  if (!document.querySelector("[data-region=replays] .s-running")) return;
+  setTimeout(async () => {
+    if (!document.hidden) await refreshRegions().catch(() => {});
+    follow();
+  }, LOOK_MS);
 }
 
 if (form) {
@@ -43,3 +55,4 @@ if (form) {
   });
   count();
 }
+follow();
