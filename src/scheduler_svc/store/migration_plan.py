@@ -21,6 +21,12 @@ MEANING = {
     "ROW EXCLUSIVE": "all read and write it, but for the rows that change",
 }
 SHOWN = 72
+HARMLESS = ("CREATE ", "SELECT ", "SET ", "COMMENT ")
+_RIGHTS = re.compile(
+    r"(?:GRANT|REVOKE)\s[^;]*?\sON\s+(?:ALL\s+FUNCTIONS\s+IN\s+SCHEMA|SCHEMA|FUNCTION)\s",
+    re.IGNORECASE | re.DOTALL,
+)
+"""Of schemas and functions: no table is locked."""
 _TOKEN = re.compile(
     r"--[^\n]*|/\*.*?\*/|'(?:[^']|'')*'|\$(\w*)\$.*?\$\1\$|;|[^-/'$;]+|.", re.DOTALL
 )
@@ -144,7 +150,7 @@ def _taken(text: str) -> Iterator[tuple[str, str]]:
         if found := pattern.match(text):
             yield lock, found["name"]
             return
-    if not text.upper().startswith(("CREATE ", "SELECT ", "SET ", "COMMENT ")):
+    if not text.upper().startswith(HARMLESS) and not _RIGHTS.match(text):
         yield ACCESS_EXCLUSIVE, "what it touches"
 
 
