@@ -9,12 +9,11 @@ import pytest
 from msgspec.structs import replace
 
 from receiver import OK, Receiver, answer, held, in_turn, raw
-from rig import HOUR, SECOND, Rig, attempts, rigged
+from rig import HOUR, Rig, attempts, rigged
 from scheduler_svc.delivery.sender import Sender
 from scheduler_svc.domain.egress import EgressRules
 from scheduler_svc.domain.pressure import BreakerRules
 from scheduler_svc.engine import dispatch
-from scheduler_svc.engine import run as engine_run
 from scheduler_svc.engine.flight import Flight
 from scheduler_svc.engine.pressure import PressureRules
 from scheduler_svc.store.pool import Pool
@@ -34,7 +33,9 @@ async def test_a_fault_of_ours_does_not_speak_against_the_target(
     async with rigged(engine_pool, receiver, pressure=ONE_FAILURE) as rig:
         sender = Sender(egress=LOOPBACK, resolver=lambda _: ["no address at all"])
         rig.parts = replace(rig.parts, sender=sender)
-        await rig.job(schedule=EVERY, target={"url": "http://localhost/", "sign": False, "headers": headers})
+        await rig.job(
+            schedule=EVERY, target={"url": "http://localhost/", "sign": False, "headers": headers}
+        )
         await rig.pass_time(HOUR)
         await rig.work()
         await sender.close()
@@ -46,7 +47,12 @@ async def test_cancels_at_any_step_leave_no_slot_taken_and_no_run_unended(rig: R
     draw = random.Random(7)
     sender = Sender(egress=LOOPBACK, connections_per_origin=2)
     rig.parts = replace(rig.parts, sender=sender)
-    rig.receiver.on("/", in_turn(*[answer(headers=draw.choice([{}, {}, {"Connection": "close"}])) for _ in range(240)]))
+    rig.receiver.on(
+        "/",
+        in_turn(
+            *[answer(headers=draw.choice([{}, {}, {"Connection": "close"}])) for _ in range(240)]
+        ),
+    )
     for _ in range(8):
         await rig.job(schedule=EVERY, retry={"max_attempts": 1})
     await rig.pass_time(HOUR)
