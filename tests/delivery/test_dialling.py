@@ -256,7 +256,7 @@ async def test_a_look_up_that_could_not_begin_or_broke_is_made_again_later() -> 
 
     directory = Directory(resolver)
     try:
-        threading.Thread.start = refused  # type: ignore[method-assign]
+        threading.Thread.start = refused  # type: ignore[method-assign,assignment]
         for host in ("a.example", "b.example"):
             with pytest.raises(OSError, match="thread"):
                 await directory.look_up(host)
