@@ -45,7 +45,7 @@ async def test_a_thousand_hostile_answers_grow_memory_by_less_than_20_mib() -> N
 
 
 @pytest.mark.skipif(not STATM.exists(), reason="resident memory is read from /proc")
-@pytest.mark.parametrize(("header", "rounds"), [("many", 80), ("long", 400)])
+@pytest.mark.parametrize(("header", "rounds"), [("many", 80), ("long", 400), ("name", 400)])
 async def test_what_is_remembered_of_heads_is_little_however_large_they_are(
     header: str, rounds: int
 ) -> None:
@@ -57,6 +57,7 @@ async def test_what_is_remembered_of_heads_is_little_however_large_they_are(
         lines = {
             "many": "".join(f"{number:x}{line:x}: {line:x}\r\n" for line in range(4500)),
             "long": f"x: {number:0>60000}\r\n",
+            "name": f"{number:0>60000}: x\r\n",
         }
         await wire.send(f"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n{lines[header]}\r\n".encode())
 

@@ -32,6 +32,7 @@ CODECS = {
     "us-ascii": "ascii",
     "ascii": "ascii",
 }
+NAME_KNOWN_MAX = 256
 UNSAID = "utf_8"  # a codec, and a name that no answer gives it
 TWO_TYPES = ""  # of two types none counts
 CUT = "not kept: the body is not complete, so redact.pointers can not be applied"
@@ -67,7 +68,9 @@ def _head(
     kind, is_compressed = None, False
     for name, value in headers:
         key = name.lower()
-        shown = MASK if key in masked or is_secret(key) else value
+        # A name that nobody gives a header is not to be remembered.
+        judge = is_secret if len(key) <= NAME_KNOWN_MAX else is_secret.__wrapped__
+        shown = MASK if key in masked or judge(key) else value
         kept[key] = f"{kept[key]}, {shown}" if key in kept else shown
         if key == "content-type":
             kind = value if kind is None else TWO_TYPES
