@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from receiver import Received, Wire, endless, raw, receiving
+from receiver import Received, Wire, endless, raw, receiving, silence
 from scheduler_svc.delivery.capture import captured
 from scheduler_svc.domain.redaction import redaction_of
 from sending import both_loops, call, sending
@@ -74,3 +74,21 @@ async def test_what_is_remembered_of_heads_is_little_however_large_they_are(
         before = resident()
         await round_of(rounds)
         assert resident() - before < 20 * 1024 * 1024
+
+
+@pytest.mark.skipif(not STATM.exists(), reason="resident memory is read from /proc")
+async def test_what_is_cancelled_in_line_keeps_no_request_there() -> None:
+    """As each run of a job that cancels the one before it, while its target answers nobody."""
+    async with receiving() as receiver, sending(connections_per_origin=1) as sender:
+        url = receiver.on("/mute", silence())
+        first = asyncio.ensure_future(sender.send(call(url, total_timeout=60.0)))
+        await receiver.wait_for(1)
+        before = resident()
+        for _ in range(60):
+            waiting = sender.send(call(url, body=b"x" * (1 << 20), total_timeout=60.0))
+            task = asyncio.ensure_future(waiting)
+            await asyncio.sleep(0)
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+        assert resident() - before < 20 * 1024 * 1024
+        first.cancel()
