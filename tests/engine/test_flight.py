@@ -2,13 +2,15 @@
 
 import asyncio
 import gc
+import json
 import random
 from collections import Counter
+from uuid import UUID
 
 import pytest
 from msgspec.structs import replace
 
-from receiver import OK, Receiver, answer, held, in_turn, raw
+from receiver import OK, Behaviour, Receiver, answer, endless, held, in_turn, raw, reset, silence
 from rig import HOUR, Rig, attempts, rigged
 from scheduler_svc.delivery.sender import Sender
 from scheduler_svc.domain.egress import EgressRules
@@ -111,3 +113,58 @@ async def test_what_is_cut_off_in_line_while_dialling_and_under_way_is_rescued_a
     assert len(rig.held()) == 3
     assert all(origin.in_use == 0 for origin in sender._pool.origins.values())
     await sender.close()
+
+
+HEAD = b"HTTP/1.1 200 OK\r\nContent-Length: 400\r\n"
+ENDS: dict[str, tuple[str, Behaviour]] = {
+    "ok": ("POST", answer(200, b'{"a": 1}', {"Content-Type": "application/json"})),
+    "head": ("HEAD", raw(HEAD + b"\r\n")),
+    "gone": ("POST", answer(410)),
+    "later": ("POST", answer(429, b"", {"Retry-After": "17"})),
+    "never": ("POST", answer(503, b"", {"Scheduler-No-Retry": "true"})),
+    "moved": ("POST", answer(302, b"", {"Location": "/ok"})),
+    "secret": ("GET", answer(200, b"\xff\x00", {"Set-Cookie": "a=b", "X-Seen": "1"})),
+    "informed": ("POST", raw(b"HTTP/1.1 103 Early\r\nLink: x\r\n\r\n" + OK)),
+    "huge": ("POST", endless(b"HTTP/1.1 200 OK\r\n", b"X: " + b"y" * 9000 + b"\r\n")),
+    "long": ("POST", endless(b"HTTP/1.1 200 OK\r\n\r\n", b"z" * 5000)),
+    "cut": ("POST", raw(HEAD + b"\r\nhalf", then_close=True)),
+    "reset": ("POST", reset()),
+    "broken": ("POST", raw(b"nothing of HTTP")),
+    "silent": ("POST", silence()),
+    "slow": ("POST", silence(HEAD)),
+}
+
+
+async def test_the_short_way_and_the_long_one_end_alike(rig: Rig) -> None:
+    """Whatever comes of a call. What follows redirects takes the long one."""
+    made = {}
+    for path, (method, behaviour) in ENDS.items():
+        url = rig.receiver.on(f"/{path}", behaviour)
+        for way, redirects in (("short", 0), ("long", 1 if path != "moved" else 0)):
+            target = {"url": url, "method": method, "redirects": redirects, "timeout": "1s"}
+            if path == "moved" and way == "long":
+                target["headers"] = {"Authorization": "Bearer 0123456789"}
+            retry = {"jitter": "none"}
+            made[path, way] = await rig.job(schedule=EVERY, target=target, retry=retry)
+    await rig.pass_time(HOUR)
+    await rig.tick()
+    async with attempts(rig.parts) as tasks:
+        dispatch.start_due(rig.parts, rig.outbox, tasks)
+        flown = [isinstance(one.task, Flight) for one in rig.parts.hand.sending()]
+        assert sum(flown) == len(ENDS)
+    await rig.settle()
+    ended = {place: await _end(rig, job) for place, job in made.items()}
+    assert {path: ended[path, "short"] for path in ENDS} == {
+        path: ended[path, "long"] for path in ENDS
+    }
+    assert len({(status, attempt["outcome"]) for (status, _, _, attempt), _ in ended.values()}) > 6
+    assert ended["gone", "short"][1] == "paused"
+
+
+async def _end(rig: Rig, job: UUID) -> tuple[tuple[object, ...], str]:
+    run = await rig.run(job)
+    (text,) = run["attempts"]
+    attempt = json.loads(text)
+    del attempt["duration_ms"], attempt["timing"]
+    end = (run["status"], run["reason"], run["next_attempt_at"], attempt)
+    return end, await rig.state(job)

@@ -36,14 +36,12 @@ async def rig(engine_pool: Pool, receiver: Receiver) -> AsyncIterator[Rig]:
     """A replica under the present time, which signatures are checked against."""
     clock = HandClock(time.time_ns() // 1_000_000)
     async with rigged(engine_pool, receiver, clock=clock) as built:
-        built.parts.secrets.forget()
         yield built
 
 
 async def fire(rig: Rig, **target: Any) -> Received:
     """Store a job that is due now, send it, and return what the receiver got."""
     await rig.job(schedule=EVERY, at_ms=rig.clock.ms, created_ms=rig.clock.ms, target=target)
-    await rig.parts.secrets.signers("default")  # at hand, so that it goes the short way
     await rig.work()
     return rig.receiver.requests[-1]
 
