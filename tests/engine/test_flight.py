@@ -5,6 +5,7 @@ import gc
 import json
 import random
 from collections import Counter
+from typing import Any
 from uuid import UUID
 
 import pytest
@@ -161,7 +162,7 @@ async def test_the_short_way_and_the_long_one_end_alike(rig: Rig) -> None:
     assert ended["gone", "short"][1] == "paused"
 
 
-async def _end(rig: Rig, job: UUID) -> tuple[tuple[object, ...], str]:
+async def _end(rig: Rig, job: UUID) -> tuple[tuple[str, str | None, object, dict[str, Any]], str]:
     run = await rig.run(job)
     (text,) = run["attempts"]
     attempt = json.loads(text)
