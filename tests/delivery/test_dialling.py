@@ -10,7 +10,7 @@ from time import perf_counter
 import pytest
 
 from receiver import receiving
-from scheduler_svc.delivery.resolve import Directory
+from scheduler_svc.delivery.resolve import MISSING_SECONDS, THREADS_MAX, Directory
 from scheduler_svc.domain.egress import EgressRules
 from sending import LOOPBACK, both_loops, call, sending
 
@@ -239,6 +239,36 @@ async def test_a_resolver_that_hangs_costs_its_own_callers_only() -> None:
         assert (first.outcome, second.outcome, other.outcome) == ("timeout", "timeout", "ok")
         assert "before the connection" in (first.error or "")
         hang.set()
+
+
+@both_loops
+async def test_a_look_up_that_could_not_begin_or_broke_is_made_again_later() -> None:
+    """Else its name would be waited for, in vain, as long as the process lives."""
+    broken, begun = True, threading.Thread.start
+
+    def resolver(_: str) -> Sequence[str]:
+        if broken:
+            raise ValueError
+        return ["127.0.0.1"]
+
+    def refused(_: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    directory = Directory(resolver)
+    try:
+        threading.Thread.start = refused  # type: ignore[method-assign,assignment]
+        for host in ("a.example", "b.example"):
+            with pytest.raises(OSError, match="thread"):
+                await directory.look_up(host)
+    finally:
+        threading.Thread.start = begun  # type: ignore[method-assign]
+    for number in range(THREADS_MAX + 1):
+        with pytest.raises(OSError):  # noqa: PT011 - it has no words
+            await directory.look_up(f"{number}.example")
+    broken = False
+    assert await directory.look_up("c.example") == ["127.0.0.1"]
+    await asyncio.sleep(MISSING_SECONDS)
+    assert await directory.look_up("a.example") == ["127.0.0.1"]
 
 
 @both_loops

@@ -265,6 +265,49 @@ async def test_a_connection_at_rest_is_lent_without_a_task(dsn: str) -> None:
         assert (opened.get_size(), opened.get_idle_size()) == (1, 1)
 
 
+async def test_who_waits_for_a_connection_comes_before_who_has_just_given_it_back(
+    dsn: str,
+) -> None:
+    """A loop that takes one use after the other would else keep all others out for good."""
+    rounds, served = 0, False
+
+    async def loop_of_uses(opened: Pool, begun: asyncio.Event) -> None:
+        nonlocal rounds
+        while not served and rounds < 300:
+            async with connection(opened) as lent:
+                begun.set()
+                await lent.fetchval("SELECT 1")
+            async with transaction(opened) as lent:
+                await lent.fetchval("SELECT 1")
+            rounds += 1
+
+    async with _pool(dsn, size_max=1) as opened, asyncio.TaskGroup() as tasks:
+        begun = asyncio.Event()
+        tasks.create_task(loop_of_uses(opened, begun))
+        await begun.wait()
+        before = rounds
+        async with connection(opened, seconds=60) as lent:
+            served = True
+            assert rounds - before <= 1
+            assert await lent.fetchval("SELECT 1") == 1
+
+
+@needs_own_server
+async def test_a_connection_that_has_served_long_enough_is_not_closed_at_its_users_cost(
+    own_server: embedded.Server,
+) -> None:
+    """Asyncpg closes it as it is given back, and asks the server, which may be frozen."""
+    async with _pool(own_server.dsn) as opened:
+        with ExitStack() as ice:
+            async with connection(opened, seconds=30) as lent:
+                await lent.execute("SELECT 1")
+                lent._holder._max_queries = 1  # type: ignore[union-attr]
+                ice.enter_context(frozen(own_server.pid))
+                started = time.monotonic()
+            assert time.monotonic() - started < 1 + SLACK_SECONDS
+        assert await _one(opened, seconds=5) == 1
+
+
 async def test_a_time_out_that_a_user_keeps_to_himself_costs_the_next_one_nothing(
     dsn: str,
 ) -> None:

@@ -12,6 +12,7 @@ from functools import lru_cache
 import msgspec
 
 from scheduler_svc.delivery.exchange import Exchange
+from scheduler_svc.delivery.response import KNOWN_HEADERS_MAX, KNOWN_HEADS_MAX
 from scheduler_svc.domain.redaction import Redaction, is_secret, mask_parts
 from scheduler_svc.domain.runs import CapturedResponse
 from scheduler_svc.domain.secrecy import MASK
@@ -31,6 +32,7 @@ CODECS = {
     "us-ascii": "ascii",
     "ascii": "ascii",
 }
+NAME_KNOWN_MAX = 256
 UNSAID = "utf_8"  # a codec, and a name that no answer gives it
 TWO_TYPES = ""  # of two types none counts
 CUT = "not kept: the body is not complete, so redact.pointers can not be applied"
@@ -40,7 +42,9 @@ NO_JSON = "not kept: the body is no JSON, so redact.pointers can not be applied"
 
 def captured(exchange: Exchange, redaction: Redaction) -> CapturedResponse:
     """Make the record of an answer's head and body, with what is secret masked."""
-    headers, kind, is_compressed = _head(tuple(exchange.headers), redaction.headers)
+    few = len(exchange.headers) <= KNOWN_HEADERS_MAX
+    head = _head if few else _head.__wrapped__
+    headers, kind, is_compressed = head(tuple(exchange.headers), redaction.headers)
     codec = None if is_compressed else _codec(kind)
     body, encoded, omitted = _body(exchange, redaction, codec, is_compressed=is_compressed)
     return CapturedResponse(
@@ -52,7 +56,7 @@ def captured(exchange: Exchange, redaction: Redaction) -> CapturedResponse:
     )
 
 
-@lru_cache(maxsize=256)
+@lru_cache(maxsize=KNOWN_HEADS_MAX)
 def _head(
     headers: tuple[tuple[str, str], ...], masked: frozenset[str]
 ) -> tuple[dict[str, str], str | None, bool]:
@@ -64,7 +68,9 @@ def _head(
     kind, is_compressed = None, False
     for name, value in headers:
         key = name.lower()
-        shown = MASK if key in masked or is_secret(key) else value
+        # A name that nobody gives a header is not to be remembered.
+        judge = is_secret if len(key) <= NAME_KNOWN_MAX else is_secret.__wrapped__
+        shown = MASK if key in masked or judge(key) else value
         kept[key] = f"{kept[key]}, {shown}" if key in kept else shown
         if key == "content-type":
             kind = value if kind is None else TWO_TYPES
@@ -103,7 +109,7 @@ def _redacted(
         return None, None, NO_JSON
 
 
-@lru_cache(maxsize=1024)
+@lru_cache(maxsize=KNOWN_HEADS_MAX)
 def _codec(content_type: str | None) -> str | None:
     """Answer the codec of a textual body; None for what is to be kept as bytes.
 

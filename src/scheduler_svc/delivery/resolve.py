@@ -56,9 +56,13 @@ class Directory:
         while self._queue and self._threads < THREADS_MAX:
             self._threads += 1
             host = self._queue.popleft()
-            threading.Thread(
+            thread = threading.Thread(
                 target=self._ask, args=(loop, host), name=f"resolve {host}", daemon=True
-            ).start()
+            )
+            try:
+                thread.start()
+            except RuntimeError as fault:  # the machine has no more: who asks later may have one
+                loop.call_soon(self._settle, loop, host, OSError(str(fault)))
 
     def _ask(self, loop: asyncio.AbstractEventLoop, host: str) -> None:
         answer: Sequence[str] | OSError
@@ -66,7 +70,7 @@ class Directory:
             answer = self._resolver(host)
         except OSError as fault:
             answer = fault
-        except UnicodeError as fault:  # a label that the codec of getaddrinfo does not take
+        except ValueError as fault:  # such as a label that the codec of getaddrinfo does not take
             answer = OSError(str(fault))
         try:
             loop.call_soon_threadsafe(self._settle, loop, host, answer)

@@ -17,6 +17,9 @@ STATUS_MIN, FINAL_MIN, STATUS_MAX = 100, 200, 999
 SWITCHING_PROTOCOLS = 101
 # One-byte chunks cost six bytes each on the wire; whoever needs more framing than this plays games.
 FRAMING_FACTOR = 8
+# Heads are remembered, to be read once where they come again: few of them, and none that has many
+# headers, for of those 64 KiB take megabytes when read.
+KNOWN_HEADS_MAX, KNOWN_HEADERS_MAX = 64, 40
 # A response begins with "HTTP/"; the parser would also take RTSP and ICE. Empty lines may precede.
 FIRST_OCTETS = b"H\r\n"
 
@@ -73,7 +76,8 @@ class ResponseReader:
         """Answer the headers of a head that was complete."""
         if self.status is None:
             return []
-        return _decoded(tuple(self._headers))
+        few = len(self._headers) <= KNOWN_HEADERS_MAX
+        return (_decoded if few else _decoded.__wrapped__)(tuple(self._headers))
 
     def body(self) -> bytes:
         return b"".join(self._body)
@@ -219,7 +223,7 @@ class ResponseReader:
             self.exact = self._parser.should_keep_alive()
 
 
-@lru_cache(maxsize=256)
+@lru_cache(maxsize=KNOWN_HEADS_MAX)
 def _decoded(headers: tuple[tuple[bytes, bytes], ...]) -> list[tuple[str, str]]:
     """Decode headers once where answers have the same, as those of one second often do."""
     return [(name.decode("latin-1"), value.decode("latin-1")) for name, value in headers]

@@ -187,6 +187,7 @@ def _key(request: HttpRequest) -> object:
 
 
 def withdraw(call: Call) -> None:
-    """Leave no connection of a cancelled call; its place in the line goes when its turn comes."""
+    """Leave no connection of a cancelled call; its place in the line, empty, goes in its turn."""
+    call.payload = b""
     if call.connection is not None:
         call.connection.abandon(call)

@@ -187,7 +187,9 @@ class Volley:
             self._outbox.unsendable(held)
             return
         try:
-            judged.note(parts, held, said, flight.started_ms)
+            # A fault of ours says nothing of the target.
+            known = None if said.error is judged.INTERNAL else said
+            judged.note(parts, held, known, flight.started_ms)
             ended = judged.ended(
                 parts, held, said, flight.started_ms, self._instant(flight.started_ms)
             )

@@ -105,13 +105,20 @@ async def _put_back(lent: Lent) -> bool:
     """Give back a connection at rest, for which the pool's own way would begin a task.
 
     That task is there for what must be waited for, and a connection at rest needs nothing. False
-    where it is not at rest.
+    where it is not at rest, or is to be closed now: the server is asked for that.
     """
     used: Any = lent._con  # type: ignore[attr-defined]  # noqa: SLF001
     if used is None or used.is_closed() or used.is_in_transaction():
         return False
     if used._protocol._is_cancelling():  # noqa: SLF001 - a time-out that the user kept to himself
         return False
+    holder: Any = lent._holder  # noqa: SLF001
+    if used._protocol.queries_count >= holder._max_queries:  # noqa: SLF001
+        return False
+    is_waited_for = bool(holder._pool._queue._getters)  # noqa: SLF001
     used._on_release()  # noqa: SLF001
-    await lent._holder.release(None)  # noqa: SLF001
+    await holder.release(None)
+    if is_waited_for:
+        # Who was woken has his turn now: a loop that takes the next one at once would keep it.
+        await asyncio.sleep(0)
     return True
