@@ -89,7 +89,9 @@ async def test_a_fire_calls_few_functions_of_ours(warm: Rig, url: str) -> None:
     with calls() as sending:
         async with attempts(warm.parts) as tasks:
             dispatch.start_due(warm.parts, warm.outbox, tasks)
-    told["calls_per_fire_send"] = sum(sending().values()) / FIRES
+    # How often this test asks whether they have ended depends on the machine.
+    asked = sending().pop("/engine/flight.py:done", 0)
+    told["calls_per_fire_send"] = (sum(sending().values()) - asked) / FIRES
     with calls() as settling:
         await warm.settle()
     told["calls_per_fire_settle"] = sum(settling().values()) / FIRES
