@@ -126,6 +126,7 @@ class Connection(asyncio.Protocol):
             call.answer(Withheld())
             return
         self._reader.begin(head_only=call.head_only, capture_max=call.body_cap)
+        self._first_byte = 0.0
         if transport is None or transport.is_closing():  # the peer was quick to go
             self._reader.end_of_stream(clean=True)
             exchange = self._exchange(call, self._reader)
@@ -164,7 +165,7 @@ class Connection(asyncio.Protocol):
     def _exchange(self, call: Call, reader: ResponseReader) -> Exchange:
         now = perf_counter()
         dialled = call.dial_timing
-        first_byte_ms = None if reader.untouched else (self._first_byte - call.written) * 1000
+        first_byte_ms = (self._first_byte - call.written) * 1000 if self._first_byte else None
         return Exchange(
             reader.outcome or "protocol_error",
             reader.status,

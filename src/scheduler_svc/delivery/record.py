@@ -34,7 +34,9 @@ def record(
 
 
 def _timing(timing: exchanges.Timing) -> Timing:
-    first_byte_ms = _rounded(timing.first_byte_ms)
+    first_byte_ms = timing.first_byte_ms
+    if first_byte_ms is not None:
+        first_byte_ms = round(first_byte_ms, 3)
     if timing.connect_ms is None:  # most calls go over a connection that is there
         return Timing(first_byte_ms=first_byte_ms)
     return Timing(
