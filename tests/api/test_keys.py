@@ -21,6 +21,7 @@ BOOTSTRAP = "a-bootstrap-key-of-enough-length"
 ROOT = {"Authorization": f"Bearer {BOOTSTRAP}"}
 OPEN = {
     *("/healthz", "/readyz", "/openapi.json", "/docs", "/docs/assets/{name}", "/"),
+    "/schemas/jobs-file.json",
     "/.well-known/webhook-keys",
     "/.well-known/jwks.json",
     "/.well-known/openid-configuration",
