@@ -272,9 +272,9 @@ CREATE FUNCTION scheduler.ask(
     verb text, namespace text, job_id uuid, job_name text, run_id uuid, asked_at timestamptz,
     document json
 ) RETURNS void
-LANGUAGE plpgsql SET search_path = public, pg_temp AS $$
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
-    INSERT INTO sql_requests (
+    INSERT INTO public.sql_requests (
         verb, namespace, job_id, job_name, run_id, asked_at, role, address, document
     )
     VALUES (
@@ -286,8 +286,8 @@ END
 $$;
 
 CREATE FUNCTION scheduler.find_job(job text, namespace text) RETURNS uuid
-LANGUAGE sql STABLE SET search_path = public, pg_temp AS $$
-    SELECT j.id FROM jobs AS j
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
+    SELECT j.id FROM public.jobs AS j
     WHERE j.namespace = $2 AND (
         CASE WHEN replace($1, '-', '') ~* '^[0-9a-f]{32}$' THEN j.id = $1::uuid
             ELSE j.name = $1 COLLATE "C" END
@@ -298,7 +298,7 @@ $$;
 CREATE FUNCTION scheduler.create_job(
     definition jsonb, namespace text DEFAULT 'default', if_exists text DEFAULT 'error'
 ) RETURNS uuid
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_temp AS $$
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
     at_ms bigint := floor(extract(epoch FROM clock_timestamp()) * 1000);
     created timestamptz := timestamptz 'epoch' + at_ms * interval '1 millisecond';
@@ -315,7 +315,7 @@ BEGIN
     PERFORM scheduler.refuse(scheduler.shape_faults(definition, scheduler.job_shape(), ''));
     PERFORM scheduler.refuse(scheduler.meaning_faults(definition, created));
     LOOP
-        INSERT INTO jobs (
+        INSERT INTO public.jobs (
             id, namespace, name, description, labels, definition, state, pause, revision, created_at,
             updated_at
         )
@@ -352,7 +352,7 @@ BEGIN
                 HINT = 'if_exists => ''keep'' answers that id instead.';
         END IF;
     END LOOP;
-    INSERT INTO job_timers (job_id, scheduled_for, fire_at, revision) VALUES (made, NULL, NULL, 1);
+    INSERT INTO public.job_timers (job_id, scheduled_for, fire_at, revision) VALUES (made, NULL, NULL, 1);
     PERFORM scheduler.ask(
         'create', create_job.namespace, made, given_name, NULL, created, definition::json
     );
@@ -365,7 +365,7 @@ $$;
 CREATE FUNCTION scheduler.trigger_job(
     job text, body jsonb DEFAULT NULL, overlap text DEFAULT NULL, namespace text DEFAULT 'default'
 ) RETURNS uuid
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_temp AS $$
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
     at_ms bigint := floor(extract(epoch FROM clock_timestamp()) * 1000);
     run uuid := scheduler.new_id(at_ms, '8');
@@ -394,15 +394,15 @@ $$;
 -- Delete a job, so that nothing of it fires any more; false where there is none. Its timer is locked
 -- before it, as everywhere.
 CREATE FUNCTION scheduler.cancel_job(job text, namespace text DEFAULT 'default') RETURNS boolean
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_temp AS $$
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
     theirs uuid;
     was record;
 BEGIN
     PERFORM scheduler.check_namespace(namespace);
     theirs := scheduler.find_job(job, cancel_job.namespace);
-    PERFORM FROM job_timers AS t WHERE t.job_id = theirs FOR UPDATE;
-    DELETE FROM jobs AS j WHERE j.id = theirs RETURNING j.name, j.definition INTO was;
+    PERFORM FROM public.job_timers AS t WHERE t.job_id = theirs FOR UPDATE;
+    DELETE FROM public.jobs AS j WHERE j.id = theirs RETURNING j.name, j.definition INTO was;
     IF NOT FOUND THEN
         RETURN false;
     END IF;

@@ -169,6 +169,10 @@ async def test_prune_removes_what_its_owner_names_no_longer_and_nobody_elses(
     assert sorted(name or "" for name in await names(http)) == ["", "", "b", "by-hand", "theirs"]
     refused = await ask(http, [body(name="b")], prune=True)
     assert refused.json()["errors"][0]["pointer"] == "/owner"
+    refused = await ask(http, [body(name="b")], owner="me\n")
+    assert [one["pointer"] for one in refused.json()["errors"]] == ["/owner"]
+    assert counts(await done(http, [], owner="me", prune=True)) == (0, 0, 1, 0)
+    assert sorted(name or "" for name in await names(http)) == ["", "", "by-hand", "theirs"]
 
 
 async def test_a_job_of_another_owner_is_changed_only_where_that_is_said(

@@ -14,8 +14,9 @@ import httpx2
 import pytest
 from msgspec import structs
 
+from scheduler_svc.api import sql_requests
 from scheduler_svc.api.context import Deps
-from scheduler_svc.api.sql_requests import carry_out, may_be_repeated
+from scheduler_svc.api.sql_requests import carry_out
 from scheduler_svc.domain.events import EventName
 from scheduler_svc.domain.quotas import Quotas
 from scheduler_svc.store.pool import Pool
@@ -369,31 +370,108 @@ async def test_nobody_else_may_call_them(dsn: str, conn: Any) -> None:
                 await theirs.execute(f"SELECT scheduler.{call}")
 
 
-async def test_one_request_that_can_not_be_carried_out_holds_up_no_other(
+async def test_a_body_that_no_reader_takes_is_a_fault_of_the_job_with_its_place(
     conn: Any, deps: Deps, http: httpx2.AsyncClient
+) -> None:
+    text = json.dumps(job()).replace(f'"{URL}"', f'"{URL}", "body": 1e5000')
+    await conn.fetchval("SELECT scheduler.create_job($1::text::jsonb)", text)
+    await carry_out(deps)
+    reason = (await http.get("/jobs/a")).json()["pause"]["reason"]
+    assert reason.startswith("refused: /target/body: the number")
+
+
+@pytest.mark.parametrize("body", ["1e5000", "[" * 200 + "]" * 200])
+async def test_a_trigger_with_a_body_that_no_reader_takes_is_a_run_that_says_so(
+    conn: Any, deps: Deps, http: httpx2.AsyncClient, body: str
+) -> None:
+    await create(conn, job())
+    run = await conn.fetchval("SELECT scheduler.trigger_job('a', $1::text::jsonb)", body)
+    await carry_out(deps)
+    assert (await http.get(f"/runs/{run}")).json()["reason"] == "refused"
+    after = await conn.fetchval("SELECT after FROM audit_pending WHERE action = 'job.triggered'")
+    assert json.loads(after)["detail"] not in {"", "the job was refused"}
+
+
+@pytest.mark.parametrize(
+    "breaks",
+    [
+        "UPDATE sql_requests SET verb = 'cancel', document = '[]' WHERE job_id = $1",
+        "UPDATE jobs SET definition = '[]' WHERE id = $1",
+    ],
+)
+async def test_one_request_that_can_not_be_carried_out_holds_up_no_other(
+    conn: Any, deps: Deps, http: httpx2.AsyncClient, breaks: str
 ) -> None:
     broken = await create(conn, job())
     await create(conn, job(name="b"))
-    await conn.execute("UPDATE sql_requests SET document = '[]' WHERE job_id = $1", broken)
-    await carry_out(deps)
-    assert "could not read" in (await http.get("/jobs/a")).json()["pause"]["reason"]
+    await conn.execute(breaks, broken)
+    assert await carry_out(deps) == 2
     assert (await http.get("/jobs/b")).json()["state"] == "active"
 
 
-async def test_a_request_that_meets_a_lock_is_carried_out_later_and_not_set_aside(
+async def test_a_request_that_meets_a_lock_waits_for_it_and_holds_up_no_other(
     conn: Any, pool: Pool, deps: Deps, http: httpx2.AsyncClient
 ) -> None:
     made = await create(conn, job())
+    run = await conn.fetchval("SELECT scheduler.trigger_job('a')")
+    await create(conn, job(name="b"))
     async with pool.acquire() as other:
         work = other.transaction()
         await work.start()
         await other.execute("SELECT FROM job_timers WHERE job_id = $1 FOR UPDATE", made)
-        with pytest.raises((TimeoutError, asyncpg.PostgresError)) as met:
-            await carry_out(deps)
-        assert may_be_repeated(met.value)
+        assert await carry_out(deps) == 1
+        assert await carry_out(deps) == 0
+        assert (await http.get("/jobs/b")).json()["state"] == "active"
+        assert (await http.get(f"/runs/{run}")).status_code == 404  # after its job, as ever
         await work.rollback()
+    done = 0
     async with asyncio.timeout(30):
-        # Until the server has ended the session that was cut.
-        while not await carry_out(deps):  # noqa: ASYNC110
+        # The server may still be ending the session that was cut.
+        while (done := done + await carry_out(deps)) < 2:
             await asyncio.sleep(0.05)
     assert (await http.get("/jobs/a")).json()["state"] == "active"
+    assert (await http.get(f"/runs/{run}")).json()["status"] == "due"
+
+
+async def test_more_than_there_is_time_for_is_carried_out_bit_by_bit(
+    conn: Any, deps: Deps, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sql_requests, "BATCH_SECONDS", 0.0)
+    for name in ("a", "b"):
+        await create(conn, job(name=name))
+    assert [await carry_out(deps) for _ in range(3)] == [1, 1, 0]
+
+
+async def test_what_can_not_even_be_set_aside_is_dropped(
+    conn: Any, deps: Deps, http: httpx2.AsyncClient
+) -> None:
+    await create(conn, job())
+    await carry_out(deps)
+    run = await conn.fetchval("SELECT scheduler.trigger_job('a')")
+    await conn.execute(  # its word would have to be written where another run is
+        "INSERT INTO sql_requests (verb, namespace, job_id, run_id, asked_at, role, document)"
+        " SELECT verb, namespace, job_id, run_id, asked_at, role, document FROM sql_requests"
+    )
+    await create(conn, job(name="b"))
+    assert await carry_out(deps) == 3
+    assert (await http.get(f"/runs/{run}")).json()["status"] == "due"
+    assert (await http.get("/jobs/b")).json()["state"] == "active"
+
+
+async def test_what_others_put_into_the_public_schema_is_not_what_the_functions_call(
+    dsn: str, conn: Any
+) -> None:
+    async with a_role(dsn, conn, "builder_of_a_test") as theirs:
+        await conn.execute("GRANT CREATE ON SCHEMA public TO builder_of_a_test")
+        await theirs.execute("""
+            CREATE FUNCTION public.mine(text, uuid) RETURNS text LANGUAGE plpgsql AS $$
+                BEGIN RAISE 'ran as %', current_user; END $$;
+            CREATE OPERATOR public.|| (FUNCTION = public.mine, LEFTARG = text, RIGHTARG = uuid);
+            CREATE FUNCTION public.mine(numeric, integer) RETURNS numeric LANGUAGE plpgsql AS $$
+                BEGIN RAISE 'ran as %', current_user; END $$;
+            CREATE OPERATOR public.* (
+                FUNCTION = public.mine, LEFTARG = numeric, RIGHTARG = integer);
+        """)
+        await create(theirs, job())
+        await theirs.fetchval("SELECT scheduler.trigger_job('a')")
+        assert await theirs.fetchval("SELECT scheduler.cancel_job('a')") is True

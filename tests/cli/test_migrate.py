@@ -1,6 +1,9 @@
 """migrate: from an empty database to the schema of the build, and plain words where it can not."""
 
+from urllib.parse import urlsplit, urlunsplit
+
 import asyncpg
+import pytest
 
 from commands import call, free_port
 from scheduler_svc.store import migrate
@@ -37,5 +40,31 @@ async def test_a_database_that_is_away_is_told_in_a_sentence() -> None:
     code, told = await call("migrate", env={"DATABASE_URL": address})
     assert code == 1
     assert told.startswith("scheduler-svc: the database does not answer")
+    assert "Traceback" not in told
+    assert "canary" not in told
+
+
+@pytest.mark.parametrize(
+    ("granted", "fails"),
+    [("USAGE", "schema_migrations"), ("CREATE, USAGE", "0022_sql_functions.sql")],
+)
+async def test_a_role_that_may_not_is_told_what_to_grant(
+    empty_database: str, granted: str, fails: str
+) -> None:
+    parts = urlsplit(empty_database)
+    host = parts.netloc.rpartition("@")[2]
+    address = urlunsplit(parts._replace(netloc=f"migrator_of_a_test:canary@{host}"))
+    connection = await asyncpg.connect(empty_database)
+    await connection.execute("CREATE ROLE migrator_of_a_test LOGIN PASSWORD 'canary'")
+    try:
+        await connection.execute(f"GRANT {granted} ON SCHEMA public TO migrator_of_a_test")
+        code, told = await call("migrate", env={"DATABASE_URL": address})
+    finally:
+        await connection.execute("DROP OWNED BY migrator_of_a_test CASCADE")
+        await connection.execute("DROP ROLE migrator_of_a_test")
+        await connection.close()
+    assert code == 2
+    assert f"scheduler-svc: {fails} may not do what it must" in told
+    assert "GRANT CREATE ON DATABASE" in told
     assert "Traceback" not in told
     assert "canary" not in told

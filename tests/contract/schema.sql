@@ -70,10 +70,10 @@ $$;
 
 CREATE FUNCTION scheduler.ask(verb text, namespace text, job_id uuid, job_name text, run_id uuid, asked_at timestamp with time zone, document json) RETURNS void
     LANGUAGE plpgsql
-    SET search_path TO 'public', 'pg_temp'
+    SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
 BEGIN
-    INSERT INTO sql_requests (
+    INSERT INTO public.sql_requests (
         verb, namespace, job_id, job_name, run_id, asked_at, role, address, document
     )
     VALUES (
@@ -86,7 +86,7 @@ $$;
 
 CREATE FUNCTION scheduler.cancel_job(job text, namespace text DEFAULT 'default'::text) RETURNS boolean
     LANGUAGE plpgsql SECURITY DEFINER
-    SET search_path TO 'public', 'pg_temp'
+    SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
 DECLARE
     theirs uuid;
@@ -94,8 +94,8 @@ DECLARE
 BEGIN
     PERFORM scheduler.check_namespace(namespace);
     theirs := scheduler.find_job(job, cancel_job.namespace);
-    PERFORM FROM job_timers AS t WHERE t.job_id = theirs FOR UPDATE;
-    DELETE FROM jobs AS j WHERE j.id = theirs RETURNING j.name, j.definition INTO was;
+    PERFORM FROM public.job_timers AS t WHERE t.job_id = theirs FOR UPDATE;
+    DELETE FROM public.jobs AS j WHERE j.id = theirs RETURNING j.name, j.definition INTO was;
     IF NOT FOUND THEN
         RETURN false;
     END IF;
@@ -120,7 +120,7 @@ $_$;
 
 CREATE FUNCTION scheduler.create_job(definition jsonb, namespace text DEFAULT 'default'::text, if_exists text DEFAULT 'error'::text) RETURNS uuid
     LANGUAGE plpgsql SECURITY DEFINER
-    SET search_path TO 'public', 'pg_temp'
+    SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
 DECLARE
     at_ms bigint := floor(extract(epoch FROM clock_timestamp()) * 1000);
@@ -138,7 +138,7 @@ BEGIN
     PERFORM scheduler.refuse(scheduler.shape_faults(definition, scheduler.job_shape(), ''));
     PERFORM scheduler.refuse(scheduler.meaning_faults(definition, created));
     LOOP
-        INSERT INTO jobs (
+        INSERT INTO public.jobs (
             id, namespace, name, description, labels, definition, state, pause, revision, created_at,
             updated_at
         )
@@ -175,7 +175,7 @@ BEGIN
                 HINT = 'if_exists => ''keep'' answers that id instead.';
         END IF;
     END LOOP;
-    INSERT INTO job_timers (job_id, scheduled_for, fire_at, revision) VALUES (made, NULL, NULL, 1);
+    INSERT INTO public.job_timers (job_id, scheduled_for, fire_at, revision) VALUES (made, NULL, NULL, 1);
     PERFORM scheduler.ask(
         'create', create_job.namespace, made, given_name, NULL, created, definition::json
     );
@@ -185,9 +185,9 @@ $$;
 
 CREATE FUNCTION scheduler.find_job(job text, namespace text) RETURNS uuid
     LANGUAGE sql STABLE
-    SET search_path TO 'public', 'pg_temp'
+    SET search_path TO 'pg_catalog', 'pg_temp'
     AS $_$
-    SELECT j.id FROM jobs AS j
+    SELECT j.id FROM public.jobs AS j
     WHERE j.namespace = $2 AND (
         CASE WHEN replace($1, '-', '') ~* '^[0-9a-f]{32}$' THEN j.id = $1::uuid
             ELSE j.name = $1 COLLATE "C" END
@@ -398,7 +398,7 @@ $$;
 
 CREATE FUNCTION scheduler.trigger_job(job text, body jsonb DEFAULT NULL::jsonb, overlap text DEFAULT NULL::text, namespace text DEFAULT 'default'::text) RETURNS uuid
     LANGUAGE plpgsql SECURITY DEFINER
-    SET search_path TO 'public', 'pg_temp'
+    SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
 DECLARE
     at_ms bigint := floor(extract(epoch FROM clock_timestamp()) * 1000);

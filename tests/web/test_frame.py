@@ -6,6 +6,7 @@ from importlib.resources import files
 from urllib.parse import parse_qs, urlsplit
 
 import httpx2
+import msgspec
 import pytest
 
 from factories import body
@@ -82,6 +83,16 @@ async def test_who_is_not_logged_in_comes_to_the_login_and_back(
         out = await http.post("/ui/logout", data={"csrf_token": token}, headers=OURS)
         assert out.status_code == 303
         assert (await http.get("/ui")).status_code == 303
+
+
+@pytest.mark.parametrize("host", ["[", "a:b:c", "x?y", "x/z"])
+async def test_a_host_that_is_no_part_of_an_address_still_leads_to_the_login(
+    guarded: Deps, browser: Browser, host: str
+) -> None:
+    async with browser(msgspec.structs.replace(guarded, loopback_only=False)) as http:
+        sent = await http.get("/ui/jobs/a%20%C3%A9?q=1", headers={"Host": host})
+    assert sent.status_code == 303
+    assert sent.headers["location"] == "/ui/login?next=%2Fui%2Fjobs%2Fa%2520%25C3%25A9%3Fq%3D1"
 
 
 async def test_the_root_is_the_dashboard_for_a_browser(http: httpx2.AsyncClient) -> None:

@@ -342,6 +342,19 @@ async def test_a_job_whose_last_instant_has_come_is_still_shown(
     assert (await http.get("/ui/jobs/once")).status_code == 200
 
 
+async def test_what_can_hardly_be_counted_is_still_shown_and_compared(
+    http: httpx2.AsyncClient,
+) -> None:
+    often = {"every": "1s", "exclude": ["*/2 * * * * *"]}
+    await create(http, name="often", schedule=often)
+    page = await http.get("/ui/jobs/often")
+    assert page.status_code == 200
+    assert "2,000 or more to come" in page.text
+    slower = {"schedule": {"every": "30s", "exclude": None}}
+    compared = await http.patch("/jobs/often?dry_run=true", json=slower)
+    assert compared.status_code == 200
+
+
 async def test_pages_count_against_the_limits_of_their_caller(
     deps: Deps, browser: Browser, pool: Pool
 ) -> None:

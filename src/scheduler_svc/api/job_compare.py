@@ -5,11 +5,12 @@ from msgspec import structs
 from scheduler_svc.api.job_view import coming, planned, shown_occurrences
 from scheduler_svc.api.wire_jobs import JobComparison, Occurrence, PerDay
 from scheduler_svc.domain.jobs import Definition, Job
-from scheduler_svc.domain.occurrences import count_between
+from scheduler_svc.domain.occurrences import SearchTooLong, count_between
 
 SHOWN = 20
 DAYS = 28
-DAY_MS = 86_400_000
+HOUR_MS = 3_600_000
+HOURS, DAY_MS = 24, 24 * HOUR_MS
 COUNT_MAX = 50_000_000
 
 
@@ -45,7 +46,11 @@ def _per_day(job: Job, now_ms: int) -> float:
     if job.state == "completed":
         return 0.0
     plan = planned(job)
-    count, _, _ = count_between(plan.timetable, now_ms, now_ms + DAYS * DAY_MS, COUNT_MAX)
+    try:
+        count, _, _ = count_between(plan.timetable, now_ms, now_ms + DAYS * DAY_MS, COUNT_MAX)
+    except SearchTooLong:  # as often as that it fires in an hour as in another
+        count, _, _ = count_between(plan.timetable, now_ms, now_ms + HOUR_MS, COUNT_MAX)
+        count *= HOURS * DAYS
     limit = job.definition.schedule.max_runs
     left = count if limit is None else min(count, max(0, limit - job.runs_made))
     return round(left / DAYS, 4)

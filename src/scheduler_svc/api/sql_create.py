@@ -7,7 +7,7 @@ schedule names after the call is lost; what is not stays paused, and its reason 
 
 from collections.abc import Callable
 
-from msgspec import structs
+from msgspec import MsgspecError, structs
 
 from scheduler_svc.api import audit, identity, job_create
 from scheduler_svc.api.check_definition import Bench, judge, judge_schedule, read_definition
@@ -54,8 +54,7 @@ async def create(
     except Refused as refused:
         reason = f"{REFUSED}{told(refused)}"
         await say_why(conn, asked, reason, now_ms=call.deps.now_ms())
-        given = structs.replace(job, definition=DEFINITION.decode(call.body))
-        await audit.note_job(conn, call, Action.JOB_CREATED, None, given)
+        await _note_refused(conn, call, job)
         return _saying(call, job, reason)
     await identity.ensure(conn, call, definition)
     made = await _arm(conn, call, structs.replace(job, definition=definition), asked)
@@ -81,6 +80,15 @@ def _judged(call: Call, job: Job, bench: Bench) -> Definition:
     bench = structs.replace(bench, stored=job.definition)
     schedule, faults = judge_schedule(merged.schedule, bench)
     return judge(merged, schedule, faults, bench)
+
+
+async def _note_refused(conn: Connection, call: Call, job: Job) -> None:
+    """Write down what was given; what stands in for it where no reader of JSON takes that."""
+    try:
+        given = structs.replace(job, definition=DEFINITION.decode(call.body))
+        await audit.note_job(conn, call, Action.JOB_CREATED, None, given)
+    except MsgspecError:
+        await audit.note_job(conn, call, Action.JOB_CREATED, None, job)
 
 
 def is_refused(job: Job) -> bool:

@@ -7,9 +7,10 @@ and that one request which can not be carried out holds up no other.
 """
 
 from collections.abc import Callable
+from time import monotonic
 from uuid import UUID
 
-from msgspec import Raw, Struct, json, structs
+from msgspec import Struct, json, structs
 from starlette.datastructures import Headers
 
 from scheduler_svc.api import audit, sql_create
@@ -18,7 +19,8 @@ from scheduler_svc.api.context import Call, Deps
 from scheduler_svc.api.job_open import release_queued
 from scheduler_svc.api.job_trigger import make_run
 from scheduler_svc.api.namespace_rules import NamespaceRules, rules_of
-from scheduler_svc.api.wire_jobs import UNSAID, JobTriggerRequest
+from scheduler_svc.api.validate import decode
+from scheduler_svc.api.wire_jobs import JobTriggerRequest
 from scheduler_svc.domain.access import Caller
 from scheduler_svc.domain.audit import Action, Resource
 from scheduler_svc.domain.errors import (
@@ -32,13 +34,14 @@ from scheduler_svc.domain.events import EventName
 from scheduler_svc.domain.jobs import Overlap
 from scheduler_svc.domain.secrecy import masked_target
 from scheduler_svc.store import jobs, sql_requests
-from scheduler_svc.store.away import is_database_away, is_worth_one_more
+from scheduler_svc.store.away import is_database_away, is_held_up, is_worth_one_more
 from scheduler_svc.store.backfills import cancel_backfills_of
 from scheduler_svc.store.pool import Connection, transaction
 from scheduler_svc.store.sql_requests import SqlRequest
 from scheduler_svc.store.timers import DEFINITION
 
 BATCH = 50
+BATCH_SECONDS = 1.0
 Say = Callable[[], None]
 """What is told once the transaction has committed."""
 
@@ -53,14 +56,18 @@ class _Overrides(Struct, frozen=True):
 async def carry_out(deps: Deps) -> int:
     """Carry out the next few requests; return how many there were.
 
-    All at once; where one of them raises, again, each behind a savepoint, and that one set aside.
+    All at once; where one of them raises, again, each behind a savepoint: what can not be carried
+    out is set aside, and what waits for somebody's lock is left, with all of its job after it.
     """
+    left: set[UUID] = set()
     try:
-        done = await _batch(deps, apart=False)
+        done = await _batch(deps)
     except Exception as error:
-        if may_be_repeated(error):
+        if is_database_away(error) and not is_held_up(error):
             raise
-        done = await _batch(deps, apart=True)
+        done = _Done(looked=1)
+        while done.looked and not done.count:
+            done = await _batch(deps, left)
     for say in done.told:
         say()
     for call in done.queued:
@@ -76,36 +83,57 @@ def may_be_repeated(error: Exception) -> bool:
 class _Done(Struct):
     """What a batch came to; rules of namespaces are read once."""
 
+    looked: int = 0
     count: int = 0
     told: list[Say] = []
     queued: list[Call] = []
     rules: dict[str, NamespaceRules] = {}
 
 
-async def _batch(deps: Deps, *, apart: bool) -> _Done:
-    done = _Done()
+async def _batch(deps: Deps, left: set[UUID] | None = None) -> _Done:
+    """Carry out some requests in one transaction; with `left` apart, but for those of these jobs.
+
+    Takes no more than there is time for: the transaction has a deadline, and would do nothing.
+    """
+    done, gone = _Done(), list[SqlRequest]()
     async with transaction(deps.pool) as conn:
         if not await sql_requests.try_lock(conn):
             return done
-        batch = await sql_requests.oldest(conn, batch=BATCH)
-        for asked in batch:
-            call = _call(deps, asked)
-            done.told.append(
-                await _apart(conn, call, asked, done)
-                if apart
-                else await _one(conn, call, asked, done)
-            )
+        batch = await sql_requests.oldest(conn, batch=BATCH, besides=left or ())
+        done.looked = len(batch)
         if batch:
-            await sql_requests.delete(conn, batch)
-        done.count = len(batch)
+            await sql_requests.wait_briefly(conn)
+        until = monotonic() + BATCH_SECONDS
+        for asked in batch:
+            if left is not None and asked.job_id in left:
+                continue
+            call = _call(deps, asked)
+            if left is None:
+                done.told.append(await _one(conn, call, asked, done))
+            elif (say := await _apart(conn, call, asked, done)) is None:
+                left.add(asked.job_id)
+                continue
+            else:
+                done.told.append(say)
+            gone.append(asked)
+            if monotonic() > until:
+                break
+        if gone:
+            await sql_requests.delete(conn, gone)
+        done.count = len(gone)
     return done
 
 
-async def _apart(conn: Connection, call: Call, asked: SqlRequest, done: _Done) -> Say:
+async def _apart(conn: Connection, call: Call, asked: SqlRequest, done: _Done) -> Say | None:
+    """Carry out one request, or set it aside; None where it is held up."""
+    queued = len(done.queued)
     try:
         async with conn.transaction():
             return await _one(conn, call, asked, done)
     except Exception as error:
+        del done.queued[queued:]
+        if is_held_up(error):
+            return None
         if may_be_repeated(error):
             raise
         return await _give_up(conn, call, asked, error)
@@ -150,20 +178,27 @@ async def _names(conn: Connection, call: Call) -> frozenset[str]:
 
 async def _trigger(conn: Connection, call: Call, asked: SqlRequest, queued: list[Call]) -> Say:
     """Make the run that was promised; one that may not be is written down as not sent."""
-    given = json.decode(call.body, type=_Overrides)
-    body = UNSAID if given.text is None else Raw(given.text.encode())
-    wanted = JobTriggerRequest(body=body, overlap=given.overlap)
     job = await jobs.get_job(conn, asked.namespace, asked.job_id)
     if job is not None and sql_create.is_refused(job):
         return await _unsent(conn, call, asked, Refused("the job was refused"))
     try:
         async with conn.transaction():
+            wanted = _wanted(call.body)
             made = await make_run(conn, call, wanted, await _names(conn, call), asked.run_id)
     except Refused as refused:
         return await _unsent(conn, call, asked, refused)
     if made.queued:
         queued.append(call)
     return _nothing
+
+
+def _wanted(document: bytes) -> JobTriggerRequest:
+    """Read what a run does differently, as from a request by HTTP; raise Malformed, Invalid."""
+    given = json.decode(document, type=_Overrides)
+    if given.text is None:
+        return JobTriggerRequest(overlap=given.overlap)
+    body = decode(b'{"body":%b}' % given.text.encode(), JobTriggerRequest)
+    return structs.replace(body, overlap=given.overlap)
 
 
 async def _unsent(conn: Connection, call: Call, asked: SqlRequest, refused: Refused) -> Say:
@@ -224,6 +259,21 @@ def resource_of(asked: SqlRequest) -> Resource:
 
 async def _give_up(conn: Connection, call: Call, asked: SqlRequest, error: Exception) -> Say:
     """Set aside what can not be carried out by a fault of ours, so that the others go on."""
+    try:
+        async with conn.transaction():
+            await _leave_word(conn, call, asked, error)
+    except Exception as worse:
+        if may_be_repeated(worse):
+            raise
+
+    def say() -> None:
+        call.deps.on_event(EventName.JOB_PARKED, job_id=asked.job_id, error=repr(error))
+
+    return say
+
+
+async def _leave_word(conn: Connection, call: Call, asked: SqlRequest, error: Exception) -> None:
+    """Say at the run or the job that was promised why there is no more of it."""
     if asked.verb == "trigger":
         await sql_requests.insert_unsent(
             conn, asked, name=None, reason="refused", now_ms=call.deps.now_ms()
@@ -231,11 +281,6 @@ async def _give_up(conn: Connection, call: Call, asked: SqlRequest, error: Excep
     elif asked.verb == "create":
         why = f"the service could not read what was asked for: {type(error).__name__}"
         await sql_create.say_why(conn, asked, why, now_ms=call.deps.now_ms())
-
-    def say() -> None:
-        call.deps.on_event(EventName.JOB_PARKED, job_id=asked.job_id, error=repr(error))
-
-    return say
 
 
 def _nothing() -> None:

@@ -49,9 +49,9 @@ from scheduler_svc.telemetry.tally import Tally
 
 OK, FAILED, REFUSED = 0, 1, 2
 COLLECT_EVERY = (50_000, 20, 50)
+"""Allocations between two collections of the young, and how many of those make an older one."""
 FAREWELL_SECONDS = 1.0
 """The last part of the linger time: the port is closed, who was let in before is still heard."""
-"""Allocations between two collections of the young, and how many of those make an older one."""
 
 
 def serve(

@@ -41,6 +41,14 @@ def is_worth_one_more(error: BaseException) -> bool:
     return is_broken(error) or isinstance(error, rolled_back)
 
 
+def is_held_up(error: BaseException) -> bool:
+    """True when others' transactions stood in the way of this one work, and the rest can go on."""
+    return isinstance(
+        error,
+        asyncpg.LockNotAvailableError | asyncpg.DeadlockDetectedError | asyncpg.SerializationError,
+    )
+
+
 def _says_closed(error: BaseException) -> bool:
     """Tell a connection that went away from a wrong call: asyncpg has one class for both."""
     if not isinstance(error, asyncpg.InterfaceError):

@@ -164,7 +164,7 @@ async def _only_one(connection: Connection) -> AsyncIterator[None]:
 
 async def _ledger(connection: Connection) -> None:
     """Make the table of what was applied; where it is whole, no lock is taken."""
-    await connection.execute(_TABLE)
+    await with_patience(lambda: connection.execute(_TABLE), "schema_migrations")
     columns = await connection.fetch("SELECT * FROM schema_migrations LIMIT 1")
     if not columns or "compatible_from" not in columns[0].keys():  # noqa: SIM118 - a Record
         await with_patience(lambda: connection.execute(_COLUMN), "schema_migrations")

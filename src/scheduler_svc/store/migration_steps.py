@@ -94,6 +94,11 @@ async def with_patience(step: Callable[[], Awaitable[T]], name: str) -> T:
     while True:
         try:
             return await step()
+        except asyncpg.InsufficientPrivilegeError as error:
+            raise MigrationRefused(
+                f"{name} may not do what it must ({error}): migrate as the owner of the database,"
+                " or GRANT CREATE ON DATABASE and ON SCHEMA public to this role"
+            ) from error
         except (asyncpg.LockNotAvailableError, asyncpg.DeadlockDetectedError) as error:
             if loop.time() > end:
                 raise MigrationRefused(

@@ -4,7 +4,7 @@ Promises that one replica at a time carries it out, in order, and that a request
 transaction of what it came to. Judges nothing.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime
 from hashlib import sha256
 from typing import Literal
@@ -45,10 +45,17 @@ async def try_lock(conn: Connection) -> bool:
     return held
 
 
-async def oldest(conn: Connection, *, batch: int) -> list[SqlRequest]:
-    """Read what comes next."""
-    rows = await conn.fetch(statement("oldest_sql_requests"), batch)
+async def oldest(
+    conn: Connection, *, batch: int, besides: Collection[UUID] = ()
+) -> list[SqlRequest]:
+    """Read what comes next, but for what is about some jobs."""
+    rows = await conn.fetch(statement("oldest_sql_requests"), batch, list(besides))
     return [SqlRequest(**dict(row)) for row in rows]
+
+
+async def wait_briefly(conn: Connection) -> None:
+    """Wait for no lock for long, until the transaction ends: there are others to carry out."""
+    await conn.execute(statement("wait_briefly"))
 
 
 async def delete(conn: Connection, done: Sequence[SqlRequest]) -> None:

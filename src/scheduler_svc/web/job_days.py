@@ -4,6 +4,7 @@ Days are those of the job's zone. What is to come is counted by the job's own sc
 arithmetic; a job that is paused or completed has nothing to come.
 """
 
+import asyncio
 from collections.abc import Mapping
 from datetime import date, datetime, time, timedelta
 from itertools import pairwise
@@ -22,6 +23,8 @@ from scheduler_svc.web.visit import Visit, instant_of
 
 PAST_WEEKS, COMING_WEEKS = 9, 5
 COUNT_MAX = 100_000
+WALKED_MAX = 2_000
+"""Of a day, where occurrences are counted stretch by stretch: the loop also fires timers."""
 HALF = 0.5
 
 
@@ -36,7 +39,7 @@ async def calendar(visit: Visit, job: Mapping[str, Any]) -> charts.Calendar:
     now_ms = visit.lent.now_ms()
     past = [(low, min(high, now_ms + 1)) for low, high in pairwise(edges)]
     found = await _past(visit, job, [span for span in past if span[0] < span[1]])
-    coming = _coming(job, edges, now_ms)
+    coming = await _coming(job, edges, now_ms)
     return charts.calendar(
         [
             _cell(day, found.get(edges[n]), coming.get(edges[n]), _most(found), _top(coming))
@@ -57,19 +60,22 @@ async def _past(
     return {row.since_ms: row for row in rows}
 
 
-def _coming(job: Mapping[str, Any], edges: list[int], now_ms: int) -> dict[int, int]:
-    """Count what the schedule names on each day from now on."""
+async def _coming(job: Mapping[str, Any], edges: list[int], now_ms: int) -> dict[int, int]:
+    """Count what the schedule names on each day from now on, with the loop free in between."""
     if job["state"] != "active":
         return {}
+    counts = {}
     try:
         timetable = _timetable(job)
-    except ValueError:
+        walked = "cron" not in job["schedule"] and timetable.exclusion.patterns
+        most = WALKED_MAX if walked else COUNT_MAX
+        for low, high in pairwise(edges):
+            if high > now_ms:
+                after, until = max(low - 1, now_ms), high - 1
+                counts[low] = count_between(timetable, after, until, most)[0]
+                await asyncio.sleep(0)
+    except ValueError:  # what no rule of today reads, or nobody can count
         return {}
-    counts = {}
-    for low, high in pairwise(edges):
-        if high > now_ms:
-            after, until = max(low - 1, now_ms), high - 1
-            counts[low] = count_between(timetable, after, until, COUNT_MAX)[0]
     return counts
 
 
@@ -98,7 +104,7 @@ def _cell(
     if was is not None:
         return day, _kind(was, most), f"{day:%a %d %b %Y}: {_told(was)}"
     if will:
-        at_least = " or more" if will >= COUNT_MAX else ""
+        at_least = " or more" if will in {WALKED_MAX, COUNT_MAX} else ""
         return (
             day,
             f"next n{charts.level(will, top)}",

@@ -145,6 +145,7 @@ async def nothing_here(_visit: Visit) -> Shown:
 
 
 def _to_login(request: Request) -> Response:
-    query = request.url.query
-    onward = request.url.path + (f"?{query}" if query else "")
+    # Not `request.url`: that is made with the Host, which may be no part of any address.
+    query = request.scope["query_string"].decode("latin-1")
+    onward = quote(request.scope["path"]) + (f"?{query}" if query else "")
     return RedirectResponse(f"{LOGIN}?next={quote(onward, safe='')}", SEE_OTHER)

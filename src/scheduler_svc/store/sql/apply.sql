@@ -17,7 +17,8 @@ SELECT
     CASE j.state WHEN 'active' THEN t.fire_at END AS next_fire_at, t.scheduled_for, t.runs_made
 FROM jobs AS j
 JOIN job_timers AS t ON t.job_id = j.id
-WHERE j.namespace = $1 AND j.labels @> $2::jsonb AND NOT j.name = ANY ($3::text[])
+WHERE j.namespace = $1 AND j.labels @> $2::jsonb AND j.name IS NOT NULL
+    AND NOT j.name = ANY ($3::text[])
 ORDER BY j.name
 LIMIT $4;
 

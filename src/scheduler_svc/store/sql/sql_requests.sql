@@ -5,13 +5,19 @@
 -- One replica carries out what waits, in its order; the others need not wait for it.
 SELECT pg_try_advisory_xact_lock($1);
 
--- oldest_sql_requests(batch)
--- In the order in which they were made: a trigger comes after the create of its job.
+-- oldest_sql_requests(batch, besides)
+-- In the order in which they were made: a trigger comes after the create of its job. Without those of
+-- jobs that somebody holds locked for the moment.
 SELECT id, verb, namespace, job_id, job_name, run_id, asked_at, role, address,
     document::text AS document
 FROM sql_requests
+WHERE NOT job_id = ANY ($2::uuid[])
 ORDER BY id
 LIMIT $1;
+
+-- wait_briefly()
+-- Whoever holds a job locked holds up that job, and not whatever was asked for after it.
+SELECT set_config('lock_timeout', '250ms', true);
 
 -- delete_sql_requests(ids)
 -- In the transaction of what they came to.
