@@ -139,13 +139,15 @@ async def write_on(world: World, http: httpx2.AsyncClient, draw: Random) -> None
     """Make a job that never fires each half second, the same one until it is acknowledged."""
     for number in range(10**6):
         key = f"write-{number}"
-        body = {"name": key, "schedule": NEVER, "target": {"url": world.receiver.url("/")}}
+        target = {"url": world.receiver.url(f"/wait/0/{key}")}
+        body = {"name": key, "schedule": NEVER, "target": target}
         while True:
             one = draw.choice(world.fleet)
             if one.alive:
                 answer = await _post(http, one.url("/jobs"), body, key)
                 if answer is not None and answer.status_code in {200, 201}:
-                    world.notes.write("written", name=key, id=answer.json()["id"])
+                    made = answer.json()["id"]
+                    world.notes.write("written", name=key, id=made, schedule=NEVER, target=target)
                     break
                 status = None if answer is None else answer.status_code
                 world.notes.write("refused", name=key, status=status)
