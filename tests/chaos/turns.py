@@ -93,14 +93,14 @@ NIGHTS = (
     ),
     night(
         "C23-midnight",
-        "America/Havana",
-        "2027-03-14T05:00:00Z",
+        "Asia/Beirut",
+        "2027-03-27T22:00:00Z",
         "has no midnight",
         "0 0 * * *",
         "30 0 * * *",
         "0,1 1 * * *",
         "* 0 * * *",
-        "@daily",
+        "0 0 28 3 *",
     ),
 )
 TURNS = (
@@ -125,6 +125,20 @@ TURNS = (
         ],
         L1,
         Musts(explained=frozenset({"promotion", "reset"}), shunned=True),
+        needs=frozenset({"standby"}),
+        query="target_session_attrs=read-write",
+    ),
+    Scenario(
+        "C13-open",
+        "a former primary comes back as one, and takes writes",
+        90,
+        lambda _: [
+            Step(15, "promote", how={"retarget": False}),
+            Step(35, "come_back", "former", {"seconds": 20.0, "fenced": False}),
+            Step(40, "disconnect"),
+        ],
+        L1,
+        Musts(explained=frozenset({"promotion", "reset", "former"}), shunned=True),
         needs=frozenset({"standby"}),
         query="target_session_attrs=read-write",
     ),

@@ -41,8 +41,9 @@ async def come_back(world: World, step: Step) -> None:
     assert former is not None
     if step.how.get("fenced", True):
         former.options = dict(former.options) | {"default_transaction_read_only": "on"}
+    if not step.how.get("fenced", True):
+        begun(world, "former")  # nobody is served at the address that is asked first
     await former.start()
-    world.notes.write("former", state="back", fenced=step.how.get("fenced", True))
     conn = await asyncpg.connect(former.dsn, timeout=10)
     try:
         await conn.execute("SET application_name = 'driver'")
@@ -59,6 +60,7 @@ async def come_back(world: World, step: Step) -> None:
     finally:
         conn.terminate()
         await asyncio.to_thread(former.end)
+        over(world, "former")
 
 
 async def disconnect(world: World, step: Step) -> None:
