@@ -174,26 +174,27 @@ async def meddle(world: World, http: httpx2.AsyncClient, draw: Random, jobs: int
         edits += verb == "edit"
         path = f"/wait/5/{edits}"
         sent = now_ms()
+        status, said = None, None
         try:
             if verb == "edit":
                 target = {"target": {"url": world.receiver.url(path)}}
                 answer = await http.patch(one.url(f"/jobs/{name}"), json=target, timeout=10)
             else:
                 answer = await http.post(one.url(f"/jobs/{name}/{verb}"), timeout=10)
-        except httpx2.HTTPError:
-            status, said = None, None
-        else:
             status, said = answer.status_code, answer.json()
-        world.notes.write(
-            "call",
-            verb=verb,
-            name=name,
-            sent=sent,
-            acked=None if status is None else now_ms(),
-            status=status,
-            path=path if verb == "edit" else None,
-            run=said["id"] if verb == "trigger" and status == 202 and said else None,
-        )
+        except httpx2.HTTPError:
+            pass  # nobody knows whether it holds
+        finally:  # what is under way at the end may hold too
+            world.notes.write(
+                "call",
+                verb=verb,
+                name=name,
+                sent=sent,
+                acked=None if status is None else now_ms(),
+                status=status,
+                path=path if verb == "edit" else None,
+                run=said["id"] if verb == "trigger" and status == 202 and said else None,
+            )
         if status is None or status >= 500:
             await resolve(world, http, name)
         await asyncio.sleep(draw.random() * 0.2)
