@@ -19,10 +19,12 @@ from random import Random
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from chaos.checker.evidence import Finding
+from chaos.checker.fairness import judge_fairness, spoken
 from chaos.checker.health import judge_health, read_health
 from chaos.checker.picture import picture
 from chaos.checker.reading import read
 from chaos.checker.resources import judge_resources, read_uses
+from chaos.checker.sayings import judge_former, judge_zones, read_notes
 from chaos.checker.verdict import Verdict, judge
 from chaos.rig.driver import played
 from chaos.rig.plan import Scenario
@@ -48,6 +50,12 @@ def judged(scenario: Scenario, folder: Path) -> tuple[Verdict, list[Finding]]:
         failing += [one for one in health if one.cause is None]
     if scenario.musts.gives_back:
         failing += judge_resources(read_uses(folder))
+    if scenario.musts.fair:
+        failing += judge_fairness(verdict.looked, *scenario.musts.fair)
+    if scenario.musts.shunned:
+        failing += judge_former(read_notes(folder))
+    if scenario.musts.told_apart:
+        failing += judge_zones(read_notes(folder))
     return verdict, failing
 
 
@@ -67,6 +75,8 @@ def told(
     lines = [f"{scenario.name} {said} (seed {seed}): {scenario.says}", f"  {verdict}"]
     if scenario.musts.gives_back:
         lines.append("  used: " + ", ".join(str(one) for one in read_uses(folder)))
+    if scenario.musts.fair:
+        lines.append("  " + spoken(verdict.looked, *scenario.musts.fair[:2]))
     lines += [f"  ! {one}" for one in failing[:20]]
     if len(failing) > 20:
         lines.append(f"  and {len(failing) - 20} more")

@@ -9,6 +9,7 @@ from random import Random
 
 from chaos.checker.lateness import Bounds
 from chaos.rig.plan import Load, Musts, Scenario, Step, nothing
+from chaos.turns import TURNS
 
 NAMES = ("r1", "r2", "r3")
 EACH_MINUTE = {"schedule": {"cron": "* * * * *"}, "overlap": "skip"}
@@ -414,6 +415,7 @@ SCENARIOS = (
         needs=frozenset({"faketime"}),
         short=True,
     ),
+    *TURNS,
 )
 
 

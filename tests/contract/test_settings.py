@@ -44,6 +44,20 @@ def test_production_needs_no_more_than_a_database() -> None:
     assert (settings.lease, settings.heartbeat, settings.retention) == (15.0, 3.0, 2_592_000.0)
 
 
+HOSTS = "postgresql://someone:hunter2secret@db-1:5432,db-2:5433,[::1]:5434,db-3"
+
+
+def test_an_address_may_name_several_hosts_of_which_one_takes_writes() -> None:
+    address = f"{HOSTS}/scheduler?target_session_attrs=read-write"
+    assert load({"DATABASE_URL": address}).database_url == address
+
+
+@pytest.mark.parametrize("hosts", ["db-1:5432,db-2:x", "db-1:99999,db-2"])
+def test_each_of_several_hosts_has_a_port_or_none(hosts: str) -> None:
+    found = _faults({"DATABASE_URL": f"postgresql://{hosts}/scheduler"})
+    assert "must be like" in found["DATABASE_URL"]
+
+
 def test_development_needs_nothing_and_serves_loopback() -> None:
     settings = load({"SCHEDULER_PROFILE": "development"}, terminal=True)
     assert settings.database_url is None

@@ -16,6 +16,7 @@ from scheduler_svc.engine.run import Listener
 from scheduler_svc.settings import Settings
 from scheduler_svc.store import notices
 from scheduler_svc.store.api_keys import any_key
+from scheduler_svc.store.lineage import Lineage
 from scheduler_svc.store.pool import Pool, connection
 
 Ear = Callable[[str], None]
@@ -65,7 +66,9 @@ async def reason_to_refuse(settings: Settings, pool: Pool, clock: DatabaseClock)
         return None if await any_key(conn, now_ms=clock.now_ms()) else NO_KEYS
 
 
-def listener(dsn: str, ears: Mapping[str, Ear], *, application_name: str) -> Listener:
+def listener(
+    dsn: str, ears: Mapping[str, Ear], *, application_name: str, lineage: Lineage
+) -> Listener:
     """Return what listens for notices: some words have an ear here, the rest are the engine's."""
 
     async def listen(heard: notices.Handler) -> None:
@@ -76,6 +79,6 @@ def listener(dsn: str, ears: Mapping[str, Ear], *, application_name: str) -> Lis
             else:
                 ear(argument)
 
-        await notices.listen(dsn, hear, application_name=application_name)
+        await notices.listen(dsn, hear, application_name=application_name, lineage=lineage)
 
     return listen

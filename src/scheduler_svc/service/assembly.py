@@ -7,7 +7,7 @@ import asyncio
 import os
 import random
 import socket
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from importlib.metadata import version
 from urllib.parse import urlsplit
@@ -34,12 +34,11 @@ from scheduler_svc.engine.namespaces import KnownNamespaces
 from scheduler_svc.engine.pace import Pace
 from scheduler_svc.engine.parts import Limits, Parts
 from scheduler_svc.engine.pressure import Pressure
-from scheduler_svc.engine.run import Engine
+from scheduler_svc.engine.run import Engine, Listener
 from scheduler_svc.engine.secrets import KnownSecrets, Source
 from scheduler_svc.engine.settle import Outbox
 from scheduler_svc.engine.upkeep import Heart, beat
 from scheduler_svc.service import admission, audit, completion, issuer, reading
-from scheduler_svc.service.admission import Ear
 from scheduler_svc.service.broadcast import FEED_SECONDS, Broadcast
 from scheduler_svc.service.connect import CanNotStart, await_database, read_clock
 from scheduler_svc.service.keeping import keeping
@@ -49,6 +48,7 @@ from scheduler_svc.service.quotas import default_quotas
 from scheduler_svc.service.readiness import readiness
 from scheduler_svc.service.spans import spans_to
 from scheduler_svc.settings import Settings
+from scheduler_svc.store.lineage import Lineage
 from scheduler_svc.store.pool import Pool, close_pool
 from scheduler_svc.store.replicas import Identity
 from scheduler_svc.store.vault import KeyRing
@@ -85,7 +85,8 @@ async def assembled(
     ring = _ring(settings)
     async with AsyncExitStack() as stack:
         on_span = await stack.enter_async_context(spans_to(settings, on_event))
-        pools = await await_database(settings, dsn, on_event, stop, tally)
+        lineage = Lineage()
+        pools = await await_database(settings, dsn, on_event, stop, tally, lineage=lineage)
         if pools is None:
             yield None
             return
@@ -107,7 +108,10 @@ async def assembled(
         )
         gate = await _gate(settings, api_pool, clock, sender)
         feed = Feed(api_pool, clock.now_ms, poll_seconds=FEED_SECONDS)
-        engine = _engine(settings, dsn, parts, clock, broadcast.ears(gate, feed))
+        ears = broadcast.ears(gate, feed)
+        name = f"{NAME} listen"
+        listener = admission.listener(dsn, ears, application_name=name, lineage=lineage)
+        engine = _engine(settings, parts, clock, listener if settings.listen else None)
         await _ready(engine, settings, clock)
         scrape = _scrape(settings, tally, engine, api_pool)
         deps = _deps(settings, engine, pool=api_pool, rules=rules)
@@ -215,7 +219,7 @@ def _parts(
 
 
 def _engine(
-    settings: Settings, dsn: str, parts: Parts, clock: DatabaseClock, ears: Mapping[str, Ear]
+    settings: Settings, parts: Parts, clock: DatabaseClock, listener: Listener | None
 ) -> Engine:
     who = Identity(
         id=parts.replica,
@@ -231,9 +235,7 @@ def _engine(
         clock=clock,
         heart=Heart(who=who, seconds=settings.heartbeat, started_ms=clock.now_ms()),
         pace=Pace(),
-        listener=admission.listener(dsn, ears, application_name=f"{NAME} listen")
-        if settings.listen
-        else None,
+        listener=listener,
         claims=settings.role != "api",
         keeping=keeping(settings),
         retention_days=max(1, int(settings.retention // DAY_SECONDS)),

@@ -10,6 +10,7 @@ from scheduler_svc.engine.alarm import Alarm
 from scheduler_svc.engine.clock import DatabaseClock
 from scheduler_svc.settings import Settings
 from scheduler_svc.store import migrate
+from scheduler_svc.store.lineage import Lineage
 from scheduler_svc.store.pool import (
     BY_KEY,
     Pool,
@@ -33,7 +34,13 @@ class CanNotStart(Exception):
 
 
 async def await_database(
-    settings: Settings, dsn: str, on_event: OnEvent, stop: asyncio.Event, tally: Tally
+    settings: Settings,
+    dsn: str,
+    on_event: OnEvent,
+    stop: asyncio.Event,
+    tally: Tally,
+    *,
+    lineage: Lineage,
 ) -> tuple[Pool, Pool] | None:
     """Wait until the database answers and has our schema; refuse what waiting can not mend."""
     failures = 0
@@ -41,7 +48,7 @@ async def await_database(
         try:
             if settings.migrate_on_start:
                 await migrate.migrate(dsn)
-            return await _open(settings, dsn, tally.statement)
+            return await _open(settings, dsn, tally.statement, lineage)
         except migrate.MigrationRefused as refused:
             raise CanNotStart(str(refused)) from refused
         except Exception as error:
@@ -54,13 +61,16 @@ async def await_database(
     return None
 
 
-async def _open(settings: Settings, dsn: str, told: OnStatement) -> tuple[Pool, Pool]:
+async def _open(
+    settings: Settings, dsn: str, told: OnStatement, lineage: Lineage
+) -> tuple[Pool, Pool]:
     api_pool = await open_pool(
         dsn,
         application_name=f"{NAME} api",
         size_max=settings.pool_size,
         statement_cache_size=settings.statement_cache,
         on_statement=told,
+        lineage=lineage,
     )
     engine_pool = await open_pool(
         dsn,
@@ -69,6 +79,7 @@ async def _open(settings: Settings, dsn: str, told: OnStatement) -> tuple[Pool, 
         statement_cache_size=settings.statement_cache,
         planner=BY_KEY,
         on_statement=told,
+        lineage=lineage,
     )
     async with connection(engine_pool) as conn:
         fault = (await migrate.standing(conn)).fault

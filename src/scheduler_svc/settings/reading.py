@@ -176,9 +176,11 @@ def _token_faults(settings: Settings) -> Iterator[SettingFault]:
 
 
 def _is_postgres(address: str) -> bool:
+    """Judge each host of it: an address may name several, of which the one that fits is taken."""
     try:
         parts = urlsplit(address)
-        _ = parts.port
+        for host in parts.netloc.rpartition("@")[2].split(","):
+            _ = urlsplit(f"//{host}").port
     except ValueError:
         return False
     return parts.scheme in {"postgres", "postgresql"}

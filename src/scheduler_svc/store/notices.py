@@ -22,6 +22,7 @@ from uuid import UUID
 
 import asyncpg
 
+from scheduler_svc.store.lineage import Lineage
 from scheduler_svc.store.pool import Connection, is_database_away
 from scheduler_svc.store.queries import statement
 
@@ -96,7 +97,9 @@ async def watch_begun(conn: Connection) -> None:
     await conn.execute(statement("notify"), "watch -")
 
 
-async def listen(dsn: str, on_notice: Handler, *, application_name: str) -> None:
+async def listen(
+    dsn: str, on_notice: Handler, *, application_name: str, lineage: Lineage | None = None
+) -> None:
     """Listen for ever on a connection of its own, opening it anew whenever it is lost.
 
     After each opening the handler is told `wake 0`: what was missed meanwhile is looked for. While
@@ -111,6 +114,8 @@ async def listen(dsn: str, on_notice: Handler, *, application_name: str) -> None
                 server_settings={"application_name": application_name},
             )
             try:
+                if lineage is not None:
+                    await lineage.judge(conn)
                 await _hear(conn, on_notice)
             finally:
                 conn.terminate()

@@ -7,7 +7,7 @@ from chaos.checker.evidence import Call, Evidence, Finding, Job, Looked, Request
 from chaos.checker.ledger import stamp
 
 SINGLE = frozenset({"skip", "queue"})
-AMBIGUOUS = frozenset({"kill", "pause", "cut", "freeze", "restart", "promotion"})
+AMBIGUOUS = frozenset({"kill", "pause", "cut", "freeze", "restart", "promotion", "tail"})
 
 
 def judge_conduct(looked: Looked) -> Iterator[Finding]:

@@ -6,6 +6,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+TAIL = "tail"
+SETTLE_MS = 1000.0
+"""An answer may wait this long to be settled; a fault meanwhile makes its outcome unknown."""
 FINAL = frozenset({"succeeded", "failed", "skipped", "cancelled"})
 
 
@@ -79,6 +82,8 @@ class Call:
     schedule: Mapping[str, Any] | None = None
     path: str | None = None
     run: str | None = None
+    asked: Mapping[str, Any] | None = None
+    """What a create asked for and was promised: schedule and path."""
 
     @property
     def acknowledged(self) -> bool:
@@ -95,6 +100,9 @@ class Job:
     created_ms: float
     overlap: str = "allow"
     grace_ms: float = 60_000.0
+    misfire: str = "once"
+    lateness_ms: float | None = None
+    """The `max_lateness` that was asked for; None: the default of its policy."""
 
 
 @dataclass(frozen=True)
@@ -110,6 +118,15 @@ class Fault:
         """Tell whether it may have reached what a replica did in this time."""
         mine = not self.replicas or replica is None or replica in self.replicas
         return mine and self.from_ms <= until_ms and self.until_ms >= from_ms
+
+
+@dataclass(frozen=True)
+class Kept:
+    """A job as the API tells it at the end."""
+
+    schedule: Mapping[str, Any]
+    path: str
+    paused: bool
 
 
 @dataclass(frozen=True)
@@ -144,6 +161,7 @@ class Evidence:
     samples: Sequence[Sample] = ()
     stalls: Sequence[Stall] = ()
     lease_ms: float = 15_000.0
+    kept: Mapping[str, Kept] = field(default_factory=dict)
     horizon_ms: float = 0.0
     """The latest that the database's clock ever showed, where it was set back since."""
 
@@ -151,6 +169,14 @@ class Evidence:
     def seen_ms(self) -> float:
         """Up to when there may be occurrences."""
         return max(self.read_ms, self.horizon_ms)
+
+    def tail(self, from_ms: float, until_ms: float | None = None) -> str | None:
+        """Name the tail of a primary that was lost with what it had not passed on, where what
+        happened then, or was settled within a second, may be in it.
+        """
+        until = (from_ms if until_ms is None else until_ms) + SETTLE_MS
+        tails = (one for one in self.faults if one.kind == TAIL)
+        return next((one.kind for one in tails if one.touches(None, from_ms, until)), None)
 
 
 @dataclass(frozen=True)

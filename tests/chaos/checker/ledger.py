@@ -15,6 +15,7 @@ OF_SCHEDULE = frozenset({"schedule", "catch_up"})
 SECOND_MS = 1000.0
 MARGIN_MS = 3000.0
 """What is younger than this when the records are read may be unfinished."""
+End = tuple[str, str | None, float | None]
 OUTAGE_REASONS = frozenset({"misfire", "too_late", "merged"})
 
 
@@ -112,7 +113,7 @@ def _open(evidence: Evidence, one: Run, at_ms: float, than: Run) -> bool:
 
 def _overwritten(looked: Looked) -> Iterator[Finding]:
     """What was final at one look is so at each later one."""
-    ended: dict[str, tuple[str, str | None, float | None]] = {}
+    ended: dict[str, End] = {}
     told: set[str] = set()
     for sample in sorted(looked.all.samples, key=lambda one: one.at_ms):
         now = (sample.status, sample.reason, sample.finished_ms)
@@ -120,25 +121,36 @@ def _overwritten(looked: Looked) -> Iterator[Finding]:
         before = ended.get(sample.run) if before is None else before
         if before is not None and before != now and sample.run not in told:
             told.add(sample.run)
-            yield _changed(sample.run, before, now, sample.at_ms)
+            yield _changed(looked.all, sample.run, before, now, sample.at_ms)
     for run_id, before in ended.items():
         run = looked.runs.get(run_id)
         if run is None:
-            yield Finding("lost", "it was seen ended and is not there any more", None, run_id)
+            why, cause = "it was seen ended and is not there any more", _in_tail(looked.all, before)
+            yield Finding("lost", why, None, run_id, before[2], cause)
         elif (run.status, run.reason, run.finished_ms) != before and run_id not in told:
-            yield _changed(run_id, before, (run.status, run.reason, run.finished_ms), None)
+            now = (run.status, run.reason, run.finished_ms)
+            yield _changed(looked.all, run_id, before, now, None)
 
 
-def _changed(run: str, before: object, now: object, at_ms: float | None) -> Finding:
-    return Finding("overwritten", f"ended as {before}, then {now}", None, run, at_ms)
+def _changed(
+    evidence: Evidence, run: str, before: End, now: object, at_ms: float | None
+) -> Finding:
+    why = f"ended as {before}, then {now}"
+    return Finding("overwritten", why, None, run, at_ms, _in_tail(evidence, before))
+
+
+def _in_tail(evidence: Evidence, end: End) -> str | None:
+    """Name the tail in which an end was written."""
+    return None if end[2] is None else evidence.tail(end[2])
 
 
 def _forgotten(looked: Looked) -> Iterator[Finding]:
-    """An acknowledged trigger is a run."""
+    """An acknowledged trigger is a run, an acknowledged create a job."""
     for call in looked.all.calls:
         if call.acknowledged and call.run is not None and call.run not in looked.runs:
             why = f"an acknowledged {call.verb} left no run"
-            yield Finding("forgotten", why, call.job, call.run, call.acked_ms)
+            cause = looked.all.tail(call.sent_ms, call.acked_ms)
+            yield Finding("forgotten", why, call.job, call.run, call.acked_ms, cause)
 
 
 def id_of(job: str, scheduled_ms: float) -> str:

@@ -6,6 +6,7 @@ import json
 from datetime import datetime
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from chaos.checker.evidence import (
     Attempt,
@@ -13,6 +14,7 @@ from chaos.checker.evidence import (
     Evidence,
     Fault,
     Job,
+    Kept,
     Request,
     Run,
     Sample,
@@ -36,7 +38,7 @@ def read(folder: Path, *, lease_ms: float = 15_000.0) -> Evidence:
     ids = {note["pid"]: note["id"] for note in of_kind.get("replica", ())}
     jobs = [_job(note) for note in of_kind.get("job", ())]
     runs = [_run(one) for one in json.loads((folder / "runs.json").read_text())]
-    kept = {one["name"]: one["id"] for one in json.loads((folder / "jobs.json").read_text())}
+    kept = {one["id"]: one for one in json.loads((folder / "jobs.json").read_text())}
     return Evidence(
         jobs=jobs,
         runs=[run for run in runs if run.scheduled_ms <= max(read_ms, horizon_ms)],
@@ -50,6 +52,7 @@ def read(folder: Path, *, lease_ms: float = 15_000.0) -> Evidence:
         ],
         stalls=_stalls(folder, line),
         lease_ms=lease_ms,
+        kept={job: _kept(one) for job, one in kept.items() if "target" in one},
         horizon_ms=horizon_ms,
     )
 
@@ -72,7 +75,22 @@ def _job(note: Note) -> Job:
         _sure(note["created_at"]),
         note["overlap"],
         grace,
+        *_misfire(note.get("misfire", {})),
     )
+
+
+def _misfire(said: Note) -> tuple[str, float | None]:
+    """Read a policy, and its `max_lateness`."""
+    lateness = said.get("max_lateness")
+    if lateness is None:
+        return said.get("policy", "once"), None
+    number = lateness.rstrip("msdh")
+    return said["policy"], float(number) * UNITS[lateness.removeprefix(number)]
+
+
+def _kept(one: Note) -> Kept:
+    path = urlsplit(one["target"]["url"]).path
+    return Kept(one["schedule"], path, one["state"] == "paused")
 
 
 def _run(one: Note) -> Run:
@@ -154,8 +172,8 @@ def _calls(of_kind: dict[str, list[Note]], jobs: list[Job], line: Timeline) -> l
     return found
 
 
-def _writes(of_kind: dict[str, list[Note]], kept: dict[str, str], line: Timeline) -> list[Call]:
-    """Jobs that were acknowledged: each has to be there, under the id that was told."""
+def _writes(of_kind: dict[str, list[Note]], kept: dict[str, Note], line: Timeline) -> list[Call]:
+    """Jobs that were acknowledged: each has to be there, under the id that was told, as asked."""
     return [
         Call(
             "create",
@@ -163,7 +181,9 @@ def _writes(of_kind: dict[str, list[Note]], kept: dict[str, str], line: Timeline
             line.bounds(note["at"])[0],
             line.latest(note["at"]),
             201,
-            run=None if kept.get(note["name"]) == note["id"] else "gone",
+            path=urlsplit(note["target"]["url"]).path if "target" in note else None,
+            run=None if kept.get(note["id"], {}).get("name") == note["name"] else "gone",
+            asked=note.get("schedule"),
         )
         for note in of_kind.get("written", ())
     ]

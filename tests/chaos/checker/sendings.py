@@ -8,16 +8,23 @@ the two; else it is not.
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
 
-from chaos.checker.evidence import Attempt, Evidence, Fault, Finding, Looked, Request, Run
-from chaos.checker.ledger import stamp
+from chaos.checker.evidence import (
+    SETTLE_MS,
+    Attempt,
+    Evidence,
+    Fault,
+    Finding,
+    Looked,
+    Request,
+    Run,
+)
+from chaos.checker.ledger import id_of, stamp
 
 EPSILON_MS = 10.0
 """How exact the receiver's log is."""
 AT_INSTANT = frozenset({"schedule"})
 RETRIED = frozenset({408, 425, 429}) | frozenset(range(500, 600))
 ANSWER_LOST = frozenset({"timeout", "connect_error", "protocol_error"})
-SETTLE_MS = 1000.0
-"""An answer may wait this long to be settled; a fault meanwhile makes its outcome unknown."""
 
 
 def judge_sendings(looked: Looked) -> Iterator[Finding]:
@@ -34,8 +41,11 @@ def judge_sendings(looked: Looked) -> Iterator[Finding]:
 def _judge_one(evidence: Evidence, run: Run | None, request: Request) -> Iterator[Finding]:
     where = (request.job, request.run, request.at_ms)
     cause = _set(evidence, request)
+    gone = evidence.tail(request.at_ms, request.ended_ms)
     if run is None:
-        yield Finding("ghost", "a call of a run that nobody knows", *where)
+        own = request.run == id_of(request.job, request.scheduled_ms)
+        why = "a call of a run that nobody knows"
+        yield Finding("ghost", why, *where, gone if own else None)
         return
     if request.key != request.run:
         yield Finding("wrong id", f"Idempotency-Key is {request.key}", *where)
@@ -46,15 +56,15 @@ def _judge_one(evidence: Evidence, run: Run | None, request: Request) -> Iterato
         yield Finding("early", f"{early:.0f} ms before {stamp(run.scheduled_ms)}", *where, cause)
     if request.attempt > run.attempt_count:
         why = f"attempt {request.attempt}, and the record knows {run.attempt_count}"
-        yield Finding("ghost", why, *where)
+        yield Finding("ghost", why, *where, gone)
     elif (
         request.attempt == run.attempt_count == 1
         and run.claimed_ms is not None
         and request.at_ms < run.claimed_ms - EPSILON_MS
     ):
-        yield Finding("ghost", "called before it was claimed", *where, cause)
+        yield Finding("ghost", "called before it was claimed", *where, cause or gone)
     if run.status == "skipped":
-        yield Finding("ghost", f"skipped as {run.reason}, and called", *where)
+        yield Finding("ghost", f"skipped as {run.reason}, and called", *where, gone)
 
 
 def _set(evidence: Evidence, request: Request) -> str | None:
@@ -71,13 +81,14 @@ def _doubled(evidence: Evidence, run: Run, requests: Sequence[Request]) -> Itera
         where = (run.job, run.id, second.at_ms)
         if second.attempt == first.attempt:
             why = f"attempt {second.attempt} was sent twice"
-            yield Finding("doubled", why, *where)
+            yield Finding("doubled", why, *where, evidence.tail(first.at_ms, first.ended_ms))
             continue
         low = min(first.attempt, second.attempt)
         if first.status in RETRIED or (first.status is None and _timed_out(records.get(low))):
             continue
         why = f"attempt {second.attempt} after attempt {first.attempt} was answered {first.status}"
-        cause = _cause(evidence, records.get(low), first, second)
+        cause = evidence.tail(first.at_ms, first.ended_ms)
+        cause = cause or _cause(evidence, records.get(low), first, second)
         yield Finding("doubled", why, *where, cause=cause)
 
 
@@ -110,14 +121,14 @@ def _between(
 
 def _stale(evidence: Evidence, run: Run, requests: Sequence[Request]) -> Iterator[Finding]:
     """Nothing is sent of an attempt that others have taken over, or under a lease that is over."""
-    highest = 0
+    highest, before = 0, requests[0]
     records = {one.number: one for one in run.attempts}
     for request in requests:
         where = (run.job, run.id, request.at_ms)
         if request.attempt < highest:
             why = f"attempt {request.attempt} was sent after attempt {highest}"
-            yield Finding("stale", why, *where)
-        highest = max(highest, request.attempt)
+            yield Finding("stale", why, *where, evidence.tail(before.at_ms, before.ended_ms))
+        highest, before = max(highest, request.attempt), request
         record = records.get(request.attempt)
         holder = run.replica if record is None else record.replica
         for fault in evidence.faults:

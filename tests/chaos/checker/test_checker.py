@@ -14,17 +14,20 @@ from chaos.checker.evidence import (
     Evidence,
     Fault,
     Job,
+    Kept,
     Request,
     Run,
     Sample,
     Stall,
     looked,
 )
+from chaos.checker.fairness import judge_fairness, spoken
 from chaos.checker.health import Outage, Probe, judge_health
 from chaos.checker.lateness import Bounds
 from chaos.checker.ledger import id_of
 from chaos.checker.picture import picture
 from chaos.checker.resources import Use, judge_resources
+from chaos.checker.sayings import judge_former, judge_zones
 from chaos.checker.timeline import Timeline
 from chaos.checker.verdict import judge
 
@@ -104,7 +107,8 @@ def called(base: Evidence, *more: Request) -> Evidence:
 
 
 def kinds(evidence: Evidence, bounds: Bounds | None = None) -> list[tuple[str, str | None]]:
-    return sorted((one.kind, one.cause) for one in judge(evidence, bounds).findings)
+    found = [(one.kind, one.cause) for one in judge(evidence, bounds).findings]
+    return sorted(found, key=lambda one: (one[0], one[1] or ""))
 
 
 KILLED = Fault("kill", at(10) + 15, at(15), frozenset({ONE}))
@@ -440,3 +444,189 @@ def test_of_a_replica_that_is_killed_or_stopped_nothing_is_asked() -> None:
     assert judge_health(probes(("/healthz", 0, 30_000, 10)), [stopped], []) == []
     other = Outage("pause", 20_000, 50_000, frozenset({"r2"}))
     assert len(judge_health(probes(("/healthz", 0, 30_000, 10)), [other], [])) == 1
+
+
+TAIL = Fault("tail", at(19), at(26))
+
+
+def sent_anew() -> Evidence:
+    """What a standby that was behind makes of two runs of the tail: the same ids, once more."""
+    base = changed(healthy(), 5, claimed_ms=at(27), finished_ms=at(27.1))
+    base = replace(base, samples=[Sample(at(25.2), base.runs[4].id, "succeeded", None, at(25))])
+    return called(base, a_call(base.runs[4], late_ms=2100))
+
+
+def test_what_is_done_again_after_a_tail_was_lost_is_explained_by_it_and_counted() -> None:
+    verdict = judge(replace(sent_anew(), faults=[TAIL]))
+    assert sorted((one.kind, one.cause) for one in verdict.findings) == [
+        ("doubled", "tail"),
+        ("ghost", "tail"),  # by its record it was claimed later
+        ("overwritten", "tail"),
+    ]
+    assert "gone with a tail of 7000 ms: doubled 1, ghost 1, overwritten 1" in str(verdict)
+
+
+@pytest.mark.parametrize(
+    "faults", [[], [Fault("promotion", at(25), at(26))], [replace(TAIL, until_ms=at(23))]]
+)
+def test_beyond_the_tail_nothing_is_explained_by_it(faults: list[Fault]) -> None:
+    found = kinds(replace(sent_anew(), faults=faults))
+    assert ("doubled", None) in found
+    assert ("overwritten", None) in found
+
+
+def test_an_occurrence_of_a_tail_has_to_be_there_all_the_same() -> None:
+    assert kinds(replace(without_a_row(), faults=[TAIL])) == [("lost", None)]
+
+
+def test_a_call_of_a_run_that_went_with_a_tail_has_the_id_of_its_occurrence() -> None:
+    base = replace(healthy(), faults=[TAIL])
+    stranger = replace(a_run(5, job=OTHER), trigger="schedule")
+    assert kinds(called(base, a_call(stranger))) == [("ghost", "tail")]
+    assert kinds(called(base, replace(a_call(stranger), run=JOB))) == [("ghost", None)]
+    assert kinds(called(base, a_call(a_run(8, job=OTHER)))) == [("ghost", None)]
+
+
+def a_create(**asked: Any) -> Call:
+    return Call("create", OTHER, at(2), at(2.1), 201, path="/new", asked={"at": "2190", **asked})
+
+
+KEPT = Kept({"at": "2190", "timezone": "UTC"}, "/new", paused=False)
+
+
+@pytest.mark.parametrize(
+    ("calls", "kept", "found"),
+    [
+        ([a_create()], KEPT, 0),
+        ([a_create()], replace(KEPT, path="/old"), 1),
+        ([a_create()], replace(KEPT, schedule={"at": "2189"}), 1),
+        ([a_create(), Call("path", OTHER, at(3), at(3.1), 200, path="/x")], KEPT, 1),
+        ([a_create(), Call("path", OTHER, at(3), None, None, path="/x")], KEPT, 0),
+        ([a_create(), Call("path", OTHER, at(3), at(3.1), 409, path="/x")], KEPT, 0),
+        ([a_create(), Call("pause", OTHER, at(3), at(3.1), 200)], KEPT, 1),
+        ([Call("pause", OTHER, at(3), at(3.1), 200)], replace(KEPT, paused=True), 0),
+        ([a_create(), Call("resume", OTHER, at(3), at(3.1), 200)], replace(KEPT, paused=True), 1),
+        ([Call("pause", OTHER, at(3), None, 503)], KEPT, 0),
+    ],
+)
+def test_a_job_is_at_the_end_as_its_acknowledged_writes_made_it(
+    calls: list[Call], kept: Kept, found: int
+) -> None:
+    base = healthy(calls=calls, kept={OTHER: kept})
+    assert kinds(base) == [("forgotten", None)] * found
+    wide = replace(TAIL, from_ms=at(1))
+    assert kinds(replace(base, faults=[wide])) == [("forgotten", "tail")] * found
+
+
+def after_hours(policy: str, *sent: int, lateness_ms: float | None = None) -> Evidence:
+    """Nobody was there from 12 s to 605 s, the jobs' grace is a minute; these were sent then."""
+    back = 605.0
+    job = a_job(misfire=policy, lateness_ms=lateness_ms)
+    faults = [Fault("down", at(12), at(back)), Fault("clock", at(13), at(600.9))]
+    runs = [a_run(1), a_run(2)]
+    for turn, number in enumerate(sent):
+        made = a_run(number, trigger="catch_up", claimed_ms=at(back), finished_ms=at(back + turn))
+        runs.append(made)
+    late = range(108, 122)  # within the grace of a minute
+    runs += [a_run(number, claimed_ms=at(back), finished_ms=at(606)) for number in late]
+    gaps = sorted({3, *(number + 1 for number in sent)})
+    for first in gaps:
+        last = min((number for number in (*sent, 108) if number >= first), default=first) - 1
+        if last >= first:
+            row = a_run(first, status="skipped", reason="misfire", attempts=[], attempt_count=0)
+            count = last - first + 1
+            row = replace(row, occurrences=count, until_ms=at(5 * last), finished_ms=at(back))
+            runs.append(row)
+    calls = [
+        a_call(
+            run, late_ms=8 if run.scheduled_ms < at(12) else at(back + n / 10) - run.scheduled_ms
+        )
+        for n, run in enumerate(runs)
+        if run.status != "skipped"
+    ]
+    return healthy(jobs=[job], runs=runs, requests=calls, faults=faults, read_ms=at(609))
+
+
+@pytest.mark.parametrize(
+    ("policy", "sent", "lateness_ms", "found"),
+    [
+        ("skip", [], None, 0),
+        ("skip", [50], None, 1),
+        ("once", [], None, 0),  # one that was on time stands for them
+        ("once", [40, 50], None, 1),
+        ("once", [50], None, 1),  # not the last
+        ("all", range(3, 108), None, 0),
+        ("all", range(4, 108), None, 1),
+        ("all", [*range(3, 50), *range(51, 108)], None, 1),
+        ("all", range(61, 108), 300_000.0, 0),
+        ("all", range(50, 108), 300_000.0, 1),
+    ],
+)
+def test_what_was_missed_is_sent_as_the_policy_says(
+    policy: str, sent: list[int], lateness_ms: float | None, found: int
+) -> None:
+    evidence = after_hours(policy, *sent, lateness_ms=lateness_ms)
+    assert kinds(evidence) == [("misfire policy", None)] * found
+
+
+def test_what_is_caught_up_is_sent_oldest_first() -> None:
+    base = after_hours("all", *range(3, 108))
+    calls = [replace(one, at_ms=at(621) + at(600) - one.at_ms, ended_ms=at(640))
+             if at(14) < one.scheduled_ms < at(538) else one for one in base.requests]  # fmt: skip
+    assert kinds(replace(base, requests=calls)) == [("misfire policy", None)]
+
+
+def crowded(before: int) -> Evidence:
+    """Ten of a crowd and one of a few at one instant; so many of the crowd are called first."""
+    jobs = [replace(a_job(f"{n:08d}-0000-7000-8000-000000000000"), name=f"crowd-{n}")
+            for n in range(10)]  # fmt: skip
+    few = a_job(OTHER, name="few-0")
+    runs = [a_run(1, job=job.id) for job in [*jobs, few]]
+    calls = [a_call(run, late_ms=100 + 10 * n) for n, run in enumerate(runs)]
+    calls[-1] = a_call(runs[-1], late_ms=95 + 10 * before)
+    return healthy(jobs=[*jobs, few], runs=runs, requests=calls)
+
+
+def test_a_few_that_wait_for_a_crowd_are_found_and_told() -> None:
+    assert list(judge_fairness(looked(crowded(3)), "few", "crowd", 3)) == []
+    found = list(judge_fairness(looked(crowded(4)), "few", "crowd", 3))
+    assert [(one.kind, one.why) for one in found] == [
+        ("unfair", "4 calls of crowd came first, 3 may")
+    ]
+    assert "few (1): last after 135 ms, 4 of crowd before it" in spoken(
+        looked(crowded(4)), "few", "crowd"
+    )
+
+
+GONE = {"kind": "former", "state": "gone", "written": 0}
+
+
+@pytest.mark.parametrize(
+    ("notes", "found"),
+    [
+        ([GONE], []),
+        ([], ["not shown"]),
+        ([GONE | {"written": 3}], ["believed"]),
+        ([GONE, {"kind": "guest", "pid": 7, "age_ms": 40.0}], []),
+        ([GONE, {"kind": "guest", "pid": 7, "age_ms": 2500.0}], ["believed"]),
+    ],
+)
+def test_a_former_primary_is_believed_by_nobody(
+    notes: list[dict[str, Any]], found: list[str]
+) -> None:
+    assert [one.kind for one in judge_former(notes)] == found
+
+
+SAID: list[dict[str, Any]] = [
+    {"kind": "zones", "replica": "r1", "tzdata": "2026f"},
+    {"kind": "zones", "replica": "r3", "tzdata": "1999z"},
+    {"kind": "doctor", "mixed": True},
+    {"kind": "zone refusal", "replica": "r3", "told": True},
+]
+
+
+@pytest.mark.parametrize("missing", range(4))
+def test_zone_data_that_differs_is_told_by_everyone(missing: int) -> None:
+    assert list(judge_zones(SAID)) == []
+    notes = [note for number, note in enumerate(SAID) if number != missing]
+    assert [one.kind for one in judge_zones(notes)] == ["silent"]

@@ -5,9 +5,11 @@ from dataclasses import dataclass
 
 from chaos.checker.anonymous import unmatched
 from chaos.checker.conduct import judge_conduct
-from chaos.checker.evidence import Evidence, Finding, Looked, looked
+from chaos.checker.evidence import TAIL, Evidence, Finding, Looked, looked
+from chaos.checker.kept import judge_kept
 from chaos.checker.lateness import Bounds, Phase, judge_lateness, phases, untouched
 from chaos.checker.ledger import judge_ledger
+from chaos.checker.misfires import judge_misfires
 from chaos.checker.sendings import judge_sendings
 
 SHOWN_MAX = 20
@@ -53,10 +55,21 @@ class Verdict:
             f" lost {sum(found[kind] for kind in LOST)}, early {found['early']}, doubled {by},"
             f" too late {len(late)} ({excused} while the machine stood still)"
             + "".join(f", {kind} {count}" for kind, count in sorted(others.items()))
+            + self._tail()
             + "\n  lateness "
             + "; ".join(str(phase) for phase in self.phases)
             + f"; {self.untouched}; the machine stood still for {stood:.0f} ms at most"
         )
+
+    def _tail(self) -> str:
+        """Name what went with a primary whose standby was behind, and how long that was."""
+        tails = [one for one in self.looked.all.faults if one.kind == TAIL]
+        if not tails:
+            return ""
+        found = Counter(one.kind for one in self.findings if one.cause == TAIL)
+        named = ", ".join(f"{kind} {count}" for kind, count in sorted(found.items())) or "nothing"
+        length = sum(one.until_ms - one.from_ms for one in tails)
+        return f"\n  gone with a tail of {length:.0f} ms: {named}"
 
     def told(self) -> str:
         """Return the numbers, and the first of what nothing explains."""
@@ -75,6 +88,8 @@ def judge(evidence: Evidence, bounds: Bounds | None = None) -> Verdict:
         *judge_sendings(sorted_out),
         *judge_conduct(sorted_out),
         *judge_lateness(sorted_out, bounds),
+        *judge_kept(sorted_out),
+        *judge_misfires(sorted_out),
     ]
     if any(fault.kind == "clock" for fault in evidence.faults):
         return Verdict(sorted_out, findings, *_numbers(sorted_out, bounds))  # no order to match by

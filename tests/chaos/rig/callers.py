@@ -139,13 +139,15 @@ async def write_on(world: World, http: httpx2.AsyncClient, draw: Random) -> None
     """Make a job that never fires each half second, the same one until it is acknowledged."""
     for number in range(10**6):
         key = f"write-{number}"
-        body = {"name": key, "schedule": NEVER, "target": {"url": world.receiver.url("/")}}
+        target = {"url": world.receiver.url(f"/wait/0/{key}")}
+        body = {"name": key, "schedule": NEVER, "target": target}
         while True:
             one = draw.choice(world.fleet)
             if one.alive:
                 answer = await _post(http, one.url("/jobs"), body, key)
                 if answer is not None and answer.status_code in {200, 201}:
-                    world.notes.write("written", name=key, id=answer.json()["id"])
+                    made = answer.json()["id"]
+                    world.notes.write("written", name=key, id=made, schedule=NEVER, target=target)
                     break
                 status = None if answer is None else answer.status_code
                 world.notes.write("refused", name=key, status=status)
@@ -172,26 +174,27 @@ async def meddle(world: World, http: httpx2.AsyncClient, draw: Random, jobs: int
         edits += verb == "edit"
         path = f"/wait/5/{edits}"
         sent = now_ms()
+        status, said = None, None
         try:
             if verb == "edit":
                 target = {"target": {"url": world.receiver.url(path)}}
                 answer = await http.patch(one.url(f"/jobs/{name}"), json=target, timeout=10)
             else:
                 answer = await http.post(one.url(f"/jobs/{name}/{verb}"), timeout=10)
-        except httpx2.HTTPError:
-            status, said = None, None
-        else:
             status, said = answer.status_code, answer.json()
-        world.notes.write(
-            "call",
-            verb=verb,
-            name=name,
-            sent=sent,
-            acked=None if status is None else now_ms(),
-            status=status,
-            path=path if verb == "edit" else None,
-            run=said["id"] if verb == "trigger" and status == 202 and said else None,
-        )
+        except httpx2.HTTPError:
+            pass  # nobody knows whether it holds
+        finally:  # what is under way at the end may hold too
+            world.notes.write(
+                "call",
+                verb=verb,
+                name=name,
+                sent=sent,
+                acked=None if status is None else now_ms(),
+                status=status,
+                path=path if verb == "edit" else None,
+                run=said["id"] if verb == "trigger" and status == 202 and said else None,
+            )
         if status is None or status >= 500:
             await resolve(world, http, name)
         await asyncio.sleep(draw.random() * 0.2)

@@ -14,6 +14,7 @@ from chaos.rig.world import World
 LEADS_SECONDS = (3.0, 10.0, 40.0)
 """How far ahead the first instant is; further where the machine had too much to do for that."""
 BURST_SECONDS = 10.0
+CROWD_SECONDS = 30.0
 PATIENCE = 60.0
 TRIES_MAX = 10
 MEDDLED = "meddled"
@@ -72,13 +73,32 @@ async def meddled(world: World, http: httpx2.AsyncClient, count: int) -> None:
     assert await create(world, http, jobs, key=MEDDLED)
 
 
+async def crowd(world: World, http: httpx2.AsyncClient, load: Load, *, begin: float) -> None:
+    """Make the one-shots of several namespaces, all for one instant."""
+    target = {"url": world.receiver.url(f"/wait/{load.wait_ms}")}
+    for name, many in load.crowds:
+        at = {"schedule": {"at": _stamp(begin)}, "target": target}
+        jobs = [at | {"name": f"{name}-{number}"} for number in range(many)]
+        assert await create(world, http, jobs, key=name, namespace=name), "too slow for a crowd"
+
+
+def in_namespace(name: str) -> dict[str, str]:
+    """Return the header that means a namespace."""
+    return {"Scheduler-Namespace": name}
+
+
 async def create(
-    world: World, http: httpx2.AsyncClient, jobs: list[dict[str, Any]], *, key: str
+    world: World,
+    http: httpx2.AsyncClient,
+    jobs: list[dict[str, Any]],
+    *,
+    key: str,
+    namespace: str = "default",
 ) -> bool:
     """Make many jobs in one request and note each as it was made; False where it is too late."""
     first = world.fleet[0]
     url = first.url("/jobs/bulk")
-    given = {"Idempotency-Key": key}
+    given = {"Idempotency-Key": key} | in_namespace(namespace)
     answer = await patiently(
         lambda: http.post(url, json={"jobs": jobs}, headers=given, timeout=PATIENCE)
     )
@@ -89,10 +109,10 @@ async def create(
     if prefix == MEDDLED:
         query["name_prefix"] = MEDDLED
     made = {item["id"] for item in answer.json()["items"]}
-    async for job in pages(http, first.url("/jobs"), query):
+    async for job in pages(http, first.url("/jobs"), query, in_namespace(namespace)):
         if job["id"] in made:
             kept = {name: job[name] for name in ("id", "name", "schedule", "overlap", "created_at")}
-            world.notes.write("job", **kept, grace=job["misfire"]["grace"])
+            world.notes.write("job", **kept, grace=job["misfire"]["grace"], misfire=job["misfire"])
     return True
 
 
@@ -106,13 +126,20 @@ async def patiently(ask: Callable[[], Awaitable[httpx2.Response]]) -> httpx2.Res
     return answer
 
 
-async def pages(http: httpx2.AsyncClient, url: str, query: dict[str, str]) -> Any:
+async def pages(
+    http: httpx2.AsyncClient,
+    url: str,
+    query: dict[str, str],
+    headers: dict[str, str] | None = None,
+) -> Any:
     """Yield the items of a list, page by page."""
     cursor: str | None = None
     while True:
         more = {"cursor": cursor} if cursor else {}
         wanted = query | more
-        answer = await patiently(partial(http.get, url, params=wanted, timeout=PATIENCE))
+        answer = await patiently(
+            partial(http.get, url, params=wanted, headers=headers, timeout=PATIENCE)
+        )
         assert answer.status_code == 200, answer.text
         page = answer.json()
         for item in page["items"]:

@@ -27,6 +27,8 @@ class Load:
     wait_ms: int = 20
     burst: int = 0
     """How many more at one instant, ten seconds after the begin."""
+    crowds: Sequence[tuple[str, int]] = ()
+    """Namespaces, and how many one-shots each of them has at one instant, half a minute later."""
 
 
 @dataclass(frozen=True)
@@ -40,6 +42,12 @@ class Musts:
     """What replicas and database use at the end is what they used at the beginning."""
     truthful: bool = False
     """Readiness, refusals and liveness are held against the outages of the database."""
+    fair: tuple[str, str, int] | None = None
+    """Before each run of this namespace, of that other one at most so many are called."""
+    shunned: bool = False
+    """Nobody wrote to a former primary that came back, or stayed with it."""
+    told_apart: bool = False
+    """Replicas of other zone data say so, and those that would move many jobs do not start."""
 
 
 @dataclass(frozen=True)
@@ -55,11 +63,16 @@ class Scenario:
     replicas: int = 3
     settings: Mapping[str, str] = field(default_factory=dict)
     needs: frozenset[str] = frozenset()
-    """Of `faketime`, `standby`, `pgbouncer`."""
+    """Of `faketime`, `standby`, `follower` (one that confirms nothing), `pgbouncer`, `before`
+    (the build before this one)."""
     meddles: int = 0
     """On how many jobs of their own callers edit, pause, resume and trigger all the time."""
     burners: int = 0
     """How many processes do nothing but use up processors meanwhile."""
+    dated: str = ""
+    """The instant that all clocks show when the server is made; the machine's where it is empty."""
+    query: str = ""
+    """What the address of the database says behind its name; with it, it names the standby too."""
     short: bool = False
     """Part of the subset that the suite plays."""
 

@@ -45,6 +45,10 @@ class Replica:
     notes: Notes
     settings: Mapping[str, str]
     dated: bool = False
+    apart: float = 0.0
+    """Seconds between its clock and the machine's when it starts."""
+    environment: dict[str, str] = field(default_factory=dict)
+    """What it has beyond the others: another build, other zone data."""
     port: int = field(default_factory=free_port)
     running: Program | None = None
     pid: int = 0
@@ -68,8 +72,9 @@ class Replica:
         env = {"DATABASE_URL": self.dsn, "SCHEDULER_PORT": str(self.port)} | ENVIRONMENT | named
         if self.dated:
             if not self.clock.exists():
-                self.set_clock(0)
+                self.set_clock(self.apart)
             env |= at_another_time(self.clock)
+        env |= self.environment
         self.running = await self._stack.enter_async_context(program(*COMMAND, "serve", env=env))
         self.pid = self.running.pid
         await self._serving(self.running)
@@ -136,14 +141,20 @@ async def replicas(
     dated: bool,
     seed: int,
     database: str,
+    beside: str = "",
+    apart: float = 0.0,
+    environment: Mapping[str, str] | None = None,
 ) -> AsyncIterator[list[Replica]]:
-    """Start so many replicas, each behind a proxy of its own."""
+    """Start so many replicas, each behind a proxy of its own; `beside` ends their addresses of the
+    database: more hosts, its name and what it asks for.
+    """
     async with AsyncExitStack() as stack:
         made = []
         for number in range(1, count + 1):
             proxy = await stack.enter_async_context(proxying(upstream, seed=seed + number))
-            dsn = f"postgresql://postgres@127.0.0.1:{proxy.port}/{database}"
-            one = Replica(f"r{number}", proxy, dsn, folder, notes, settings, dated)
+            dsn = f"postgresql://postgres@127.0.0.1:{proxy.port}{beside or '/' + database}"
+            one = Replica(f"r{number}", proxy, dsn, folder, notes, settings, dated, apart)
+            one.environment |= environment or {}
             stack.push_async_callback(one.close)
             made.append(one)
         await asyncio.gather(*(one.start() for one in made))

@@ -127,10 +127,12 @@ async def promote(world: World, step: Step) -> None:
     conn = await asyncpg.connect(world.standby.dsn, timeout=10)
     await conn.execute("SELECT pg_promote(true, 60)")
     await conn.close()
-    world.primary, world.standby = world.standby, None
+    world.former, world.primary, world.standby = world.primary, world.standby, None
     for one in world.fleet:
-        one.proxy.retarget(("127.0.0.1", world.primary.port))
+        if step.how.get("retarget", True):
+            one.proxy.retarget(("127.0.0.1", world.primary.port))
     over(world, "promotion")
+    over(world, "tail")
 
 
 async def pause_claiming(world: World, step: Step) -> None:
@@ -246,8 +248,8 @@ ACTS: dict[str, Act] = {
 }
 
 
-HURTS = frozenset({"kill", "pause", "pause_claiming", "cut", "refuse", "term"})
-HEALS = frozenset({"start", "wake", "heal", "term"})
+HURTS = frozenset({"renew", "rezone", "kill", "pause", "pause_claiming", "cut", "refuse", "term"})
+HEALS = frozenset({"renew", "rezone", "start", "wake", "heal", "term"})
 
 
 async def carry_out(world: World, steps: "list[Step]", began: float) -> None:

@@ -8,15 +8,16 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import asyncpg
 
-from chaos.rig import canary
+from chaos.rig import builds, canary
 from chaos.rig.notes import Notes
 from chaos.rig.plan import Scenario
 from chaos.rig.postgres import Postgres
@@ -41,6 +42,8 @@ class World:
     standby: Postgres | None
     receiver: Receiver
     fleet: list[Replica]
+    former: Postgres | None = None
+    """A primary that was lost, where another has its place."""
     hogs: list["asyncpg.Connection[Any]"] = field(default_factory=list)
 
     def replica(self, name: str) -> Replica:
@@ -58,6 +61,8 @@ def missing(scenario: Scenario) -> str | None:
         return "libfaketime is not installed: tests/chaos/install.sh"
     if "pgbouncer" in scenario.needs and not PGBOUNCER.exists():
         return "pgbouncer is not installed: tests/chaos/install.sh"
+    if "before" in scenario.needs and builds.commit_before() is None:
+        return "the build before this one is not in the history here: a shallow or an odd clone"
     return None
 
 
@@ -67,9 +72,10 @@ async def a_world(scenario: Scenario, folder: Path, seed: int) -> AsyncIterator[
     notes = Notes(folder / "history.jsonl")
     async with AsyncExitStack() as stack:
         stack.callback(notes.close)
-        primary = await _server(scenario, folder)
+        apart = _apart(scenario)
+        primary = await _server(scenario, folder, apart)
         stack.callback(primary.end)
-        await migrate.migrate(primary.dsn)
+        environment = await _schema(scenario, primary, folder)
         standby = await _standby(scenario, primary, folder)
         if standby is not None:
             stack.callback(standby.end)
@@ -92,16 +98,43 @@ async def a_world(scenario: Scenario, folder: Path, seed: int) -> AsyncIterator[
                 dated="faketime" in scenario.needs,
                 seed=seed,
                 database=DATABASE,
+                beside=_beside(scenario, standby),
+                apart=apart,
+                environment=environment,
             )
         )
         yield World(folder, notes, primary, standby, receiver, fleet)
 
 
-async def _server(scenario: Scenario, folder: Path) -> Postgres:
+def _apart(scenario: Scenario) -> float:
+    """Return the seconds between the date of a scenario and the machine's."""
+    if not scenario.dated:
+        return 0.0
+    return datetime.fromisoformat(scenario.dated).timestamp() - time.time()
+
+
+def _beside(scenario: Scenario, standby: Postgres | None) -> str:
+    if not scenario.query:
+        return ""
+    assert standby is not None
+    return f",127.0.0.1:{standby.port}/{DATABASE}?{scenario.query}"
+
+
+async def _schema(scenario: Scenario, primary: Postgres, folder: Path) -> Mapping[str, str]:
+    """Make the schema of this build, or of the one before; return what has replicas be of it."""
+    if "before" not in scenario.needs:
+        await migrate.migrate(primary.dsn)
+        return {}
+    environment = await asyncio.to_thread(builds.unpacked, folder / "before")
+    await builds.migrated(primary.dsn, environment)
+    return environment
+
+
+async def _server(scenario: Scenario, folder: Path, apart: float) -> Postgres:
     environment = {}
     if "faketime" in scenario.needs:
         clock = folder / "database.clock"
-        clock.write_text("+0\n")
+        clock.write_text(f"{apart:+.3f}\n")
         clock.chmod(0o644)
         environment = at_another_time(clock)
     server = Postgres(folder / "primary", environment=environment)
@@ -111,17 +144,21 @@ async def _server(scenario: Scenario, folder: Path) -> Postgres:
 
 
 async def _standby(scenario: Scenario, primary: Postgres, folder: Path) -> Postgres | None:
-    """Start a standby that confirms each commit, and wait until it does."""
-    if STANDBY not in scenario.needs:
+    """Start a standby that confirms each commit, or only follows, and wait until it does."""
+    if not scenario.needs & {STANDBY, "follower"}:
         return None
+    confirms = STANDBY in scenario.needs
     standby = await asyncio.to_thread(primary.copy, folder / STANDBY, name=STANDBY)
     await standby.start()
     conn = await asyncpg.connect(primary.dsn, timeout=10)
     try:
-        await conn.execute(f"ALTER SYSTEM SET synchronous_standby_names = '{STANDBY}'")
-        await conn.execute("SELECT pg_reload_conf()")
+        if confirms:
+            await conn.execute(f"ALTER SYSTEM SET synchronous_standby_names = '{STANDBY}'")
+            await conn.execute("SELECT pg_reload_conf()")
+        wanted = ("streaming", "sync" if confirms else "async")
         deadline = time.monotonic() + 30
-        while await conn.fetchval("SELECT sync_state FROM pg_stat_replication") != "sync":
+        asked = "SELECT state, sync_state FROM pg_stat_replication"
+        while tuple(await conn.fetchrow(asked) or ()) != wanted:
             assert time.monotonic() < deadline, "the standby does not follow"
             await asyncio.sleep(0.1)  # a state of another process: there is nothing to wait for
     finally:

@@ -277,3 +277,13 @@ WHERE j.namespace = $1 AND j.state = 'active' AND t.scheduled_for <= $2;
 -- count_holds()
 -- For the metrics.
 SELECT count(*) FROM holds;
+
+-- read_lineage()
+-- Which server this is, and on which timeline it writes; a standby writes on none. The control file
+-- tells the timeline of the last checkpoint, which after a promotion is the old one for a while.
+SELECT
+    (SELECT system_identifier::text FROM pg_control_system()) AS system,
+    CASE
+        WHEN NOT pg_is_in_recovery()
+        THEN ('x' || left(pg_walfile_name(pg_current_wal_insert_lsn()), 8))::bit(32)::integer
+    END AS line;
