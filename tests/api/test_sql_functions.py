@@ -427,7 +427,7 @@ async def test_a_request_that_meets_a_lock_waits_for_it_and_holds_up_no_other(
     done = 0
     async with asyncio.timeout(30):
         # The server may still be ending the session that was cut.
-        while (done := done + await carry_out(deps)) < 2:
+        while (done := done + await carry_out(deps)) < 2:  # noqa: ASYNC110
             await asyncio.sleep(0.05)
     assert (await http.get("/jobs/a")).json()["state"] == "active"
     assert (await http.get(f"/runs/{run}")).json()["status"] == "due"
