@@ -42,6 +42,14 @@ async def test_a_dry_run_of_a_put_that_would_create_has_nothing_before(
     assert (await http.get("/jobs/new")).status_code == 404
 
 
+async def test_what_expressions_cut_into_too_many_stretches_is_told_from_an_hour(
+    http: httpx2.AsyncClient,
+) -> None:
+    schedule = {"every": "1s", "exclude": ["*/2 * * * * *"]}
+    answer = await http.put("/jobs/often?dry_run=true", json=body(schedule=schedule))
+    assert answer.json()["per_day"] == {"before": 0, "after": 43_200}
+
+
 async def test_a_dry_run_refuses_what_the_change_itself_would_refuse(
     http: httpx2.AsyncClient,
 ) -> None:

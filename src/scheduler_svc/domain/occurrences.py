@@ -31,6 +31,7 @@ HORIZON: Final = (YEAR_MAX - YEAR_MIN + 1) * 31_556_952_000
 COMING_MAX: Final = 5
 """How many occurrences to come a timetable remembers: those that an answer shows."""
 STEPS_MAX: Final = 1_000
+STRETCHES_MAX: Final = 40 * STEPS_MAX
 """How many blocked stretches one search passes before it gives up."""
 
 
@@ -163,11 +164,12 @@ def _listed(timetable: Timetable, after_ms: int, n: int) -> list[int]:
 
 
 def count_between(
-    timetable: Timetable, after_ms: int, until_ms: int, limit: int
+    timetable: Timetable, after_ms: int, until_ms: int, limit: int, stretches: int = STRETCHES_MAX
 ) -> tuple[int, int | None, int | None]:
     """Count the occurrences in (after, until], at most `limit`; with the first and the last.
 
-    First and last are exact whatever the limit. Counts by arithmetic, not by walking.
+    First and last are exact whatever the limit. Counts by arithmetic, not by walking, but for an
+    `every` that expressions cut up: raises SearchTooLong where they leave more `stretches` of it.
     """
     first = timetable.next_after(after_ms)
     if first is None or first > until_ms:
@@ -176,7 +178,7 @@ def count_between(
     low, high = max(after_ms + 1, timetable.start), min(until_ms + 1, timetable.end)
     total = 0
     for begin, end in timetable.exclusion.free_spans(low, high):
-        total += _count(timetable, begin, end, limit - total)
+        total += _count(timetable, begin, end, limit - total, stretches)
         if total >= limit:
             return limit, first, last
     return total, first, last
@@ -256,7 +258,7 @@ def _draw_spread(width: int, job_id: UUID) -> int:
     return int.from_bytes(sha256(job_id.bytes + b"spread").digest()[:8]) % width
 
 
-def _count(timetable: Timetable, low: int, high: int, limit: int) -> int:
+def _count(timetable: Timetable, low: int, high: int, limit: int, stretches: int) -> int:
     """Count within a span that no window touches."""
     patterns: Sequence[Pattern] = timetable.exclusion.patterns
     cadence = timetable.cadence
@@ -264,13 +266,13 @@ def _count(timetable: Timetable, low: int, high: int, limit: int) -> int:
         return cadence.count(low, high)
     if isinstance(cadence, CronCadence):
         return cadence.count_without(patterns, low, high)
-    return _count_walking(timetable, low, high, limit)
+    return _count_walking(timetable, low, high, limit, stretches)
 
 
-def _count_walking(timetable: Timetable, low: int, high: int, limit: int) -> int:
+def _count_walking(timetable: Timetable, low: int, high: int, limit: int, stretches: int) -> int:
     """Count what expressions leave of `every` and `at`, stretch by stretch."""
     total = 0
-    for _ in range(40 * STEPS_MAX):
+    for _ in range(stretches):
         found = timetable.next_after(low - 1)
         if found is None or found >= high or total >= limit:
             return total
