@@ -59,7 +59,15 @@ def _disobeyed(evidence: Evidence, job: Job, requests: list[Request]) -> Iterato
             if call.verb in {"pause", "delete"} and not _by_hand(evidence, request):
                 why = f"{stamp(request.scheduled_ms)} was sent though {call.verb} was acknowledged"
                 yield Finding("disobeyed", why, *where)
-            elif call.path and call.verb not in {"pause", "delete"} and request.path != call.path:
+            elif (
+                call.path
+                and call.verb not in {"pause", "delete"}
+                and request.path
+                not in {
+                    call.path,
+                    *(c.path for c in calls[number + 1 :] if c.path and c.sent_ms <= request.at_ms),
+                }
+            ):  # sent late, it is sent as the job is defined by then
                 why = f"{request.path} was called though {call.path} was acknowledged"
                 yield Finding("disobeyed", why, *where)
 

@@ -354,6 +354,17 @@ def test_a_call_by_one_who_woke_up_is_stale_and_the_double_is_explained_by_the_p
     assert set(kinds(after_a_higher_attempt())) == {("doubled", "pause"), ("stale", None)}
 
 
+def test_what_is_sent_late_is_sent_as_the_job_is_by_then_and_not_as_it_will_be() -> None:
+    base = the_old_path()
+    late = replace(base.requests[8], path="/newer", at_ms=at(49.8), ended_ms=at(49.9))
+    base = replace(base, requests=[*base.requests[:8], late])
+    base = replace(base, runs=base.runs[:9], read_ms=at(49.95))
+    for sent, found in ((49.0, []), (49.85, [("disobeyed", None)])):
+        newer = replace(base.calls[0], sent_ms=at(sent), acked_ms=at(sent + 0.1), path="/newer")
+        seen = [one for one in kinds(replace(base, calls=[*base.calls, newer])) if one[0] != "late"]
+        assert seen == found
+
+
 def test_an_overlap_that_a_kill_explains_says_so() -> None:
     killed = replace(KILLED, from_ms=at(16), until_ms=at(21))
     assert kinds(replace(overlapping(), faults=[killed])) == [("overlap", "kill")]
