@@ -26,6 +26,7 @@ from chaos.checker.evidence import (
     Run,
     Sample,
 )
+from chaos.checker.ledger import MARGIN_MS
 from clock import HandClock
 from factories import MORNING_MS
 from receiver import Received, Receiver, Wire, answer
@@ -155,7 +156,7 @@ class Shop:
                 await self.send(number)
                 await rig.settle()
             self.note()
-            open_until = self.clock.ms - 4000
+            open_until = self.clock.ms - MARGIN_MS  # what is younger the checker does not ask for
             rows = await self.rows()
             if all(r["finished_at"] or epoch_ms(r["scheduled_for"]) > open_until for r in rows):
                 return
