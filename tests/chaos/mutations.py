@@ -321,6 +321,13 @@ MUTATIONS = (
         "if False:",
         ("tests/store/test_lineage.py",),
     ),
+    Mutation(
+        "safety: each host's own time",
+        "src/scheduler_svc/store/hosts.py",
+        "self._places = places_of(dsn)",
+        "self._places: list[Place] = []",
+        ("tests/store/test_hosts.py",),
+    ),
 )
 
 

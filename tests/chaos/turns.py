@@ -143,6 +143,16 @@ TURNS = (
         query="target_session_attrs=read-write",
     ),
     Scenario(
+        "C13-dark",
+        "the primary says nothing any more, at the address that is asked first",
+        90,
+        lambda _: [Step(25, "promote", how={"retarget": False, "dark": True})],
+        L1,
+        Musts(explained=frozenset({"promotion"}), truthful=True),
+        needs=frozenset({"standby"}),
+        query="target_session_attrs=read-write",
+    ),
+    Scenario(
         "C22",
         "everybody is down for six hours, and for 45 days",
         150,

@@ -11,6 +11,7 @@ import pytest
 from factories import body
 from fleet import Replica, replica
 from scheduler_svc.store import migrate
+from scheduler_svc.store.hosts import Hosts
 from standby import Pair, pair
 
 pytestmark = pytest.mark.timeout(180)
@@ -93,3 +94,20 @@ async def test_what_is_no_standby_of_ours_is_never_read(servers: Pair) -> None:
     ):
         assert (await http.get("/jobs")).status_code == 200
         await one.program.line("it is no standby")
+
+
+@pytest.mark.parametrize("order", [(0, 1), (1, 0)])
+async def test_a_preferred_standby_is_found_wherever_it_is_named(
+    servers: Pair, order: tuple[int, int]
+) -> None:
+    folders = ",".join(str(servers[which].folder) for which in order)
+    there = f"postgresql://postgres@/postgres?host={folders}&port=5432"
+    opened = await Hosts(f"{there}&target_session_attrs=prefer-standby").connect(timeout=10)
+    assert await opened.fetchval("SELECT pg_is_in_recovery()") is True
+    await opened.close()
+    alone = f"{there}&target_session_attrs=prefer-standby".replace(
+        str(servers.standby.folder), "/nowhere"
+    )
+    opened = await Hosts(alone).connect(timeout=10)
+    assert await opened.fetchval("SELECT pg_is_in_recovery()") is False
+    await opened.close()

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 from importlib.util import find_spec
+from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
@@ -106,3 +107,18 @@ async def test_where_the_server_may_not_be_asked_nothing_is_judged(
     lineage = Lineage()
     await close_pool(await opened(successor, lineage))
     await close_pool(await opened(former.replace("postgres@", "asker@"), lineage))
+
+
+async def test_of_several_hosts_the_former_primary_is_passed_over(
+    promoted: tuple[str, str],
+) -> None:
+    former, successor = promoted
+    lineage = Lineage()
+    await close_pool(await opened(successor, lineage))
+    folders = [parse_qs(urlsplit(one).query)["host"][0] for one in promoted]
+    both = f"{former.partition('?')[0]}?host={','.join(folders)}&port=5432"
+    pool = await opened(f"{both}&target_session_attrs=read-write", lineage)
+    async with connection(pool) as conn:
+        shown = await conn.fetchval("SELECT current_setting('unix_socket_directories')")
+    await close_pool(pool)
+    assert shown == folders[1]

@@ -12,8 +12,7 @@ from contextlib import asynccontextmanager
 from datetime import datetime
 from typing import Any, NamedTuple
 
-import asyncpg
-
+from scheduler_svc.store.hosts import Hosts
 from scheduler_svc.store.migration_files import (
     ALONE,
     Migration,
@@ -138,8 +137,8 @@ async def _session(dsn: str) -> AsyncIterator[Connection]:
         "max_parallel_maintenance_workers": "0",
         "jit": "off",
     }
-    connection = await asyncpg.connect(
-        dsn, timeout=10.0, statement_cache_size=0, server_settings=settings
+    connection = await Hosts(dsn).connect(
+        timeout=10.0, statement_cache_size=0, server_settings=settings
     )
     try:
         yield connection

@@ -22,6 +22,7 @@ from uuid import UUID
 
 import asyncpg
 
+from scheduler_svc.store.hosts import Hosts
 from scheduler_svc.store.lineage import Lineage
 from scheduler_svc.store.pool import Connection, is_database_away
 from scheduler_svc.store.queries import statement
@@ -105,17 +106,15 @@ async def listen(
     After each opening the handler is told `wake 0`: what was missed meanwhile is looked for. While
     there is no connection it is told so every RECONNECT_SECONDS, which makes it poll.
     """
+    hosts = Hosts(dsn, lineage)
     while True:
         try:
-            conn = await asyncpg.connect(
-                dsn,
+            conn = await hosts.connect(
                 timeout=CONNECT_TIMEOUT,
                 command_timeout=ALIVE_TIMEOUT,
                 server_settings={"application_name": application_name},
             )
             try:
-                if lineage is not None:
-                    await lineage.judge(conn)
                 await _hear(conn, on_notice)
             finally:
                 conn.terminate()

@@ -15,6 +15,7 @@ import asyncpg.pool
 import asyncpg.transaction
 
 from scheduler_svc.store.away import is_broken, is_database_away, is_worth_one_more
+from scheduler_svc.store.hosts import Hosts
 from scheduler_svc.store.lineage import Lineage
 from scheduler_svc.store.loan import Loan, Pool, take
 from scheduler_svc.store.watch import OnStatement, watched
@@ -68,7 +69,8 @@ async def open_pool(
     """Open one connection now and the others as they are needed.
 
     `planner` are further session settings, such as BY_KEY; `on_statement` hears of each statement.
-    `lineage` refuses connections to a primary whose place another has taken.
+    `lineage` refuses connections to a primary whose place another has taken. Where `dsn` names
+    several hosts, `connect_seconds` is for all of them together.
     `statement_cache_size=0` is for a transaction pooler, which loses prepared statements.
     Raises what `is_database_away` knows when there is no server.
     """
@@ -80,7 +82,7 @@ async def open_pool(
         timeout=connect_seconds,
         command_timeout=command_seconds,
         statement_cache_size=statement_cache_size,
-        init=None if lineage is None else lineage.judge,
+        connect=Hosts(dsn, lineage).connect,
         reset=_keep_session,
         connection_class=asyncpg.Connection if on_statement is None else watched(on_statement),
         server_settings=session_settings(

@@ -111,6 +111,7 @@ class Postgres:
                 one.kill()
         else:
             self.process.send_signal(number)
+            self.thaw()  # one that was frozen hears it then
         self.process.wait(SECONDS)
         psutil.wait_procs(family, timeout=SECONDS)
 

@@ -120,10 +120,16 @@ async def db_thaw(world: World, step: Step) -> None:
 
 
 async def promote(world: World, step: Step) -> None:
-    """Lose the primary for good, and let the standby take its place and name."""
+    """Lose the primary for good, and let the standby take its place and name.
+
+    A dark one is not ended: it takes connections still, and says nothing any more.
+    """
     assert world.standby is not None
     begun(world, "promotion")
-    await asyncio.to_thread(world.primary.end, signal.SIGKILL)
+    if step.how.get("dark"):
+        world.primary.freeze()
+    else:
+        await asyncio.to_thread(world.primary.end, signal.SIGKILL)
     conn = await asyncpg.connect(world.standby.dsn, timeout=10)
     await conn.execute("SELECT pg_promote(true, 60)")
     await conn.close()
