@@ -38,7 +38,8 @@ PICTURES_MAX = 10
 def judged(scenario: Scenario, folder: Path) -> tuple[Verdict, list[Finding]]:
     """Judge what a scenario left: the verdict, and what fails it."""
     lease_ms = float(milliseconds(scenario.settings.get("lease", "15s")))
-    verdict = judge(read(folder, lease_ms=lease_ms), scenario.musts.bounds)
+    evidence = read(folder, lease_ms=lease_ms, takes_ms=scenario.load.takes * 1000)
+    verdict = judge(evidence, scenario.musts.bounds)
     failing = list(verdict.guilty)
     failing += [
         one

@@ -17,6 +17,7 @@ from asyncpg import Record
 from msgspec import json, structs
 
 from chaos.checker.evidence import (
+    MARGIN_MS,
     Attempt,
     Call,
     Evidence,
@@ -26,7 +27,6 @@ from chaos.checker.evidence import (
     Run,
     Sample,
 )
-from chaos.checker.ledger import MARGIN_MS
 from clock import HandClock
 from factories import MORNING_MS
 from receiver import Received, Receiver, Wire, answer

@@ -134,13 +134,14 @@ async def _session(dsn: str) -> AsyncIterator[Connection]:
     settings = {
         "application_name": "scheduler-svc migrate",
         "lock_timeout": f"{LOCK_TIMEOUT_MS}ms",
-        "max_parallel_maintenance_workers": "0",
         "jit": "off",
     }
     connection = await Hosts(dsn).connect(
         timeout=10.0, statement_cache_size=0, server_settings=settings
     )
     try:
+        # Not at start-up: a pooler refuses parameters there that it does not know.
+        await connection.execute("SET max_parallel_maintenance_workers = 0")
         yield connection
     finally:
         await connection.close(timeout=5.0)

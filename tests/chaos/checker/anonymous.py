@@ -6,7 +6,7 @@ must not miss more than the exact judge does.
 
 from chaos.checker.evidence import Looked
 from chaos.checker.expected import expected
-from chaos.checker.ledger import MARGIN_MS, OF_SCHEDULE
+from chaos.checker.ledger import OF_SCHEDULE
 from chaos.checker.sendings import EPSILON_MS
 
 
@@ -23,7 +23,7 @@ def unmatched(looked: Looked, *, late_ms: float) -> list[tuple[str, int]]:
         arrived = sorted(calls.get(job.id, ()))
         unsent = _unsent(looked, job.id)
         place = 0
-        for at in expected(looked.all, job, margin_ms=MARGIN_MS).demanded:
+        for at in expected(looked.all, job, margin_ms=looked.all.margin_ms).demanded:
             if any(first <= at <= last for first, last in unsent):
                 continue
             while place < len(arrived) and arrived[place] < at - EPSILON_MS:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 TAIL = "tail"
+MARGIN_MS = 3000.0
 SETTLE_MS = 1000.0
 """An answer may wait this long to be settled; a fault meanwhile makes its outcome unknown."""
 FINAL = frozenset({"succeeded", "failed", "skipped", "cancelled"})
@@ -161,9 +162,16 @@ class Evidence:
     samples: Sequence[Sample] = ()
     stalls: Sequence[Stall] = ()
     lease_ms: float = 15_000.0
+    takes_ms: float = 0.0
+    """How long a call takes, with what is called before it."""
     kept: Mapping[str, Kept] = field(default_factory=dict)
     horizon_ms: float = 0.0
     """The latest that the database's clock ever showed, where it was set back since."""
+
+    @property
+    def margin_ms(self) -> float:
+        """How old an occurrence is of which the records, when they are read, tell the end."""
+        return MARGIN_MS + self.takes_ms
 
     @property
     def seen_ms(self) -> float:

@@ -80,7 +80,9 @@ def judge_lateness(looked: Looked, bounds: Bounds) -> Iterator[Finding]:
     for run, late in firsts(looked):
         at = run.scheduled_ms
         near = [fault for fault in evidence.faults if _near(fault, at, bounds)]
-        bound = max([bounds.quiet_max, *(f.until_ms - f.from_ms + RECOVERY_MS for f in near)])
+        line_ms = evidence.takes_ms  # what is called before it may be called again
+        lengths = (f.until_ms - f.from_ms + RECOVERY_MS + line_ms for f in near)
+        bound = max([bounds.quiet_max, *lengths])
         if not run.lost and bounds.untouched_max is not None:
             bound = bounds.untouched_max
         if late > bound:

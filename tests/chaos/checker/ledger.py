@@ -13,7 +13,6 @@ from chaos.checker.expected import Expected, expected
 
 OF_SCHEDULE = frozenset({"schedule", "catch_up"})
 SECOND_MS = 1000.0
-MARGIN_MS = 3000.0
 """What is younger than this when the records are read may be unfinished."""
 End = tuple[str, str | None, float | None]
 OUTAGE_REASONS = frozenset({"misfire", "too_late", "merged"})
@@ -22,7 +21,9 @@ OUTAGE_REASONS = frozenset({"misfire", "too_late", "merged"})
 def judge_ledger(looked: Looked) -> Iterator[Finding]:
     """Hold the records of every job against its occurrences."""
     for job in looked.all.jobs:
-        yield from _judge_job(looked, job, expected(looked.all, job, margin_ms=MARGIN_MS))
+        yield from _judge_job(
+            looked, job, expected(looked.all, job, margin_ms=looked.all.margin_ms)
+        )
     known = {job.id for job in looked.all.jobs}
     for run in looked.all.runs:
         if run.job not in known:

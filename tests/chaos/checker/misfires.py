@@ -4,11 +4,12 @@
 and a thousand at most. That they are counted rightly is the ledger's to judge.
 """
 
+from bisect import bisect
 from collections.abc import Iterator
 
 from chaos.checker.evidence import Evidence, Fault, Finding, Job, Looked
 from chaos.checker.expected import expected
-from chaos.checker.ledger import MARGIN_MS, stamp
+from chaos.checker.ledger import stamp
 
 DOWN, CLOCK = "down", "clock"
 AHEAD_MS = 3000.0
@@ -40,7 +41,7 @@ def _within(one: Fault, down: Fault) -> bool:
 
 
 def _judge(looked: Looked, job: Job, down: Fault, back_ms: float) -> Iterator[Finding]:
-    named = expected(looked.all, job, margin_ms=MARGIN_MS)
+    named = expected(looked.all, job, margin_ms=looked.all.margin_ms)
     missed = named.between(down.from_ms + AHEAD_MS, back_ms - job.grace_ms - 1)
     if not missed:
         return
@@ -51,7 +52,8 @@ def _judge(looked: Looked, job: Job, down: Fault, back_ms: float) -> Iterator[Fi
     elif job.misfire == "once" and not sent and not _merged(looked, job, missed[-1], down):
         yield _wrong(job, f"none was sent for {len(missed)} missed", missed[-1])
     elif job.misfire == "all":
-        yield from _all(job, missed, sent, (back_ms, down.until_ms))
+        backs = sorted(_back(looked.all, one) for one in looked.all.faults if one.kind == DOWN)
+        yield from _all(job, missed, sent, (back_ms, down.until_ms), backs)
 
 
 def _sent(looked: Looked, job: Job, first_ms: float, last_ms: float) -> list[tuple[float, float]]:
@@ -70,11 +72,17 @@ def _merged(looked: Looked, job: Job, last_ms: float, down: Fault) -> bool:
 
 
 def _all(
-    job: Job, missed: list[int], sent: list[tuple[float, float]], judged: tuple[float, float]
+    job: Job,
+    missed: list[int],
+    sent: list[tuple[float, float]],
+    judged: tuple[float, float],
+    backs: list[float],
 ) -> Iterator[Finding]:
     """Those within `max_lateness`, from the oldest on, without a gap, in order, and no more.
 
     `judged` bounds the instant at which a replica looked: between these an older one may be sent.
+    What was still unsent when all went down again comes after what had been sent: `backs` tell from
+    when on there were replicas again.
     """
     reach = job.lateness_ms or DAY_MS
     wanted = [at for at in missed if at > judged[1] - reach][:CAUGHT_UP_MAX]
@@ -84,12 +92,15 @@ def _all(
         yield _wrong(job, f"{len(named)} of {len(missed)} missed were sent", named[0])
     if len(named) < CAUGHT_UP_MAX and gone:
         yield _wrong(job, f"{len(gone)} of {len(wanted)} that all wants were not sent", gone[0])
-    latest = float("-inf")
+    latest: dict[int, float] = {}
     for at, called_ms in sent:
-        if called_ms < latest - ORDER_MS:
-            yield _wrong(job, f"{stamp(at)} was sent {latest - called_ms:.0f} ms before older", at)
+        life = bisect(backs, called_ms)
+        before_ms = latest.get(life, called_ms)
+        if called_ms < before_ms - ORDER_MS:
+            why = f"{stamp(at)} was sent {before_ms - called_ms:.0f} ms before older"
+            yield _wrong(job, why, at)
             return
-        latest = max(latest, called_ms)
+        latest[life] = max(before_ms, called_ms)
 
 
 def _wrong(job: Job, why: str, at_ms: float) -> Finding:

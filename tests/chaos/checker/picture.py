@@ -9,7 +9,7 @@ from html import escape
 
 from chaos.checker.evidence import Fault, Looked, Run
 from chaos.checker.expected import expected
-from chaos.checker.ledger import MARGIN_MS, stamp
+from chaos.checker.ledger import stamp
 
 WIDTH, LEFT, LINE, TOP = 1200.0, 210.0, 16.0, 40.0
 RUNS_MAX = 200
@@ -20,7 +20,7 @@ COLOURS = ("#2a7ab0", "#d07020", "#a02060", "#606060")
 def picture(looked: Looked, job_id: str, *, window_ms: float = 1000.0) -> str:
     """Draw what was due and what came, of one job."""
     job = next(one for one in looked.all.jobs if one.id == job_id)
-    due = expected(looked.all, job, margin_ms=MARGIN_MS).demanded
+    due = expected(looked.all, job, margin_ms=looked.all.margin_ms).demanded
     runs = {run.scheduled_ms: run for run in looked.of_job.get(job_id, ())}
     instants = sorted({*map(float, due), *runs})[:RUNS_MAX]
     calls = [r for run in runs.values() for r in looked.of_run.get(run.id, ())]

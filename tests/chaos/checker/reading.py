@@ -26,7 +26,7 @@ UNITS = {"ms": 1, "s": 1000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
 Note = dict[str, Any]
 
 
-def read(folder: Path, *, lease_ms: float = 15_000.0) -> Evidence:
+def read(folder: Path, *, lease_ms: float = 15_000.0, takes_ms: float = 0.0) -> Evidence:
     """Read all that a scenario left."""
     notes = [json.loads(line) for line in (folder / "history.jsonl").read_text().splitlines()]
     of_kind: dict[str, list[Note]] = {}
@@ -52,6 +52,7 @@ def read(folder: Path, *, lease_ms: float = 15_000.0) -> Evidence:
         ],
         stalls=_stalls(folder, line),
         lease_ms=lease_ms,
+        takes_ms=takes_ms,
         kept={job: _kept(one) for job, one in kept.items() if "target" in one},
         horizon_ms=horizon_ms,
     )

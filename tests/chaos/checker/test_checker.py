@@ -587,6 +587,25 @@ def test_what_is_caught_up_is_sent_oldest_first() -> None:
     assert kinds(replace(base, requests=calls)) == [("misfire policy", None)]
 
 
+def test_what_was_unsent_when_all_went_down_again_comes_after_what_was_sent() -> None:
+    base = after_hours("all", *range(3, 108))
+    calls = [replace(one, at_ms=one.at_ms + 90_000, ended_ms=one.ended_ms + 90_000)
+             if at(14) < one.scheduled_ms < at(100) else one for one in base.requests]  # fmt: skip
+    left = replace(base, requests=calls)
+    assert ("misfire policy", None) in kinds(left)
+    again = [*base.faults, Fault("down", at(600), at(690)), Fault("clock", at(612), at(620))]
+    assert ("misfire policy", None) not in kinds(replace(left, faults=again))
+
+
+def test_a_call_that_takes_long_may_be_under_way_when_the_records_are_read() -> None:
+    base = healthy()
+    last = max(base.runs, key=lambda run: run.scheduled_ms)
+    under_way = replace(last, status="running", finished_ms=None, attempts=[])
+    long = replace(base, runs=[under_way if run is last else run for run in base.runs])
+    assert ("lost", None) in kinds(long)
+    assert ("lost", None) not in kinds(replace(long, takes_ms=25_000.0))
+
+
 def crowded(before: int) -> Evidence:
     """Ten of a crowd and one of a few at one instant; so many of the crowd are called first."""
     jobs = [replace(a_job(f"{n:08d}-0000-7000-8000-000000000000"), name=f"crowd-{n}")

@@ -25,6 +25,8 @@ class Load:
     per_second: float = 5.0
     repeating: Sequence[tuple[int, Mapping[str, Any]]] = ()
     wait_ms: int = 20
+    takes: float = 0.0
+    """How long a call takes at most, in seconds, with what is called before it under `queue`."""
     burst: int = 0
     """How many more at one instant, ten seconds after the begin."""
     crowds: Sequence[tuple[str, int]] = ()
