@@ -13,6 +13,7 @@ import shutil
 import sys
 import tempfile
 import time
+import traceback
 from pathlib import Path
 from random import Random
 
@@ -113,22 +114,29 @@ def main(arguments: list[str]) -> int:
     base = given.keep or Path(tempfile.mkdtemp(prefix="scheduler-chaos-"))
     base.mkdir(parents=True, exist_ok=True)
     base.chmod(0o711)  # passable, for under root the server is another account
-    failed = 0
-    for name in given.names:
-        scenario = named(name)
-        if lacking := missing(scenario):
-            print(f"{name} left out: {lacking}", flush=True)
-            continue
-        began = time.monotonic()
-        folder = base / f"{name}-{given.seed}"
-        text, failing = play(scenario, given.seed, folder)
-        print(f"{text}\n  {time.monotonic() - began:.0f} s", flush=True)
-        failed += bool(failing)
-        if failing:
-            print(f"  evidence in {folder}", flush=True)
-        else:
-            shutil.rmtree(folder / "primary", ignore_errors=True)
-    return 1 if failed else 0
+    held = [_holds(named(name), given.seed, base) for name in given.names]
+    return 0 if all(held) else 1
+
+
+def _holds(scenario: Scenario, seed: int, base: Path) -> bool:
+    """Play one and print what came of it; one that breaks off fails, and the rest is played."""
+    if lacking := missing(scenario):
+        print(f"{scenario.name} left out: {lacking}", flush=True)
+        return True
+    began = time.monotonic()
+    folder = base / f"{scenario.name}-{seed}"
+    try:
+        text, failing = play(scenario, seed, folder)
+        holds = not failing
+    except Exception:  # noqa: BLE001 - whatever it was, it is told
+        holds = False
+        text = f"{scenario.name} FAILED (seed {seed}): it broke off\n{traceback.format_exc()}"
+    print(f"{text}\n  {time.monotonic() - began:.0f} s", flush=True)
+    if holds:
+        shutil.rmtree(folder / "primary", ignore_errors=True)
+    else:
+        print(f"  evidence in {folder}", flush=True)
+    return holds
 
 
 if __name__ == "__main__":
