@@ -9,17 +9,17 @@ from uuid import UUID
 
 import msgspec
 
-from scheduler_svc.delivery.prepare import Prepared, prepare
+from scheduler_svc.delivery.prepare import Prepared, prepare, prepare_job
 from scheduler_svc.domain.decide import PlannedJob, plan_job
 from scheduler_svc.domain.jobs import Definition
 from scheduler_svc.domain.pressure import Key, key_of
 from scheduler_svc.domain.secrecy import (
     change_target,
     masked_target,
-    may_hold_secrets,
     place_of_target,
 )
-from scheduler_svc.store.timers import DEFINITION, StoredJob
+from scheduler_svc.engine.alike import Alike
+from scheduler_svc.store.timers import StoredJob
 from scheduler_svc.store.vault import KeyRing, Unopenable, open_text
 
 KNOWN_MAX = 20_000
@@ -45,6 +45,7 @@ class KnownJobs:
         size_max: int = KNOWN_MAX,
     ) -> None:
         self._version = version
+        self._alike = Alike(version)
         self._ring = ring
         self._public_url = public_url
         self._size_max = size_max
@@ -75,27 +76,28 @@ class KnownJobs:
 
     def learn(self, stored: StoredJob) -> KnownJob:
         """Decode, compile and keep a job; raise where its definition can not be understood."""
-        definition = DEFINITION.decode(stored.definition)
-        known = KnownJob(
-            plan_job(stored.id, stored.namespace, stored.revision, definition, stored.created_at),
-            self._prepared(stored, definition),
-            key_of(definition.target, stored.namespace),
+        read = self._alike.read(stored.definition, stored.namespace)
+        definition, alike = read.definition, read.way.prepared
+        plan = plan_job(
+            stored.id,
+            stored.namespace,
+            stored.revision,
+            definition,
+            stored.created_at,
+            timetable=read.rhythm.timetable,
         )
+        if alike is None:
+            prepared = self._opened(stored, definition)
+        else:
+            prepared = prepare_job(alike, definition, job_id=stored.id, public_url=self._public_url)
+        known = KnownJob(plan, prepared, read.way.key)
         self._jobs[stored.id] = known
         if len(self._jobs) > self._size_max:
             self._jobs.popitem(last=False)
         return known
 
-    def _prepared(self, stored: StoredJob, definition: Definition) -> Prepared:
+    def _opened(self, stored: StoredJob, definition: Definition) -> Prepared:
         """Prepare with the secrets opened; without their key every attempt is blocked."""
-        if not may_hold_secrets(definition.target):
-            return prepare(
-                definition,
-                namespace=stored.namespace,
-                version=self._version,
-                job_id=stored.id,
-                public_url=self._public_url,
-            )
         place = place_of_target(stored.namespace, stored.id)
         blocked = None
         try:
