@@ -135,7 +135,9 @@ class Connection(asyncio.Protocol):
             return
         self.call = call
         call.connection = self
-        self._watch(min(self._loop.time() + call.first_byte_timeout, call.deadline))
+        self._deadline = min(self._loop.time() + call.first_byte_timeout, call.deadline)
+        if self._timer is None or self._deadline < self._timer_at:
+            self._watch(self._deadline)
         call.written = perf_counter()
         transport.write(call.payload)
 

@@ -36,7 +36,7 @@ NAMED = b"\r\nScheduler-Job-Name: "
 JSON_TYPE = (b"Content-Type", b"application/json")
 
 
-class Prepared(msgspec.Struct, frozen=True):
+class Prepared(msgspec.Struct, frozen=True, gc=False):
     """The unchanging part of a job's requests."""
 
     method: str

@@ -27,7 +27,7 @@ from scheduler_svc.domain.overlap import OpenRun
 from scheduler_svc.domain.runs import Trigger
 
 
-class PlannedJob(Struct, frozen=True):
+class PlannedJob(Struct, frozen=True, gc=False):
     """A job as the engine holds it: decoded and compiled once per revision."""
 
     id: UUID
@@ -41,7 +41,7 @@ class PlannedJob(Struct, frozen=True):
     instant, whatever was before it. None where `spread` or `max_runs` make more of it."""
 
 
-class Timer(Struct, frozen=True):
+class Timer(Struct, frozen=True, gc=False):
     """When a job is next due; `scheduled_ms` is None where only its completion is left."""
 
     job_id: UUID

@@ -36,7 +36,7 @@ DEFAULTS = Raw(b"{}")
 T = TypeVar("T")
 
 
-class _Outline(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+class _Outline(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True, gc=False):
     """A definition whose larger parts are not read yet; one that is left out is as by default."""
 
     name: Name | None = None
@@ -75,7 +75,7 @@ class Way(Struct, frozen=True):
     """None where secrets have to be opened first, each by the job that it was sealed for."""
 
 
-class Read(Struct, frozen=True):
+class Read(Struct, frozen=True, gc=False):
     """A definition with what was found for its parts."""
 
     definition: Definition

@@ -25,12 +25,24 @@ from scheduler_svc.store.vault import KeyRing, Unopenable, open_text
 KNOWN_MAX = 20_000
 
 
-class KnownJob(msgspec.Struct, frozen=True):
+class KnownJob(msgspec.Struct, frozen=True, gc=False):
     """A job ready to be decided and sent."""
 
     plan: PlannedJob
     prepared: Prepared
     key: Key
+    leads_on: bool
+    """Whether its rules make more of the end of a run than its row: the next in line, a pause, or
+    word to somebody."""
+
+
+def _leads_on(definition: Definition) -> bool:
+    return (
+        definition.overlap == "queue"
+        or definition.misfire.policy == "all"
+        or definition.auto_pause_after > 0
+        or definition.alerts.url is not None
+    )
 
 
 class KnownJobs:
@@ -72,7 +84,9 @@ class KnownJobs:
             job_id=plan.id,
             public_url=self._public_url,
         )
-        return KnownJob(plan, prepared, key_of(plan.definition.target, plan.namespace))
+        definition = plan.definition
+        key = key_of(definition.target, plan.namespace)
+        return KnownJob(plan, prepared, key, _leads_on(definition))
 
     def learn(self, stored: StoredJob) -> KnownJob:
         """Decode, compile and keep a job; raise where its definition can not be understood."""
@@ -90,7 +104,7 @@ class KnownJobs:
             prepared = self._opened(stored, definition)
         else:
             prepared = prepare_job(alike, definition, job_id=stored.id, public_url=self._public_url)
-        known = KnownJob(plan, prepared, read.way.key)
+        known = KnownJob(plan, prepared, read.way.key, _leads_on(definition))
         self._jobs[stored.id] = known
         if len(self._jobs) > self._size_max:
             self._jobs.popitem(last=False)
