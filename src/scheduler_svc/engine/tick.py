@@ -87,6 +87,9 @@ async def _claimed_by(parts: Parts, lock: Lock, after: Mark, batch: int) -> Scan
         parts.hand.add(one.claim, job)
     if parts.hand.taken > taken:
         parts.to_send.ring()
+    # What is sent at its instant finds it at hand then, and goes the short way.
+    signed = {job.key.namespace for _, job in scan.plain if job.prepared.signed}
+    await parts.secrets.have_signers(signed)
     return scan
 
 
