@@ -108,8 +108,8 @@ async def flush(parts: Parts, outbox: Outbox) -> None:
     del outbox.ended[: len(batch)]
     was_full = parts.hand.free == 0 or parts.hand.background_free == 0
     retry_ms = []
+    parts.hand.drop_all([ended.held for ended, _ in written])
     for ended, settlement in written:
-        parts.hand.drop(ended.held)
         _tell(parts, ended, settlement, settled=settled.get(settlement.id))
         if settlement.status == "due":
             retry_ms.append(settlement.next_attempt_ms)
