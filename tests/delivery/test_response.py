@@ -7,7 +7,8 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from scheduler_svc.delivery.response import ResponseReader
+from scheduler_svc.delivery import response
+from scheduler_svc.delivery.response import SEEN_HEADS_MAX, ResponseReader
 
 Verdict = tuple[str | None, int | None, bytes, bool]
 
@@ -99,3 +100,55 @@ def test_a_reader_serves_one_response_after_another() -> None:
             reader.feed(b"abc")
         assert (reader.outcome, reader.exact) == ("ok", True)
         assert reader.body() == (b"" if head_only else b"abc")
+
+
+HEADS = st.sampled_from(
+    [
+        b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n",
+        b"HTTP/1.1 503 Busy\r\nKeep-Alive: timeout=5\r\nX: 1\r\nContent-Length: %d\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: %d\r\n\r\n",
+        b"HTTP/1.0 200 OK\r\nContent-Length: %d\r\n\r\n",
+        b"HTTP/1.1 200 OK\nContent-Length: %d\n\n",
+        b"HTTP/1.1 204 Gone by\r\nX: %d\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nX: %d\r\n\r\n",
+        b"HTTP/1.1 103 Hints\r\nX: %d\r\n\r\n",
+    ]
+)
+BODIES = st.sampled_from(
+    [b"", b"a", b"abc", b"\r\n\r\n", b"ab\r\n\r\nabcd", b"1\r\na\r\n0\r\n\r\n", b"x" * 65]
+)
+
+
+def told(octets: bytes, *, head_only: bool = False) -> tuple[object, ...]:
+    reader = ResponseReader(head_bytes_max=1024)
+    reader.begin(head_only=head_only, capture_max=64)
+    reader.feed(octets)
+    return (
+        *(reader.outcome, reader.status, reader.headers(), reader.body(), reader.truncated),
+        *(reader.exact, reader.keep_alive_hint, reader.untouched, reader.error),
+    )
+
+
+@given(head=HEADS, lengths=st.lists(st.integers(0, 66), min_size=1), bodies=st.lists(BODIES))
+def test_a_head_seen_before_is_read_as_it_was_the_first_time(
+    head: bytes, lengths: list[int], bodies: list[bytes]
+) -> None:
+    answers = [head % (length,) + each for length in lengths for each in (*bodies, b"x" * length)]
+    response._seen.clear()
+    for answer in answers:
+        for head_only in (False, True):
+            known = told(answer, head_only=head_only)
+            before = dict(response._seen)
+            response._seen.clear()
+            assert told(answer, head_only=head_only) == known
+            response._seen.update(before)
+
+
+def test_few_heads_are_remembered_and_no_long_ones() -> None:
+    response._seen.clear()
+    for number in range(SEEN_HEADS_MAX + 3):
+        told(b"HTTP/1.1 200 OK\r\nX: %d\r\nContent-Length: 0\r\n\r\n" % number)
+    assert len(response._seen) == SEEN_HEADS_MAX
+    response._seen.clear()
+    told(b"HTTP/1.1 200 OK\r\nX: %b\r\nContent-Length: 0\r\n\r\n" % (b"y" * 1000))
+    assert response._seen == {}

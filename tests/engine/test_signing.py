@@ -19,8 +19,10 @@ from receiver import Received, Receiver, answer, receiving
 from rig import Rig, rigged
 from scheduler_svc.domain.ids import instant_at
 from scheduler_svc.domain.runs import Attempt
+from scheduler_svc.engine import pace
+from scheduler_svc.engine.secrets import KnownSecrets, Source
 from scheduler_svc.store import signing_secrets
-from scheduler_svc.store.pool import Pool
+from scheduler_svc.store.pool import Pool, open_pool
 from sealing import OTHER_KEY, PUBLIC_URL, keep_signing_secret, ring_of
 
 EVERY = {"every": "1h"}
@@ -241,3 +243,22 @@ async def test_opentelemetry_takes_up_our_trace(rig: Rig) -> None:
     assert span.is_remote
     assert f"{span.trace_id:032x}-{span.span_id:016x}" in received.headers["traceparent"]
     assert f"{span.trace_id:032x}" == received.headers["webhook-id"].replace("-", "")
+
+
+async def test_who_signs_is_at_hand_before_the_instant_of_what_is_claimed_ahead(rig: Rig) -> None:
+    at_ms = rig.clock.ms + 500
+    await rig.job(schedule=EVERY, at_ms=at_ms, created_ms=rig.clock.ms)
+    await pace.one_pass(rig.parts, rig.pace)
+    assert len(rig.held()) == 1
+    assert rig.parts.secrets.signers_at_hand("default") == ()
+
+
+async def test_a_claim_goes_on_where_who_signs_can_not_be_read(rig: Rig, dsn: str) -> None:
+    away = await open_pool(dsn, application_name="cut", size_max=1)
+    away.terminate()
+    source = Source(pool=away, ring=None, now_ms=rig.clock.now_ms, monotonic=rig.clock.monotonic)
+    rig.parts = msgspec.structs.replace(rig.parts, secrets=KnownSecrets(source))
+    await rig.job(schedule=EVERY, at_ms=rig.clock.ms, created_ms=rig.clock.ms)
+    await pace.one_pass(rig.parts, rig.pace)
+    assert len(rig.held()) == 1
+    assert rig.parts.secrets.signers_at_hand("default") is None

@@ -171,7 +171,7 @@ def test_several_listeners_hear_the_same_event() -> None:
     heard: list[tuple[str, EventName, dict[str, object]]] = []
 
     def listener(label: str) -> Any:
-        return lambda name, **fields: heard.append((label, name, fields))
+        return lambda name, fields: heard.append((label, name, fields))
 
     fan_out(listener("a"), listener("b"))(EventName.JOB_DELETED, job_id="j")
     assert heard == [

@@ -135,7 +135,9 @@ class Connection(asyncio.Protocol):
             return
         self.call = call
         call.connection = self
-        self._watch(min(self._loop.time() + call.first_byte_timeout, call.deadline))
+        self._deadline = min(self._loop.time() + call.first_byte_timeout, call.deadline)
+        if self._timer is None or self._deadline < self._timer_at:
+            self._watch(self._deadline)
         call.written = perf_counter()
         transport.write(call.payload)
 
@@ -221,7 +223,7 @@ class Connection(asyncio.Protocol):
         if call is None:  # nobody asked
             self.close(polite=False)
             return
-        if reader.untouched:
+        if not self._first_byte:
             self._first_byte = perf_counter()
             self._deadline = call.deadline
         reader.feed(data)

@@ -92,7 +92,7 @@ def sharing(
     return (url.origin, partition, None if tls is None else tls.identity, egress)
 
 
-class Timing(msgspec.Struct, frozen=True):
+class Timing(msgspec.Struct, frozen=True, gc=False):
     """How long each phase took, in milliseconds; None where it did not happen."""
 
     dns_ms: float | None = None
@@ -101,7 +101,7 @@ class Timing(msgspec.Struct, frozen=True):
     first_byte_ms: float | None = None
 
 
-class Exchange(msgspec.Struct, frozen=True):
+class Exchange(msgspec.Struct, frozen=True, gc=False):
     """What came of one call; `error` is short, stable and free of anything secret."""
 
     outcome: ExchangeOutcome

@@ -36,7 +36,7 @@ NAMED = b"\r\nScheduler-Job-Name: "
 JSON_TYPE = (b"Content-Type", b"application/json")
 
 
-class Prepared(msgspec.Struct, frozen=True):
+class Prepared(msgspec.Struct, frozen=True, gc=False):
     """The unchanging part of a job's requests."""
 
     method: str
@@ -88,7 +88,26 @@ def prepare(
     public_url: str | None = None,
 ) -> Prepared:
     """Build what all attempts of this revision share; raise UrlRefused where the URL is none."""
-    target = definition.target
+    alike = prepare_target(definition.target, namespace=namespace, version=version)
+    return prepare_job(alike, definition, job_id=job_id, public_url=public_url)
+
+
+def prepare_job(
+    alike: Prepared, definition: Definition, *, job_id: UUID, public_url: str | None
+) -> Prepared:
+    """Add what is a job's own to what all jobs of its target have alike."""
+    event = definition.target.format == "cloudevents"
+    return msgspec.structs.replace(
+        alike,
+        labels=definition.labels,
+        event=cloudevents.event_of(job_id, definition.name, public_url) if event else None,
+        job=str(job_id).encode(),
+        named=b"" if definition.name is None else NAMED + definition.name.encode(),
+    )
+
+
+def prepare_target(target: Target, *, namespace: str, version: str) -> Prepared:
+    """Build what the jobs of a target share; raise UrlRefused where its URL is none."""
     headers = {"user-agent": (b"User-Agent", f"scheduler-svc/{version}".encode())}
     body, text = _body(target)
     if text is not None:
@@ -118,13 +137,9 @@ def prepare(
         masked=masked,
         private=NOTHING_PRIVATE if templates is None else templates.private(),
         templates=templates,
-        labels=definition.labels,
-        event=_event(definition, job_id, public_url) if target.format == "cloudevents" else None,
         audience=target.auth.audience if isinstance(target.auth, OidcAuth) else None,
-        job=str(job_id).encode(),
         route=route_of(url, timeout, namespace, tls) if opening else None,
         opening=opening or b"",
-        named=b"" if definition.name is None else NAMED + definition.name.encode(),
     )
 
 
@@ -136,10 +151,6 @@ def _body(target: Target) -> tuple[bytes, str | None]:
         return b"", None
     body = bytes(target.body)
     return body, body.decode()
-
-
-def _event(definition: Definition, job_id: UUID, public_url: str | None) -> cloudevents.Event:
-    return cloudevents.event_of(job_id, definition.name, public_url)
 
 
 def _needs_more(target: Target) -> bool:

@@ -9,6 +9,7 @@ from functools import lru_cache
 from typing import NoReturn
 
 import httptools
+import msgspec
 
 from scheduler_svc.delivery.exchange import ExchangeOutcome
 
@@ -22,10 +23,27 @@ FRAMING_FACTOR = 8
 KNOWN_HEADS_MAX, KNOWN_HEADERS_MAX = 64, 40
 # A response begins with "HTTP/"; the parser would also take RTSP and ICE. Empty lines may precede.
 FIRST_OCTETS = b"H\r\n"
+END_OF_HEAD = b"\r\n\r\n"
+# Answers that came in one piece and ended in it are read by what their heads came to before.
+SEEN_HEADS_MAX, SEEN_HEAD_BYTES_MAX = 256, 1024
 
 
 class _Stop(Exception):
     """Raised in a callback once the verdict stands."""
+
+
+class SeenHead(msgspec.Struct, frozen=True):
+    """What the parser made of a head after which the connection goes on; equal bytes are equal."""
+
+    status: int
+    headers: list[tuple[str, str]]
+    keep_alive_hint: bytes | None
+    length: int
+    """Of the body, which this head gives."""
+
+
+_seen: dict[bytes, SeenHead] = {}
+"""By the bytes of the head; the longest there goes first."""
 
 
 class ResponseReader:
@@ -41,6 +59,7 @@ class ResponseReader:
         "_informational",
         "_parser",
         "_raw_length",
+        "_seen",
         "error",
         "exact",
         "keep_alive_hint",
@@ -59,6 +78,7 @@ class ResponseReader:
         self._head_only = head_only
         self._capture_max = capture_max
         self._headers: list[tuple[bytes, bytes]] = []
+        self._seen: SeenHead | None = None
         self._body: list[bytes] = []
         self._body_length = self._raw_length = self._informational = 0
         self.status: int | None = None
@@ -74,6 +94,8 @@ class ResponseReader:
 
     def headers(self) -> list[tuple[str, str]]:
         """Answer the headers of a head that was complete."""
+        if self._seen is not None:
+            return self._seen.headers
         if self.status is None:
             return []
         few = len(self._headers) <= KNOWN_HEADERS_MAX
@@ -88,6 +110,38 @@ class ResponseReader:
 
     def feed(self, data: bytes) -> None:
         """Read on; afterwards `outcome` tells whether the response ended."""
+        if self._raw_length or self._head_only:
+            self._parse(data)
+            return
+        end = data.find(END_OF_HEAD) + len(END_OF_HEAD)
+        seen = _seen.get(data[:end])
+        if seen is None or seen.length != len(data) - end or seen.length > self._capture_max:
+            self._parse(data)
+            self._see(data, end)
+            return
+        self._raw_length = len(data)
+        self._seen = seen
+        self.status = seen.status
+        self.keep_alive_hint = seen.keep_alive_hint
+        if seen.length:
+            self._body.append(data[end:])
+        self.outcome = "ok"
+        self.exact = True
+
+    def _see(self, data: bytes, end: int) -> None:
+        """Remember the head of an answer that was one head and its body, and nothing else.
+
+        What is framed in chunks has more bytes than body, and what came before the answer too.
+        """
+        body = self.body()
+        whole = self.exact and self.outcome == "ok" and data[end:] == body
+        if not whole or self.status is None or end > SEEN_HEAD_BYTES_MAX:
+            return
+        if len(_seen) >= SEEN_HEADS_MAX:
+            del _seen[next(iter(_seen))]
+        _seen[data[:end]] = SeenHead(self.status, self.headers(), self.keep_alive_hint, len(body))
+
+    def _parse(self, data: bytes) -> None:
         if not self._raw_length and data[0] not in FIRST_OCTETS:
             self._end("protocol_error", "malformed response: not HTTP")
             return

@@ -27,7 +27,7 @@ from scheduler_svc.domain.overlap import OpenRun
 from scheduler_svc.domain.runs import Trigger
 
 
-class PlannedJob(Struct, frozen=True):
+class PlannedJob(Struct, frozen=True, gc=False):
     """A job as the engine holds it: decoded and compiled once per revision."""
 
     id: UUID
@@ -41,7 +41,7 @@ class PlannedJob(Struct, frozen=True):
     instant, whatever was before it. None where `spread` or `max_runs` make more of it."""
 
 
-class Timer(Struct, frozen=True):
+class Timer(Struct, frozen=True, gc=False):
     """When a job is next due; `scheduled_ms` is None where only its completion is left."""
 
     job_id: UUID
@@ -86,10 +86,17 @@ class Deferred(Struct, frozen=True):
 
 
 def plan_job(
-    job_id: UUID, namespace: str, revision: int, definition: Definition, created_at: datetime
+    job_id: UUID,
+    namespace: str,
+    revision: int,
+    definition: Definition,
+    created_at: datetime,
+    *,
+    timetable: Timetable | None = None,
 ) -> PlannedJob:
-    """Compile what deciding needs of a job."""
-    timetable = compile_schedule(definition.schedule, job_id=job_id, created_at=created_at)
+    """Compile what deciding needs of a job, its schedule too where that is not at hand."""
+    if timetable is None:
+        timetable = compile_schedule(definition.schedule, job_id=job_id, created_at=created_at)
     spread = spread_ms(timetable)
     simple = spread == 0 and definition.schedule.max_runs is None
     grace_ms = milliseconds(definition.misfire.grace) if simple else None

@@ -127,13 +127,25 @@ def compile_schedule(schedule: Schedule, *, job_id: UUID, created_at: datetime) 
     """
     key = msgspec.json.encode(schedule)
     needs_id = depends_on_id(schedule)
-    needs_anchor = schedule.every is not UNSET and schedule.anchor is UNSET
+    needs_anchor = depends_on_creation(schedule)
     return _compile(key, job_id if needs_id else None, created_at if needs_anchor else None)
+
+
+def shared_timetable(schedule: Schedule) -> Timetable | None:
+    """Compile what is the same for all jobs of a schedule; None where each has its own."""
+    if depends_on_id(schedule) or depends_on_creation(schedule):
+        return None
+    return _compile(msgspec.json.encode(schedule), None, None)
 
 
 def depends_on_id(schedule: Schedule) -> bool:
     """Tell whether equal schedules of two jobs may name other instants, or send at others."""
     return schedule.spread != "0s" or any(is_hashed(text) for text in expressions_of(schedule))
+
+
+def depends_on_creation(schedule: Schedule) -> bool:
+    """Tell whether its occurrences are counted from when its job was created."""
+    return schedule.every is not UNSET and schedule.anchor is UNSET
 
 
 def next_after(timetable: Timetable, instant_ms: int) -> int | None:

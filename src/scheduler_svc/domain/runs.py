@@ -53,7 +53,7 @@ def rank(priority: int, trigger: Trigger) -> int:
     return priority - _BACKGROUND_STEP if trigger in BACKGROUND else priority
 
 
-class Timing(Struct, frozen=True, kw_only=True):
+class Timing(Struct, frozen=True, kw_only=True, gc=False):
     """Milliseconds that each phase of an attempt took; null where it did not happen."""
 
     dns_ms: float | None = None
@@ -62,7 +62,7 @@ class Timing(Struct, frozen=True, kw_only=True):
     first_byte_ms: float | None = None
 
 
-class CapturedResponse(Struct, frozen=True, kw_only=True):
+class CapturedResponse(Struct, frozen=True, kw_only=True, gc=False):
     """What is kept of a response: a body that is no text is in `body_base64`."""
 
     headers: dict[str, str]
@@ -73,7 +73,7 @@ class CapturedResponse(Struct, frozen=True, kw_only=True):
     """Why the body is not kept, where it could not be redacted."""
 
 
-class Attempt(Struct, frozen=True, kw_only=True):
+class Attempt(Struct, frozen=True, kw_only=True, gc=False):
     """One HTTP exchange within a run, numbered from 1."""
 
     number: int

@@ -7,11 +7,17 @@ do not count; they are only compared, for the metric.
 
 import time
 from collections import deque
+from collections.abc import Callable
 from datetime import datetime
+from functools import partial
 from typing import Protocol
 
 SAMPLES = 5
 BOOT_CLOCK: int | None = getattr(time, "CLOCK_BOOTTIME", None)
+_monotonic: Callable[[], float] = (
+    time.monotonic if BOOT_CLOCK is None else partial(time.clock_gettime, BOOT_CLOCK)
+)
+"""The clock since boot where there is one: a lease must not survive a suspended host."""
 
 
 class Clock(Protocol):
@@ -82,8 +88,3 @@ class DatabaseClock:
     def wall_offset_ms(self) -> float:
         """Return how far this host's wall clock is ahead of the database's, in milliseconds."""
         return time.time() * 1000 - self.now_ms()
-
-
-def _monotonic() -> float:
-    """Return the clock since boot where there is one: a lease must not survive a suspended host."""
-    return time.monotonic() if BOOT_CLOCK is None else time.clock_gettime(BOOT_CLOCK)

@@ -13,7 +13,7 @@ Settled: TypeAlias = tuple[RunStatus, str | None]
 """What the database made of an end: status and reason."""
 
 
-class Ended(msgspec.Struct, frozen=True, kw_only=True):
+class Ended(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """One attempt that ended, with its verdict and its record; none where nothing was sent."""
 
     held: HeldRun

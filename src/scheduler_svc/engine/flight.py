@@ -9,6 +9,7 @@ import asyncio
 from collections.abc import Sequence
 from datetime import datetime
 from functools import partial
+from typing import NamedTuple
 
 from scheduler_svc.delivery.connection import Call
 from scheduler_svc.delivery.exchange import Exchange, Route, Withheld
@@ -107,6 +108,15 @@ class Flight(Call):
             self.answer(failure)
 
 
+class Plain(NamedTuple):
+    """What a namespace asks of all its attempts."""
+
+    signers: Sequence[Signer] | None
+    """None where they have to be read."""
+    narrowed: bool
+    """It has rules of its own about whom it may call."""
+
+
 class Volley:
     """What the attempts that start together share."""
 
@@ -120,7 +130,7 @@ class Volley:
         self._term = parts.lease.term
         self._may_send = parts.lease.held
         self.may_write = partial(parts.lease.holds, self._term)
-        self._signers: dict[str, Sequence[Signer] | None] = {}
+        self._plain: dict[str, Plain] = {}
         self._instants: dict[int, datetime] = {}
 
     def launch(self, held: HeldRun) -> bool:
@@ -134,8 +144,9 @@ class Volley:
             or not self._may_send
         ):
             return False
-        signers = self._signers_of(prepared.partition) if prepared.signed else ()
-        if signers is None or self._parts.namespaces.egress(prepared.partition) is not None:
+        plain = self._plain.get(prepared.partition) or self._plain_of(prepared.partition)
+        signers = plain.signers if prepared.signed else ()
+        if signers is None or plain.narrowed:
             return False
         started_ms = self._parts.clock.now_ms()
         trace = attempt_traceparent(claim.id, claim.attempt, self._parts.limits.trace_least)
@@ -168,11 +179,13 @@ class Volley:
         if origin.submit(flight):
             flight.answer(None)
 
-    def _signers_of(self, namespace: str) -> Sequence[Signer] | None:
-        """Return who signs for a namespace; None where that has to be read."""
-        if namespace not in self._signers:
-            self._signers[namespace] = self._parts.secrets.signers_at_hand(namespace)
-        return self._signers[namespace]
+    def _plain_of(self, namespace: str) -> "Plain":
+        """Look once what holds for all that a namespace sends in this volley."""
+        found = self._plain[namespace] = Plain(
+            self._parts.secrets.signers_at_hand(namespace),
+            self._parts.namespaces.egress(namespace) is not None,
+        )
+        return found
 
     def _instant(self, ms: int) -> datetime:
         found = self._instants.get(ms)

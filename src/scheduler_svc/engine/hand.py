@@ -7,8 +7,8 @@ away.
 
 import heapq
 from collections import Counter
-from collections.abc import Iterator
-from typing import Protocol
+from collections.abc import Iterable, Iterator
+from typing import Protocol, TypeVar
 from uuid import UUID
 
 import msgspec
@@ -19,6 +19,7 @@ from scheduler_svc.engine.jobs import KnownJob
 from scheduler_svc.store.claims import ClaimedRun
 from scheduler_svc.store.settlements import Held
 
+K = TypeVar("K")
 BACKGROUND_SHARE = 2
 """At most one slot in two is given to runs of the past."""
 
@@ -108,22 +109,27 @@ class Hand:
 
     def add(self, claim: ClaimedRun, job: KnownJob) -> None:
         """Hold a claimed run until its instant; of one instant the higher priority goes first."""
-        if (before := self._runs.get(claim.id)) is not None:
-            self._uncount(before)
-        self._background += _is_background(claim)
-        self._of_key[job.key] += 1
-        self._of_namespace[job.key.namespace] += 1
-        self._runs[claim.id] = held = HeldRun(claim, job)
-        self.taken += 1
+        self.add_all(((claim, job),))
+
+    def add_all(self, claimed: Iterable[tuple[ClaimedRun, KnownJob]]) -> None:
+        """Hold several."""
+        runs, added = self._runs, []
+        for claim, job in claimed:
+            if (before := runs.get(claim.id)) is not None:
+                self._count([before], -1)
+            runs[claim.id] = held = HeldRun(claim, job)
+            added.append(held)
+            self.taken += 1
+            place = (-job.plan.definition.priority, self.taken, held)
+            due = self._due.get(claim.fire_ms)
+            if due is None:
+                self._due[claim.fire_ms] = [place]
+                heapq.heappush(self._instants, claim.fire_ms)
+            else:
+                due.append(place)
+        self._count(added, 1)
         if self.claimed is not None:
-            self.claimed.append(claim.id)
-        place = (-job.plan.definition.priority, self.taken, held)
-        due = self._due.get(claim.fire_ms)
-        if due is None:
-            self._due[claim.fire_ms] = [place]
-            heapq.heappush(self._instants, claim.fire_ms)
-        else:
-            due.append(place)
+            self.claimed += [held.claim.id for held in added]
 
     def pop_due(self, now_ms: int) -> list[HeldRun]:
         """Take what is to be sent now, marked as being sent; of several namespaces in turn."""
@@ -155,9 +161,15 @@ class Hand:
         Between the commit of that end and its answer another pass may have claimed the same run
         anew: that one stays.
         """
-        if self._runs.get(held.claim.id) is held:
-            self._uncount(held)
-            del self._runs[held.claim.id]
+        self.drop_all((held,))
+
+    def drop_all(self, ended: Iterable[HeldRun]) -> None:
+        """Let go of several."""
+        runs = self._runs
+        gone = [held for held in ended if runs.get(held.claim.id) is held]
+        for held in gone:
+            del runs[held.claim.id]
+        self._count(gone, -1)
 
     def unsent(self, job_id: UUID | None = None) -> list[HeldRun]:
         """Return what waits for its instant, of one job or of all."""
@@ -184,15 +196,19 @@ class Hand:
         """Return how many runs of a namespace are held."""
         return self._of_namespace[name]
 
-    def _uncount(self, held: HeldRun) -> None:
-        self._background -= _is_background(held.claim)
-        key = held.job.key
-        self._of_key[key] -= 1
-        if not self._of_key[key]:
-            del self._of_key[key]
-        self._of_namespace[key.namespace] -= 1
-        if not self._of_namespace[key.namespace]:
-            del self._of_namespace[key.namespace]
+    def _count(self, runs: list[HeldRun], step: int) -> None:
+        """Count runs that come, or with -1 those that go: many of them are of one key."""
+        past = [held for held in runs if held.claim.trigger in BACKGROUND or held.claim.background]
+        self._background += step * len(past)
+        for key, count in Counter([held.job.key for held in runs]).items():
+            _change(self._of_key, key, step * count)
+            _change(self._of_namespace, key.namespace, step * count)
+
+
+def _change(counts: Counter[K], name: K, by: int) -> None:
+    counts[name] += by
+    if not counts[name]:
+        del counts[name]
 
 
 def _in_turn(due: list[HeldRun]) -> list[HeldRun]:
@@ -203,7 +219,3 @@ def _in_turn(due: list[HeldRun]) -> list[HeldRun]:
         turns[held.job.key.namespace] += 1
         keyed.append((turns[held.job.key.namespace], held))
     return [held for _, held in sorted(keyed, key=lambda one: one[0])]
-
-
-def _is_background(claim: ClaimedRun) -> bool:
-    return claim.background or claim.trigger in BACKGROUND

@@ -9,28 +9,40 @@ from uuid import UUID
 
 import msgspec
 
-from scheduler_svc.delivery.prepare import Prepared, prepare
+from scheduler_svc.delivery.prepare import Prepared, prepare, prepare_job
 from scheduler_svc.domain.decide import PlannedJob, plan_job
 from scheduler_svc.domain.jobs import Definition
 from scheduler_svc.domain.pressure import Key, key_of
 from scheduler_svc.domain.secrecy import (
     change_target,
     masked_target,
-    may_hold_secrets,
     place_of_target,
 )
-from scheduler_svc.store.timers import DEFINITION, StoredJob
+from scheduler_svc.engine.alike import Alike
+from scheduler_svc.store.timers import StoredJob
 from scheduler_svc.store.vault import KeyRing, Unopenable, open_text
 
 KNOWN_MAX = 20_000
 
 
-class KnownJob(msgspec.Struct, frozen=True):
+class KnownJob(msgspec.Struct, frozen=True, gc=False):
     """A job ready to be decided and sent."""
 
     plan: PlannedJob
     prepared: Prepared
     key: Key
+    leads_on: bool
+    """Whether its rules make more of the end of a run than its row: the next in line, a pause, or
+    word to somebody."""
+
+
+def _leads_on(definition: Definition) -> bool:
+    return (
+        definition.overlap == "queue"
+        or definition.misfire.policy == "all"
+        or definition.auto_pause_after > 0
+        or definition.alerts.url is not None
+    )
 
 
 class KnownJobs:
@@ -45,6 +57,7 @@ class KnownJobs:
         size_max: int = KNOWN_MAX,
     ) -> None:
         self._version = version
+        self._alike = Alike(version)
         self._ring = ring
         self._public_url = public_url
         self._size_max = size_max
@@ -71,31 +84,34 @@ class KnownJobs:
             job_id=plan.id,
             public_url=self._public_url,
         )
-        return KnownJob(plan, prepared, key_of(plan.definition.target, plan.namespace))
+        definition = plan.definition
+        key = key_of(definition.target, plan.namespace)
+        return KnownJob(plan, prepared, key, _leads_on(definition))
 
     def learn(self, stored: StoredJob) -> KnownJob:
         """Decode, compile and keep a job; raise where its definition can not be understood."""
-        definition = DEFINITION.decode(stored.definition)
-        known = KnownJob(
-            plan_job(stored.id, stored.namespace, stored.revision, definition, stored.created_at),
-            self._prepared(stored, definition),
-            key_of(definition.target, stored.namespace),
+        read = self._alike.read(stored.definition, stored.namespace)
+        definition, alike = read.definition, read.way.prepared
+        plan = plan_job(
+            stored.id,
+            stored.namespace,
+            stored.revision,
+            definition,
+            stored.created_at,
+            timetable=read.rhythm.timetable,
         )
+        if alike is None:
+            prepared = self._opened(stored, definition)
+        else:
+            prepared = prepare_job(alike, definition, job_id=stored.id, public_url=self._public_url)
+        known = KnownJob(plan, prepared, read.way.key, _leads_on(definition))
         self._jobs[stored.id] = known
         if len(self._jobs) > self._size_max:
             self._jobs.popitem(last=False)
         return known
 
-    def _prepared(self, stored: StoredJob, definition: Definition) -> Prepared:
+    def _opened(self, stored: StoredJob, definition: Definition) -> Prepared:
         """Prepare with the secrets opened; without their key every attempt is blocked."""
-        if not may_hold_secrets(definition.target):
-            return prepare(
-                definition,
-                namespace=stored.namespace,
-                version=self._version,
-                job_id=stored.id,
-                public_url=self._public_url,
-            )
         place = place_of_target(stored.namespace, stored.id)
         blocked = None
         try:

@@ -16,12 +16,14 @@ from scheduler_svc.domain.ids import epoch_ms, instant_at
 from scheduler_svc.domain.secrecy import IDENTITY, NAMED, SIGNING, place_of
 from scheduler_svc.engine.remembered import Age, Remembered
 from scheduler_svc.store import identity_keys, secrets, signing_secrets
-from scheduler_svc.store.pool import Pool, connection
+from scheduler_svc.store.pool import Pool, connection, is_database_away
 from scheduler_svc.store.signing_secrets import SealedSigner
 from scheduler_svc.store.vault import KeyMissing, KeyRing, Unopenable, key_of
 
 KEPT_MAX = 2000
 READ_SECONDS = 5.0
+AHEAD_MAX = 20
+"""For how many namespaces one claim reads ahead who signs: the others' attempts read it."""
 
 
 class Source(msgspec.Struct, frozen=True, kw_only=True):
@@ -61,6 +63,20 @@ class KnownSecrets:
     async def signers(self, namespace: str) -> tuple[Signer, ...]:
         """Return who signs for a namespace."""
         return await self._signers.get(namespace)
+
+    async def have_signers(self, namespaces: Collection[str]) -> None:
+        """Read who signs for these namespaces, as far as that is not at hand: of a few at a time.
+
+        Nobody waits for it, so a database that is away is left to whoever does.
+        """
+        missing = [name for name in namespaces if self._signers.at_hand(name) is None]
+        for name in missing[:AHEAD_MAX]:
+            try:
+                await self._signers.get(name)
+            except Exception as error:
+                if not is_database_away(error):
+                    raise
+                return
 
     async def named(self, namespace: str, names: Collection[str]) -> dict[str, str]:
         """Return those of these secrets that are there; raise Unsendable."""

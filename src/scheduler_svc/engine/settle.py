@@ -108,8 +108,8 @@ async def flush(parts: Parts, outbox: Outbox) -> None:
     del outbox.ended[: len(batch)]
     was_full = parts.hand.free == 0 or parts.hand.background_free == 0
     retry_ms = []
+    parts.hand.drop_all([ended.held for ended, _ in written])
     for ended, settlement in written:
-        parts.hand.drop(ended.held)
         _tell(parts, ended, settlement, settled=settled.get(settlement.id))
         if settlement.status == "due":
             retry_ms.append(settlement.next_attempt_ms)
@@ -126,13 +126,14 @@ async def flush(parts: Parts, outbox: Outbox) -> None:
 async def _write(
     parts: Parts, conn: Connection, written: list[tuple[Ended, Settlement]], now_ms: int
 ) -> tuple[dict[UUID, Settled], Noted]:
-    in_line = {ended.held.claim.job_id for ended, _ in written if _may_free_another(ended)}
+    telling = [pair for pair in written if _leads_on(parts, *pair)]
+    in_line = {ended.held.claim.job_id for ended, _ in telling if _may_free_another(ended)}
     gone = {
         ended.held.claim.job_id
-        for ended, settlement in written
+        for ended, settlement in telling
         if settlement.reason == "gone" and ended.held.claim.trigger != "alert"
     }
-    pausing = {e.held.claim.job_id for e, s in written if aftermath.may_pause(e.held, s)}
+    pausing = {e.held.claim.job_id for e, s in telling if aftermath.may_pause(e.held, s)}
     # Timers are locked before jobs and runs, everywhere, and in one order.
     if in_line | gone | pausing:
         await settlements.lock_queues(conn, sorted(in_line | gone | pausing))
@@ -144,14 +145,14 @@ async def _write(
     if in_line:
         open_still = {
             ended.held.claim.job_id
-            for ended, settlement in written
+            for ended, settlement in telling
             if settlement.id in settled and settled[settlement.id][0] in UNFINISHED
         }
         if freed := in_line - open_still:
             await settlements.release_queued(conn, sorted(freed), now_ms=now_ms)
     cases = [
         aftermath.case_of(parts, ended.held, settlement, settled[settlement.id])
-        for ended, settlement in written
+        for ended, settlement in telling
         if aftermath.is_heeded(parts, ended.held) and settlement.id in settled
     ]
     noted = await aftermath.note(
@@ -171,6 +172,17 @@ async def _settle(conn: Connection, batch: list[Settlement], now_ms: int) -> dic
     if callbacks := [one for one in batch if one.timeout_ms is not None]:
         settled |= await completion.settle_callbacks(conn, callbacks, now_ms=now_ms)
     return settled
+
+
+def _leads_on(parts: Parts, ended: Ended, settlement: Settlement) -> bool:
+    """Tell whether an end may lead to anything beside its row: of most, nothing else is asked."""
+    job, claim = ended.held.job, ended.held.claim
+    return (
+        settlement.status != "succeeded"
+        or job.leads_on
+        or claim.trigger != "schedule"
+        or parts.namespace_alerts(job.key.namespace) is not None
+    )
 
 
 def _may_free_another(ended: Ended) -> bool:

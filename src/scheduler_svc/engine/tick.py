@@ -83,10 +83,12 @@ async def _claimed_by(parts: Parts, lock: Lock, after: Mark, batch: int) -> Scan
     taken = parts.hand.taken
     for decision in scan.decisions:
         _take(parts, decision, scan.written)
-    for one, job in scan.plain:
-        parts.hand.add(one.claim, job)
+    parts.hand.add_all([(one.claim, job) for one, job in scan.plain])
     if parts.hand.taken > taken:
         parts.to_send.ring()
+    # What is sent at its instant finds it at hand then, and goes the short way.
+    signed = {job.key.namespace for _, job in scan.plain if job.prepared.signed}
+    await parts.secrets.have_signers(signed)
     return scan
 
 

@@ -8,7 +8,7 @@ database is away, is lost to the stream. The record is the list of runs.
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 
 from scheduler_svc.api.context import Deps
@@ -42,7 +42,8 @@ class Broadcast:
         self.now_ms: Callable[[], int] = lambda: 0
         self._queue: deque[Happened] = deque(maxlen=QUEUE_MAX)
 
-    def __call__(self, name: EventName, /, **fields: object) -> None:
+    def hear(self, name: EventName, fields: Mapping[str, object]) -> None:
+        """Take one event."""
         if not self.wanted or name not in PUBLISHED:
             return
         told = happened(name, fields, at_ms=self.now_ms())

@@ -94,7 +94,7 @@ async def _run(
     tally = Tally(jobs_max=settings.metrics_jobs_max)
     log = Sampled(emit, most=settings.log_successes_max, monotonic=time.monotonic)
     broadcast = Broadcast()
-    tell = fan_out(tally, broadcast, log=log)
+    tell = fan_out(tally.hear, broadcast.hear, log=log)
     async with assembly.assembled(
         settings,
         dsn,

@@ -15,7 +15,7 @@ RANK_MIN, RANK_MAX = -(2**15), 2**15 - 1
 OVERRIDES = msgspec.json.Decoder(Overrides)
 
 
-class ClaimedRun(msgspec.Struct, frozen=True):
+class ClaimedRun(msgspec.Struct, frozen=True, gc=False):
     """A run under this replica's lease; `attempt` is its fencing token."""
 
     id: UUID

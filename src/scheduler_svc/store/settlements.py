@@ -17,7 +17,7 @@ CLOCKS_APART_MS = 50
 """How far two replicas' readings of the database's clock may lie apart."""
 
 
-class Settlement(msgspec.Struct, frozen=True, kw_only=True):
+class Settlement(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """What one attempt made of its run; `record` is the attempt as JSON, null where none was."""
 
     id: UUID

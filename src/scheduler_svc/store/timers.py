@@ -36,7 +36,7 @@ class Mark(msgspec.Struct, frozen=True):
     job_id: UUID = NIL
 
 
-class Plain(msgspec.Struct, frozen=True):
+class Plain(msgspec.Struct, frozen=True, gc=False):
     """The claim of an occurrence that is sent at its instant, with nothing else to be written."""
 
     claim: ClaimedRun
@@ -48,7 +48,7 @@ class Plain(msgspec.Struct, frozen=True):
     runs_made: int
 
 
-class StoredJob(msgspec.Struct, frozen=True):
+class StoredJob(msgspec.Struct, frozen=True, gc=False):
     """The part of a job that deciding needs, as it is stored; the definition is JSON text."""
 
     id: UUID

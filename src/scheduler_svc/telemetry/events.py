@@ -7,7 +7,7 @@ Will not format sentences: an event is a name and fields, so that it can be coun
 import logging
 from collections.abc import Mapping
 from types import MappingProxyType
-from typing import NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import structlog
 
@@ -237,15 +237,21 @@ def emit(name: EventName, /, **fields: object) -> None:
         _LOG.log(level, str(name), **fields)
 
 
-def fan_out(*listeners: OnEvent, log: OnEvent | None = None) -> OnEvent:
+class Listener(Protocol):
+    """Takes one event with its fields as they are, and changes nothing of them."""
+
+    def __call__(self, name: EventName, fields: dict[str, Any], /) -> None: ...
+
+
+def fan_out(*listeners: Listener, log: OnEvent | None = None) -> OnEvent:
     """Tell several listeners, in order: the metrics, the event stream; the log of what it shows."""
-    levels = {name: described.level for name, described in EVENTS.items()}
+    levels, root = {name: described.level for name, described in EVENTS.items()}, logging.root
 
     def tell(name: EventName, /, **fields: object) -> None:
-        if log is not None and levels[name] >= logging.root.level:
+        if log is not None and levels[name] >= root.level:
             log(name, **fields)
         for listener in listeners:
-            listener(name, **fields)
+            listener(name, fields)
 
     return tell
 

@@ -14,7 +14,7 @@ from scheduler_svc.domain.events import EventName
 from scheduler_svc.telemetry.families import BY_NAME
 
 TRIGGERS = ("schedule", "manual", "backfill", "catch_up", "replay", "alert")
-ENDS = {
+ENDS: dict[str, str] = {
     EventName.RUN_SUCCEEDED: "succeeded",
     EventName.RUN_FAILED: "failed",
     EventName.RUN_CANCELLED: "cancelled",
@@ -94,6 +94,10 @@ class Tally:
 
     def __call__(self, name: EventName, /, **fields: object) -> None:
         """Count one event."""
+        self.hear(name, fields)
+
+    def hear(self, name: EventName, fields: dict[str, Any]) -> None:
+        """Count one event whose fields are at hand."""
         self._events[name] = self._events.get(name, 0) + 1
         if (handler := self._handlers.get(name)) is not None:
             handler(name, fields)
@@ -153,30 +157,30 @@ class Tally:
 
     def _tried(self, _name: str, fields: dict[str, Any]) -> None:
         outcome = fields["outcome"]
-        if outcome is not None:
-            one = (outcome,)
-            self._attempts[one] = self._attempts.get(one, 0) + 1
-            if fields["attempt"] == 1:
-                self._fired(fields["trigger"])
-            took = self._took.get(outcome)
-            if took is None:
-                took = self._took[outcome] = self._spread("attempt_duration_seconds", outcome)
-            took.add(fields["duration_ms"] / 1000)
-            if (late := fields["lateness_ms"]) is not None:
-                spread = self._late.get(fields["trigger"])
-                if spread is None:
-                    spread = self._spread("lateness_seconds", OTHER)
-                spread.add(late / 1000)
+        if outcome is None:
+            return
+        trigger = fields["trigger"]
+        self._attempts[outcome,] = self._attempts.get((outcome,), 0) + 1
+        if fields["attempt"] == 1:
+            self._fired(trigger)
+        took = self._took.get(outcome)
+        if took is None:
+            took = self._took[outcome] = self._spread("attempt_duration_seconds", outcome)
+        took.add(fields["duration_ms"] / 1000)
+        if (late := fields["lateness_ms"]) is not None:
+            spread = self._late.get(trigger) or self._spread("lateness_seconds", OTHER)
+            spread.add(late / 1000)
 
     def _ended(self, name: str, fields: dict[str, Any]) -> None:
         self._tried(name, fields)
-        if name == EventName.RUN_RETRYING:
+        status = ENDS.get(name)
+        if status is None:  # another attempt follows
             self._counts["retries"][()] += 1
             return
-        key = ENDS[EventName(name)], fields["reason"] or ""
+        key = status, fields["reason"] or ""
         self._runs[key] = self._runs.get(key, 0) + 1
         if self._jobs_max:
-            self._of_job(str(fields["job_id"]), key[0])
+            self._of_job(str(fields["job_id"]), status)
 
     def _of_job(self, job_id: str, status: str) -> None:
         if job_id not in self._seen:

@@ -1,0 +1,141 @@
+"""What many jobs have alike is read once: equal schedules, targets and rules are shared by them.
+
+Promises the very definition that decoding the whole text gives, and refuses what that refuses. It
+keeps few parts, and no long ones: a text that is one job's own is read like any other.
+"""
+
+from collections.abc import Callable
+from functools import lru_cache, partial
+from typing import Annotated, Generic, TypeVar
+
+import msgspec
+from msgspec import UNSET, Meta, Raw, Struct
+
+from scheduler_svc.delivery.prepare import Prepared, prepare_target
+from scheduler_svc.domain.jobs import (
+    Alerts,
+    Definition,
+    Labels,
+    Misfire,
+    Name,
+    Overlap,
+    Retry,
+    Target,
+)
+from scheduler_svc.domain.occurrences import Timetable, shared_timetable
+from scheduler_svc.domain.pressure import Key, key_of
+from scheduler_svc.domain.retention import Asked
+from scheduler_svc.domain.schedule import Schedule
+from scheduler_svc.domain.secrecy import secrets_of
+
+PARTS_MAX = 1024
+"""Parts of one kind that are kept; those not asked for lately go first."""
+LENGTH_MAX = 4096
+"""Longer ones are not kept: a body of 256 KiB is hardly one that many jobs send."""
+DEFAULTS = Raw(b"{}")
+T = TypeVar("T")
+
+
+class _Outline(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True, gc=False):
+    """A definition whose larger parts are not read yet; one that is left out is as by default."""
+
+    name: Name | None = None
+    description: Annotated[str, Meta(max_length=4096)] = ""
+    labels: Labels = {}
+    schedule: Raw
+    target: Raw
+    retry: Raw = DEFAULTS
+    misfire: Raw = DEFAULTS
+    overlap: Overlap = "skip"
+    priority: Annotated[int, Meta(ge=-100, le=100)] = 0
+    alerts: Raw = DEFAULTS
+    auto_pause_after: Annotated[int, Meta(ge=0, le=1000)] = 0
+    delete_after_completion: bool = False
+    retention: Asked = UNSET
+
+
+_OUTLINE = msgspec.json.Decoder(_Outline)
+_SCHEDULE = msgspec.json.Decoder(Schedule)
+_TARGET = msgspec.json.Decoder(Target)
+
+
+class Rhythm(Struct, frozen=True):
+    """A schedule, and what it comes to where that is the same for all jobs that have it."""
+
+    schedule: Schedule
+    timetable: Timetable | None
+
+
+class Way(Struct, frozen=True):
+    """A target, whose key it has, and what its requests have in common."""
+
+    target: Target
+    key: Key
+    prepared: Prepared | None
+    """None where secrets have to be opened first, each by the job that it was sealed for."""
+
+
+class Read(Struct, frozen=True, gc=False):
+    """A definition with what was found for its parts."""
+
+    definition: Definition
+    rhythm: Rhythm
+    way: Way
+
+
+class _Kept(Generic[T]):
+    """Values by the text of their part, and by whatever else they are made of."""
+
+    def __init__(self, make: Callable[..., T]) -> None:
+        self._make = make
+        self._known = lru_cache(maxsize=PARTS_MAX)(make)
+
+    def of(self, part: Raw, *more: str) -> T:
+        text = bytes(part)
+        return (self._known if len(text) <= LENGTH_MAX else self._make)(text, *more)
+
+
+class Alike:
+    """Parts of definitions, as one version of this service sends them."""
+
+    def __init__(self, version: str) -> None:
+        self._ways = _Kept(partial(_way, version))
+        self._rhythms = _Kept(_rhythm)
+        self._retries = _Kept(msgspec.json.Decoder(Retry).decode)
+        self._misfires = _Kept(msgspec.json.Decoder(Misfire).decode)
+        self._alerts = _Kept(msgspec.json.Decoder(Alerts).decode)
+
+    def read(self, text: str, namespace: str) -> Read:
+        """Read a definition; raise where it can not be understood."""
+        outline = _OUTLINE.decode(text)
+        rhythm = self._rhythms.of(outline.schedule)
+        way = self._ways.of(outline.target, namespace)
+        definition = Definition(
+            name=outline.name,
+            description=outline.description,
+            labels=outline.labels,
+            schedule=rhythm.schedule,
+            target=way.target,
+            retry=self._retries.of(outline.retry),
+            misfire=self._misfires.of(outline.misfire),
+            overlap=outline.overlap,
+            priority=outline.priority,
+            alerts=self._alerts.of(outline.alerts),
+            auto_pause_after=outline.auto_pause_after,
+            delete_after_completion=outline.delete_after_completion,
+            retention=outline.retention,
+        )
+        return Read(definition, rhythm, way)
+
+
+def _rhythm(text: bytes) -> Rhythm:
+    schedule = _SCHEDULE.decode(text)
+    return Rhythm(schedule, shared_timetable(schedule))
+
+
+def _way(version: str, text: bytes, namespace: str) -> Way:
+    target = _TARGET.decode(text)
+    made = None
+    if target.tls is None and next(secrets_of(target), None) is None:
+        made = prepare_target(target, namespace=namespace, version=version)
+    return Way(target, key_of(target, namespace), made)
