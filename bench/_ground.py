@@ -3,6 +3,7 @@
 The receiver is C, compiled at need with `cc`, so that it is never the slow one.
 """
 
+import asyncio
 import os
 import secrets
 import shutil
@@ -57,14 +58,21 @@ def pinned(pid: int | None, core: int) -> None:
 
 
 @contextmanager
-def durable() -> Iterator[Ground]:
-    """Serve from a new folder with fsync on, or take the server of DATABASE_URL."""
+def durable(*, counting: bool = False) -> Iterator[Ground]:
+    """Serve from a new folder with fsync on, or take the server of DATABASE_URL.
+
+    With `counting` a server of ours counts its statements, which costs each a little.
+    """
     if given := os.environ.get("DATABASE_URL"):
         yield Ground(given, None)
         return
     folder = Path(tempfile.mkdtemp(prefix="scheduler-svc-bench-"))
     folder.chmod(0o711)  # passable, for under root the server is another account
     server = embedded.start(folder)
+    if counting:
+        asyncio.run(_count_statements(server.dsn))
+        server.stop()
+        server = embedded.start(folder)
     try:
         yield Ground(server.dsn, server.pid)
     finally:
@@ -87,19 +95,71 @@ async def a_database(ground: Ground) -> AsyncIterator[str]:
             await conn.execute(f'DROP DATABASE "{name}" WITH (FORCE)')
 
 
+async def _count_statements(dsn: str) -> None:
+    """Have the server count statements from its next start on."""
+    async with database(dsn) as conn:
+        await conn.execute("ALTER SYSTEM SET shared_preload_libraries = 'pg_stat_statements'")
+        await conn.execute("ALTER SYSTEM SET pg_stat_statements.track = 'all'")
+        await conn.execute("CREATE EXTENSION pg_stat_statements")
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What the receiver saw of a while, by the machine's clock; in milliseconds."""
+
+    requests: int
+    early: int
+    p50: float
+    p99: float
+    most: float
+
+    def __str__(self) -> str:
+        return (
+            f"{self.requests:,} requests, {self.early} early,"
+            f" late p50 {self.p50:.2f} p99 {self.p99:.2f} max {self.most:.1f} ms"
+        )
+
+
+@dataclass(frozen=True)
+class Receiver:
+    """A receiver that runs; its address answers every path."""
+
+    url: str
+    running: subprocess.Popen[bytes]
+
+    def seen(self) -> Seen:
+        """Return what came since the last question, of a receiver that watches."""
+        assert self.running.stdin is not None
+        assert self.running.stdout is not None
+        self.running.stdin.write(b"\n")
+        self.running.stdin.flush()
+        requests, early, p50, p99, most = self.running.stdout.readline().split()
+        return Seen(int(requests), int(early), float(p50), float(p99), float(most))
+
+
 @contextmanager
 def receiver() -> Iterator[str]:
     """Run the receiver; its address answers every path."""
+    with receiving() as one:
+        yield one.url
+
+
+@contextmanager
+def receiving(*, watching: bool = False, port: int = 0) -> Iterator[Receiver]:
+    """Run the receiver, which takes down how late each request is where it is to watch."""
     with tempfile.TemporaryDirectory() as folder:
         program = Path(folder) / "receiver"
         source = Path(__file__).with_name("_receiver.c")
         subprocess.run(["cc", "-O2", "-o", str(program), str(source)], check=True)
         with subprocess.Popen(
-            [str(program)], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+            [str(program), str(port), *(["watch"] if watching else [])],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
         ) as running:
             assert running.stdin is not None
             assert running.stdout is not None
             try:
-                yield f"http://127.0.0.1:{int(running.stdout.readline())}/call"
+                port = int(running.stdout.readline())
+                yield Receiver(f"http://127.0.0.1:{port}/call", running)
             finally:
                 running.stdin.close()

@@ -9,7 +9,7 @@ import pytest
 from factories import MORNING_MS
 from ledger import a_run, add_job, alive, an_end, status_of, write
 from plans import PLANS, force
-from scheduler_svc.domain.ids import instant_at
+from scheduler_svc.domain.ids import instant_at, scheduled_ms_of
 from scheduler_svc.store import replicas, settlements
 from scheduler_svc.store.pool import Connection, Pool, transaction
 
@@ -138,6 +138,9 @@ async def test_the_runs_someone_wants_cancelled_are_told_to_their_holder_alone(
     mine, other = uuid4(), uuid4()
     async with transaction(pool) as conn:
         (run,) = await _hold(conn, mine)
-        await _hold(conn, other)
+        (foreign,) = await _hold(conn, other)
+        held = [(one, scheduled_ms_of(one)) for one in (run, foreign)]
+        assert await replicas.cancel_wanted(conn, mine, held) == []
         await conn.execute("UPDATE runs SET cancel_requested = true")
-        assert await replicas.cancel_wanted(conn, mine) == [run]
+        assert await replicas.cancel_wanted(conn, mine, held) == [run]
+        assert await replicas.cancel_wanted(conn, mine, held[1:]) == []

@@ -36,7 +36,7 @@ from scheduler_svc.domain.secrecy import masked_target
 from scheduler_svc.store import jobs, sql_requests
 from scheduler_svc.store.away import is_database_away, is_held_up, is_worth_one_more
 from scheduler_svc.store.backfills import cancel_backfills_of
-from scheduler_svc.store.pool import Connection, transaction
+from scheduler_svc.store.pool import Connection, connection, transaction
 from scheduler_svc.store.sql_requests import SqlRequest
 from scheduler_svc.store.timers import DEFINITION
 
@@ -59,6 +59,9 @@ async def carry_out(deps: Deps) -> int:
     All at once; where one of them raises, again, each behind a savepoint: what can not be carried
     out is set aside, and what waits for somebody's lock is left, with all of its job after it.
     """
+    async with connection(deps.pool) as conn:
+        if not await sql_requests.is_any(conn):
+            return 0
     left: set[UUID] = set()
     try:
         done = await _batch(deps)

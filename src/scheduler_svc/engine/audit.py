@@ -14,6 +14,7 @@ from scheduler_svc.domain.audit import ENGINE, Action, Draft, Entry, Resource
 from scheduler_svc.domain.audit_chain import FIRST, Link, Sealed, SealKey, is_genuine, mark, seal
 from scheduler_svc.domain.events import EventName
 from scheduler_svc.domain.ids import EPOCH, instant_at
+from scheduler_svc.engine.glance import UNSEALED_LATE_MS, is_there
 from scheduler_svc.engine.parts import Parts
 from scheduler_svc.store import audit
 from scheduler_svc.store.pool import Connection, connection, is_database_away, transaction
@@ -22,9 +23,8 @@ SEAL_SECONDS = 0.7
 SEAL_BATCH = 100
 AT_ONCE = 25
 """Entries hashed before the loop may turn to others: half a millisecond or so."""
-LATE_MS = 120_000
-"""How old an entry may be when its transaction commits; once a minute all are looked for."""
 WHOLE_SECONDS = 60.0
+"""So often all entries are looked for, however late they commit."""
 PRUNE_SECONDS = 3600.0
 PRUNE_BATCH = 2000
 BROKEN_SECONDS = 60.0
@@ -51,7 +51,8 @@ async def seals(parts: Parts, rules: AuditRules) -> None:
     while True:
         await asyncio.sleep(SEAL_SECONDS * (0.5 + parts.rand()))
         try:
-            await seal_all(parts, rules, sealing)
+            if _is_whole(parts, sealing) or await is_there(parts, "unsealed"):
+                await seal_all(parts, rules, sealing)
         except Exception as error:
             if not is_database_away(error):
                 raise
@@ -64,8 +65,8 @@ async def seal_all(parts: Parts, rules: AuditRules, sealing: Sealing) -> int:
     an old snapshot keeps them from being forgotten.
     """
     now = parts.clock.monotonic()
-    whole = now >= sealing.whole_at + WHOLE_SECONDS
-    since = EPOCH if whole else instant_at(max(0, parts.clock.now_ms() - LATE_MS))
+    whole = _is_whole(parts, sealing)
+    since = EPOCH if whole else instant_at(max(0, parts.clock.now_ms() - UNSEALED_LATE_MS))
     count = 0
     async with connection(parts.pool, seconds=parts.limits.database_seconds) as conn:
         found = await audit.any_unsealed(conn, since=since)
@@ -85,6 +86,10 @@ async def seal_all(parts: Parts, rules: AuditRules, sealing: Sealing) -> int:
     if whole:
         sealing.whole_at = now
     return count
+
+
+def _is_whole(parts: Parts, sealing: Sealing) -> bool:
+    return parts.clock.monotonic() >= sealing.whole_at + WHOLE_SECONDS
 
 
 async def _sealed(

@@ -22,6 +22,7 @@ from scheduler_svc.domain.backfills import (
 )
 from scheduler_svc.domain.events import EventName
 from scheduler_svc.domain.ids import epoch_ms, instant_at
+from scheduler_svc.engine.glance import is_there
 from scheduler_svc.engine.parts import Parts
 from scheduler_svc.store import backfills, notices, timers
 from scheduler_svc.store.backfills import SentJob
@@ -57,7 +58,7 @@ async def backfilling(parts: Parts, *, retention_days: int) -> None:
         if not parts.lease.held:
             continue
         try:
-            if await make_steps(parts):
+            if await is_there(parts, "backfills") and await make_steps(parts):
                 pause = BUSY_SECONDS
             if parts.clock.monotonic() > prune_at:
                 prune_at = parts.clock.monotonic() + PRUNE_SECONDS

@@ -10,6 +10,7 @@ from scheduler_svc.domain.events import EventName
 from scheduler_svc.engine import keys, pressed, tick, tracing, waiting
 from scheduler_svc.engine.crowds import Crowds, claim_others
 from scheduler_svc.engine.deciding import BEHIND_MS
+from scheduler_svc.engine.glance import next_look, nothing_due
 from scheduler_svc.engine.parts import Parts
 from scheduler_svc.store.claims import NextInstants, next_instants
 from scheduler_svc.store.pool import connection, is_database_away
@@ -43,6 +44,8 @@ class Pace(msgspec.Struct):
     away: bool = False
     stopped: bool = False
     crowds: Crowds = msgspec.field(default_factory=Crowds)
+    idle: bool = False
+    """The last pass found nothing, and nothing to come back for before the next instant."""
     background_ms: int = 0
     """Up to where the pace of the past is given away, in epoch milliseconds."""
     wake_ms: float = float("inf")
@@ -100,6 +103,9 @@ async def one_pass(parts: Parts, pace: Pace) -> float:
         return min(BACKOFF_SECONDS_MAX, parts.limits.poll_ms / 1000)
     started_ms = parts.clock.now_ms()
     await keys.keep(parts)
+    if pace.idle and (idle := await _still_idle(parts, pace, started_ms)) is not None:
+        return idle
+    taken = parts.hand.taken
     # By chance, so that the share also holds where slots come free one at a time.
     reserved = int(parts.hand.free / RESERVED_SHARE + parts.rand())
     pace.crowds.begin()
@@ -126,7 +132,21 @@ async def one_pass(parts: Parts, pace: Pace) -> float:
     if parts.pressure.opened or (again_ms is None and (following.pressed or parts.pressure.waits)):
         parts.pressure.waits = True
         wake_ms.append(started_ms + GATHER_MS_MIN)
+    pace.idle = not wake_ms and parts.hand.taken == taken
     return _sleep(parts, started_ms, following, min(wake_ms, default=None))
+
+
+async def _still_idle(parts: Parts, pace: Pace, started_ms: int) -> float | None:
+    """Ask by one statement instead of four transactions whether anything is due; None where it is.
+
+    From the beginning of all timers, so what lies behind the mark is found too.
+    """
+    horizon_ms = started_ms + parts.limits.lookahead_ms
+    following = await nothing_due(parts, horizon_ms=horizon_ms)
+    if following is None:
+        return None
+    _raise_mark(pace, started_ms, None)
+    return _sleep(parts, started_ms, following, None)
 
 
 async def _claim_waiting(parts: Parts) -> bool:
@@ -144,7 +164,8 @@ async def _claim_background(parts: Parts, pace: Pace) -> None:
     taken = await waiting.claim_background(
         parts, room=room, from_ms=from_ms, step_ms=BACKGROUND_STEP_MS
     )
-    pace.background_ms = from_ms + taken * BACKGROUND_STEP_MS
+    if taken:  # else nothing of the pace is given away, and nothing to come back soon for
+        pace.background_ms = from_ms + taken * BACKGROUND_STEP_MS
 
 
 async def _claim_pressed(parts: Parts, pace: Pace) -> int | None:
@@ -171,14 +192,18 @@ async def _claim_timers(
 
     Returns the earliest instant that was deferred, and whether the scan came to the end.
     """
-    monotonic = parts.clock.monotonic()
-    if monotonic >= pace.full_scan_at:
-        pace.low, pace.full_scan_at = Mark(), monotonic + FULL_SCAN_SECONDS
+    began = parts.clock.monotonic()
+    whole = began >= pace.full_scan_at
+    if whole:
+        pace.low, pace.full_scan_at = Mark(), began + FULL_SCAN_SECONDS
     after = pace.low
     deferred_ms: int | None = None
     ahead_ms = started_ms + _gather_ms(parts)
     while (room := parts.hand.free - reserved) > 0:
         scan = await tick.claim_timers(parts, after, room=room)
+        if whole:  # over all that an old transaction keeps, where there is one
+            whole = False
+            pace.full_scan_at = next_look(began, parts.clock.monotonic(), FULL_SCAN_SECONDS)
         after = scan.mark
         deferred_ms = _earlier(deferred_ms, scan.deferred_ms)
         pace.crowds.names |= scan.crowds

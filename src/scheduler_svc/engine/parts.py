@@ -1,5 +1,6 @@
 """What the engine's loops share: built once by the wiring, passed down as one value."""
 
+import asyncio
 from collections.abc import Callable
 from uuid import UUID
 
@@ -20,6 +21,7 @@ from scheduler_svc.engine.lease import Lease
 from scheduler_svc.engine.namespaces import KnownNamespaces
 from scheduler_svc.engine.pressure import Pressure
 from scheduler_svc.engine.secrets import KnownSecrets
+from scheduler_svc.store.glance import ALL, Duty
 from scheduler_svc.store.pool import Pool
 
 
@@ -35,6 +37,14 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     """Away for longer than this, everything that was missed is held; 0: nothing ever is."""
     trace_least: int = 0
     """What the random part of a trace id must reach to be sampled (`domain/spans.py`)."""
+
+
+class Glance(msgspec.Struct):
+    """What the database said there is to do, and when it was asked (`engine/glance.py`)."""
+
+    found: frozenset[Duty] = ALL
+    asked_at: float = float("-inf")
+    asking: asyncio.Lock = msgspec.field(default_factory=asyncio.Lock)
 
 
 class Parts(msgspec.Struct, frozen=True, kw_only=True):
@@ -65,3 +75,4 @@ class Parts(msgspec.Struct, frozen=True, kw_only=True):
     to_settle: Alarm
     namespaces: KnownNamespaces = msgspec.field(default_factory=KnownNamespaces)
     holds: KnownHolds = msgspec.field(default_factory=KnownHolds)
+    glance: Glance = msgspec.field(default_factory=Glance)

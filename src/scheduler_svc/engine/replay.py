@@ -21,6 +21,7 @@ from scheduler_svc.engine.backfill import (
     SLOTS_SHARE,
     STEPS_MAX,
 )
+from scheduler_svc.engine.glance import is_there
 from scheduler_svc.engine.parts import Parts
 from scheduler_svc.store import notices, replays
 from scheduler_svc.store.pool import Connection, connection, is_database_away, run_once_more
@@ -44,7 +45,7 @@ async def replaying(parts: Parts, *, retention_days: int) -> None:
         if not parts.lease.held:
             continue
         try:
-            if await make_steps(parts):
+            if await is_there(parts, "replays") and await make_steps(parts):
                 pause = BUSY_SECONDS
             if parts.clock.monotonic() > prune_at:
                 prune_at = parts.clock.monotonic() + PRUNE_SECONDS

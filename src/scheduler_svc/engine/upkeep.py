@@ -12,6 +12,7 @@ from scheduler_svc.domain.events import EventName
 from scheduler_svc.domain.ids import instant_at
 from scheduler_svc.engine import aftermath, dispatch, guard
 from scheduler_svc.engine.clock import DatabaseClock
+from scheduler_svc.engine.glance import is_there, next_look
 from scheduler_svc.engine.guard import Watch
 from scheduler_svc.engine.hand import HeldRun
 from scheduler_svc.engine.parts import Parts
@@ -72,7 +73,8 @@ async def beat(parts: Parts, heart: Heart, clock: DatabaseClock, outbox: Outbox)
         asked = clock.monotonic()
         now = await replicas.database_now(conn)  # by itself: the beat waits for the disk
         received = clock.monotonic()
-        wanted = await replicas.cancel_wanted(conn, heart.who.id)
+        held = [(one.claim.id, one.claim.scheduled_ms) for one in parts.hand]
+        wanted = await replicas.cancel_wanted(conn, heart.who.id, held) if held else []
     heart.watch.wrote(now_ms, sent)
     stepped = clock.observe(sent=asked, received=received, now=now)
     was_set = abs(stepped) > STEP_SECONDS
@@ -129,13 +131,14 @@ async def rescues(parts: Parts, heart: Heart, outbox: Outbox) -> None:
             continue
         try:
             await give_back_lapsed(parts, outbox)
-            if may_rescue(parts, heart):
+            if may_rescue(parts, heart) and await is_there(parts, "rescue"):
                 await rescue(parts)
-            await delete_spent(parts)
-            if parts.clock.monotonic() > stray_at:
-                stray_at = parts.clock.monotonic() + STRAY_SECONDS
+            if await is_there(parts, "spent"):
+                await delete_spent(parts)
+            if (began := parts.clock.monotonic()) > stray_at:
                 await free_stranded(parts)
                 await give_back_strays(parts)
+                stray_at = next_look(began, parts.clock.monotonic(), STRAY_SECONDS)
         except Exception as error:
             if not is_database_away(error):
                 raise

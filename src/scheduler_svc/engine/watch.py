@@ -17,6 +17,7 @@ from scheduler_svc.domain.incident_watch import Questions, questions, watching
 from scheduler_svc.domain.incidents import End, Incident, Memory, Raised, late
 from scheduler_svc.domain.jobs import Alerts
 from scheduler_svc.engine import aftermath
+from scheduler_svc.engine.glance import is_there
 from scheduler_svc.engine.parts import Parts
 from scheduler_svc.store import completion, incident_watch, incidents, settlements
 from scheduler_svc.store.incident_watch import Standing
@@ -47,9 +48,9 @@ async def watches(parts: Parts) -> None:
         if not parts.lease.held:
             continue
         try:
-            while await expire(parts) == BATCH:
+            while await is_there(parts, "overdue") and await expire(parts) == BATCH:
                 pass
-            while await look(parts) == BATCH:
+            while await is_there(parts, "watched") and await look(parts) == BATCH:
                 pass
         except Exception as error:
             if not is_database_away(error):

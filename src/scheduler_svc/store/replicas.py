@@ -1,5 +1,6 @@
 """Replicas: one heartbeat row each renews the lease on all they hold; the dead are rescued."""
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Literal
 from uuid import UUID
@@ -93,9 +94,19 @@ async def rescue(conn: Connection, *, now_ms: int, batch: int) -> list[Rescued]:
     return [Rescued(*row) for row in rows]
 
 
-async def cancel_wanted(conn: Connection, replica: UUID) -> list[UUID]:
-    """Return which of this replica's runs someone asked to cancel."""
-    return [row[0] for row in await conn.fetch(statement("cancel_wanted"), replica)]
+async def cancel_wanted(
+    conn: Connection, replica: UUID, held: Sequence[tuple[UUID, int]]
+) -> list[UUID]:
+    """Return which of the runs that this replica holds someone asked to cancel: pairs of an id and
+    the nominal time.
+    """
+    rows = await conn.fetch(
+        statement("cancel_wanted"),
+        replica,
+        [run_id for run_id, _ in held],
+        [instant_at(at) for _, at in held],
+    )
+    return [row[0] for row in rows]
 
 
 async def end_lease(conn: Connection, replica: UUID, *, now_ms: int) -> None:

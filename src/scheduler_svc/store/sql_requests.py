@@ -39,6 +39,12 @@ class SqlRequest(Struct, frozen=True, kw_only=True):
         return epoch_ms(self.asked_at)
 
 
+async def is_any(conn: Connection) -> bool:
+    """Tell whether anything waits."""
+    waits: bool = await conn.fetchval(statement("any_sql_request"))
+    return waits
+
+
 async def try_lock(conn: Connection) -> bool:
     """Be the one who carries out, until the transaction ends; False where another replica is."""
     held: bool = await conn.fetchval(statement("lock_sql_requests"), LOCK)

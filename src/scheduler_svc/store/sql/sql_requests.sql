@@ -1,6 +1,10 @@
 -- What applications asked for in their own transactions (migrations: sql_functions), and no replica
 -- has carried out yet.
 
+-- any_sql_request()
+-- Asked before anything is locked: nearly always nothing waits.
+SELECT EXISTS (SELECT FROM sql_requests);
+
 -- lock_sql_requests(lock)
 -- One replica carries out what waits, in its order; the others need not wait for it.
 SELECT pg_try_advisory_xact_lock($1);

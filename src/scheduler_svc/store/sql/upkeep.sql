@@ -60,9 +60,35 @@ FROM lost
 WHERE r.scheduled_for = lost.scheduled_for AND r.id = lost.id
 RETURNING r.id, r.job_id, r.status, r.scheduled_for, r.reason, r.trigger, r.attempt_count;
 
--- cancel_wanted(replica)
--- The backstop of the cancel notice: which of my runs someone asked to cancel.
-SELECT id FROM runs WHERE replica = $1 AND status = 'running' AND cancel_requested;
+-- glance(now, paced_until, unsealed_since)
+-- What is there to do of all that is looked for about once a second, in one statement for all of it:
+-- where nothing is, nothing else is asked. Each look is the beginning of the statement that it stands
+-- for, through the same index, and may say yes where that one then finds nothing.
+SELECT
+    EXISTS (
+        SELECT FROM replicas AS p JOIN runs AS r ON r.replica = p.id AND r.status = 'running'
+        WHERE p.lease_until < $1
+    ) AS rescue,
+    EXISTS (
+        SELECT FROM jobs AS j
+        WHERE j.state = 'completed'
+            AND strpos(j.definition::text, '"delete_after_completion":true') > 0
+    ) AS spent,
+    EXISTS (SELECT FROM runs WHERE status = 'running' AND completion_until <= $1) AS overdue,
+    EXISTS (SELECT FROM job_incidents WHERE watch_at <= $1) AS watched,
+    EXISTS (SELECT FROM backfills WHERE status = 'running' AND paced_at <= $2) AS backfills,
+    EXISTS (SELECT FROM replays WHERE status = 'running' AND paced_at <= $2) AS replays,
+    EXISTS (SELECT FROM audit_pending WHERE at >= $3) AS unsealed;
+
+-- cancel_wanted(replica, ids, scheduled_fors)
+-- The backstop of the cancel notice: which of my runs someone asked to cancel. By the keys of what I
+-- hold and not through runs_running, which every fire leaves an entry in: an old transaction keeps
+-- them all, and each heartbeat would walk over those of all that time.
+SELECT r.id
+FROM unnest($2::uuid[], $3::timestamptz[]) AS o (id, scheduled_for)
+JOIN runs AS r ON r.scheduled_for = o.scheduled_for AND r.id = o.id
+WHERE o.id::text || '' = o.id::text AND o.scheduled_for::text || '' = o.scheduled_for::text -- one_row
+    AND r.replica::text || '' = $1::uuid::text AND r.status || '' = 'running' AND r.cancel_requested;
 
 -- leave(replica)
 -- A replica that stopped politely holds nothing; its row goes.

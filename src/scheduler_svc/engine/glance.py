@@ -1,0 +1,51 @@
+"""Is there anything to do? Asked once for all loops that look each second, and by an idle pass.
+
+Promises that what is there is found as if each loop had asked by itself, FRESH_SECONDS later at
+most: an answer that is younger serves all. Does nothing itself, and a yes may come to nothing.
+"""
+
+from scheduler_svc.domain.backfills import AHEAD_MS
+from scheduler_svc.domain.ids import instant_at
+from scheduler_svc.engine.parts import Parts
+from scheduler_svc.store.claims import NextInstants, next_instants
+from scheduler_svc.store.glance import Duty, glance
+from scheduler_svc.store.pool import connection
+
+FRESH_SECONDS = 0.8
+LOOK_SHARE = 100
+"""A look that walks over what an old transaction keeps takes a hundredth of the time, not more."""
+UNSEALED_LATE_MS = 120_000
+"""How old an entry of the audit log may be when its transaction commits."""
+
+
+async def is_there(parts: Parts, duty: Duty) -> bool:
+    """Tell whether there may be something to do; raise what the database raises."""
+    last = parts.glance
+    async with last.asking:
+        asked_at = parts.clock.monotonic()
+        if asked_at >= last.asked_at + FRESH_SECONDS:
+            now_ms = parts.clock.now_ms()
+            async with connection(parts.pool, seconds=parts.limits.database_seconds) as conn:
+                last.found = await glance(
+                    conn,
+                    now_ms=now_ms,
+                    paced_until_ms=now_ms + AHEAD_MS,
+                    unsealed_since=instant_at(max(0, now_ms - UNSEALED_LATE_MS)),
+                )
+            last.asked_at = asked_at
+    return duty in last.found
+
+
+def next_look(began: float, ended: float, seconds: float) -> float:
+    """Return when to look again: after so long, or later where the look took its time."""
+    return began + max(seconds, (ended - began) * LOOK_SHARE)
+
+
+async def nothing_due(parts: Parts, *, horizon_ms: int) -> NextInstants | None:
+    """Return what comes next where nothing is due up to an instant, nor waits; else None."""
+    async with connection(parts.pool, seconds=parts.limits.database_seconds) as conn:
+        following = await next_instants(conn, after_ms=0)
+    soonest = [at for at in (following.timer_ms, following.run_ms) if at is not None]
+    if following.pressed or any(at <= horizon_ms for at in soonest):
+        return None
+    return following
