@@ -84,7 +84,10 @@ async def timers_read(conn: Connection) -> int:
 
 @contextmanager
 def calls() -> Iterator[Callable[[], dict[str, int]]]:
-    """Count calls of functions of ours, by `file:function`, in what runs within the block."""
+    """Count calls of functions of ours, by `file:function`, in what runs within the block.
+
+    Functions of one name in a file are counted together.
+    """
     profile = cProfile.Profile()
     profile.enable()
     try:
@@ -96,11 +99,11 @@ def calls() -> Iterator[Callable[[], dict[str, int]]]:
 def _of_ours(profile: cProfile.Profile) -> dict[str, int]:
     profile.disable()
     stats: dict[tuple[str, int, str], tuple[Any, ...]] = pstats.Stats(profile).stats  # type: ignore[attr-defined]
-    return {
-        f"{file.partition(OURS)[2]}:{name}": found[1]
-        for (file, _, name), found in stats.items()
-        if OURS in file
-    }
+    found: Counter[str] = Counter()
+    for (file, _, name), each in stats.items():
+        if OURS in file:
+            found[f"{file.partition(OURS)[2]}:{name}"] += each[1]
+    return found
 
 
 @contextmanager

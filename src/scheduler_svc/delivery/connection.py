@@ -223,7 +223,7 @@ class Connection(asyncio.Protocol):
         if call is None:  # nobody asked
             self.close(polite=False)
             return
-        if reader.untouched:
+        if not self._first_byte:
             self._first_byte = perf_counter()
             self._deadline = call.deadline
         reader.feed(data)

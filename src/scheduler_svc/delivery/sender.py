@@ -119,7 +119,8 @@ class Sender:
 
     def origin(self, key: object, loop: asyncio.AbstractEventLoop) -> Origin | None:
         """Return where calls of this key are submitted; None where the sender is closed."""
-        return None if self._pool.closed else self._pool.origin(key, loop)
+        pool = self._pool
+        return None if pool.closed else pool.origins.get(key) or pool.origin(key, loop)
 
     async def dial(self, origin: Origin, way: Way, call: Call) -> Exchange | None:
         """Open a connection in the slot that the call holds and start there, or say what failed."""

@@ -130,7 +130,10 @@ class Pressure:
         `good` tells whether it speaks for its target; None is neither for it nor against it.
         """
         key = held.job.key
-        self._time(key, started_ms, now_ms)
+        if now_ms - started_ms >= QUICK_MS:
+            self._quick.pop(key, None)
+        else:
+            self.note_quick(key, now_ms=now_ms)
         if held.claim.probe:
             self.news[key] = Probed(key, held.claim.id, good)
             return True
@@ -146,12 +149,6 @@ class Pressure:
         if held.claim.probe:
             self.news[held.job.key] = Probed(held.job.key, held.claim.id, None)
         return held.claim.probe
-
-    def _time(self, key: Key, started_ms: int, now_ms: int) -> None:
-        if now_ms - started_ms >= QUICK_MS:
-            self._quick.pop(key, None)
-        else:
-            self.note_quick(key, now_ms=now_ms)
 
     def note_quick(self, key: Key, *, now_ms: int) -> None:
         """Know that a call of a key has come back quickly."""
