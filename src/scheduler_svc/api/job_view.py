@@ -89,8 +89,9 @@ def coming(job: jobs.Job, plan: PlannedJob, *, now_ms: int, count: int) -> list[
         return []
     after_ms = now_ms
     if job.scheduled_for is not None:
-        due_ms = last_due(plan.timetable, now_ms) or 0
-        after_ms = max(epoch_ms(job.scheduled_for) - 1, due_ms)
+        after_ms = epoch_ms(job.scheduled_for) - 1
+        if after_ms < now_ms:
+            after_ms = max(after_ms, last_due(plan.timetable, now_ms) or 0)
     return within_max_runs(job, take(plan.timetable, after_ms, count))
 
 

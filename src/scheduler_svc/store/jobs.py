@@ -6,6 +6,7 @@ of that happens in one queue; timers are locked before jobs, everywhere.
 
 from collections.abc import Sequence
 from datetime import datetime
+from functools import lru_cache
 from uuid import UUID
 
 import asyncpg
@@ -21,7 +22,8 @@ from scheduler_svc.store.queries import statement
 from scheduler_svc.store.timers import DEFINITION
 
 PAUSE = msgspec.json.Decoder(Pause)
-
+KNOWN_MAX, KNOWN_LENGTH_MAX = 512, 2048
+"""Definitions that were read last and are kept, and how long a text is kept at most."""
 
 Expected = tuple[str | None, str | None, datetime | None]
 """What is kept of a job's coming instants: the versions, the instants as text, the refresh."""
@@ -180,7 +182,7 @@ def job_of(row: Record, last_run: LastRun | None = None) -> Job:
     return Job(
         id=row["id"],
         namespace=row["namespace"],
-        definition=DEFINITION.decode(row["definition"]),
+        definition=_definition(row["definition"]),
         state=row["state"],
         pause=None if row["pause"] is None else PAUSE.decode(row["pause"]),
         revision=row["revision"],
@@ -191,6 +193,16 @@ def job_of(row: Record, last_run: LastRun | None = None) -> Job:
         runs_made=row["runs_made"],
         last_run=last_run,
     )
+
+
+@lru_cache(maxsize=KNOWN_MAX)
+def _known(text: str) -> Definition:
+    return DEFINITION.decode(text)
+
+
+def _definition(text: str) -> Definition:
+    """Read a definition; those of jobs that are read again and again are read once."""
+    return _known(text) if len(text) <= KNOWN_LENGTH_MAX else DEFINITION.decode(text)
 
 
 def _text(value: Definition | Pause | dict[str, str]) -> str:
