@@ -27,6 +27,7 @@ GOOD: list[Json] = [
     body(schedule={"at": "2026-01-05T07:00:00Z", "if_past": "skip"}),
     body(schedule={"cron": "0 9 * * MON", "timezone": "Europe/Berlin", "max_runs": 1}),
     body(target={"body": {"deep": [1, {"b": None}]}, "headers": {"X-A": "b"}}),
+    body(description="a\x1eb", labels={"team": "\x1e"}, target={"body": {"\x1e": "\x1e"}}),
     body(target={"completion": "callback", "completion_timeout": "90m"}),
     body(alerts={"url": URL, "never_ran": True, "late_after": "90m"}),
     body(alerts={"url": URL, "never_ran": True}, schedule={"at": "2026-01-05T08:00:01Z"}),
@@ -69,6 +70,16 @@ async def test_each_job_is_what_it_would_be_if_it_were_created_alone(
         assert await kept_of(pool, item["id"], drawn=drawn) == await kept_of(
             pool, alone["id"], drawn=drawn
         )
+
+
+async def test_a_single_job_without_a_name_is_created_too(
+    http: httpx2.AsyncClient, pool: Pool
+) -> None:
+    (item,) = (
+        await bulk(http, [body(schedule={"at": "2026-01-05T07:00:00Z", "if_past": "skip"})])
+    ).json()["items"]
+    made = (await http.get(f"/jobs/{item['id']}")).json()
+    assert (made["name"], made["state"]) == (None, "completed")
 
 
 async def kept_of(pool: Pool, job_id: str, *, drawn: bool) -> list[Any]:

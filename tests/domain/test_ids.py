@@ -10,8 +10,10 @@ from hypothesis import strategies as st
 
 from scheduler_svc.domain.ids import (
     epoch_ms,
+    id_text,
     instant_at,
     job_id,
+    job_id_bytes,
     looks_like_id,
     random_run_id,
     run_id,
@@ -106,6 +108,12 @@ def test_an_id_in_any_spelling_is_taken_for_one(text: str) -> None:
 @given(st.uuids(), INSTANTS)
 def test_an_occurrence_has_one_id_however_it_is_made(job: UUID, ms: int) -> None:
     assert run_id_bytes(job.bytes, ms) == run_id(job, ms).bytes
+
+
+@given(st.binary(min_size=10, max_size=10), INSTANTS)
+def test_a_job_has_one_id_however_it_is_made(rest: bytes, ms: int) -> None:
+    assert job_id_bytes(ms, rest) == job_id(ms, rest).bytes
+    assert id_text(ms, rest) == str(job_id(ms, rest))
 
 
 def test_random_bytes_of_the_wrong_length_are_refused() -> None:

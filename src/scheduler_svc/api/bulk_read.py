@@ -28,12 +28,11 @@ from scheduler_svc.domain.decide import NewRun
 from scheduler_svc.domain.drift import expect
 from scheduler_svc.domain.errors import Fault, Invalid
 from scheduler_svc.domain.ids import RANDOM_BYTES, instant_at
-from scheduler_svc.domain.ids import job_id as new_job_id
 from scheduler_svc.domain.incidents import Memory
 from scheduler_svc.domain.jobs import Definition, Job, OidcAuth
 from scheduler_svc.domain.occurrences import depends_on_id
 from scheduler_svc.domain.schedule import Schedule
-from scheduler_svc.store.bulk import Ahead, Row, ahead_of, row_of
+from scheduler_svc.store.bulk import Ahead, Row, ahead_of, new_id, row_of
 
 _ENCODER = msgspec.json.Encoder()
 
@@ -89,7 +88,7 @@ class BulkReader:
 
     def read(self, index: int, raw: bytes) -> Draft:
         """Return the job of one item; raise Malformed, or Invalid with all faults."""
-        job_id = new_job_id(self.now_ms, self._call.deps.random_bytes(RANDOM_BYTES))
+        job_id = new_id(self.now_ms, self._call.deps.random_bytes(RANDOM_BYTES))
         given = surely_shaped(raw)
         if given is not None:
             try:

@@ -60,6 +60,17 @@ def job_id(created_ms: int, rest: bytes) -> UUID:
     return _assemble(created_ms, rest, version=7)
 
 
+def job_id_bytes(created_ms: int, rest: bytes) -> bytes:
+    """Name the same job as `job_id` by the bytes of its id: where many are made at once."""
+    return b"%b%c%c%c%b" % (
+        created_ms.to_bytes(6, "big"),
+        rest[0] & 0x0F | 0x70,
+        rest[1],
+        rest[2] & 0x3F | 0x80,
+        rest[3:],
+    )
+
+
 def id_text(created_ms: int, rest: bytes) -> str:
     """Write the id that `job_id` makes, where it is only ever written: for half of the cost."""
     digits = (created_ms.to_bytes(6, "big") + rest).hex()

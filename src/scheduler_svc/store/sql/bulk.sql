@@ -7,11 +7,15 @@ SELECT pg_advisory_xact_lock($1);
 
 -- insert_jobs(namespace, created_at, versions, ids, names, descriptions, labels, definitions, states, scheduled_fors, fire_ats, instants, refresh_ats)
 -- Jobs with their timers and expectations appear together; one whose name is taken is left out.
--- Instants come as epoch milliseconds, so that writing them costs the driver little.
+-- Columns come as one text each, and instants as epoch milliseconds, so that writing them costs the
+-- driver little; but a description may hold any character.
 WITH given AS MATERIALIZED (
     SELECT * FROM unnest(
-        $4::uuid[], $5::text[], $6::text[], $7::text[], $8::text[], $9::text[],
-        $10::bigint[], $11::bigint[], $12::text[], $13::bigint[]
+        string_to_array($4, ',')::uuid[], string_to_array($5, U&'\001e', ''), $6::text[],
+        string_to_array($7, U&'\001e'), string_to_array($8, U&'\001e'),
+        string_to_array($9, U&'\001e'), string_to_array($10, ',', '')::bigint[],
+        string_to_array($11, ',', '')::bigint[], string_to_array($12, U&'\001e'),
+        string_to_array($13, ',', '')::bigint[]
     ) AS g (
         id, name, description, labels, definition, state, scheduled_for, fire_at, instants,
         refresh_at
