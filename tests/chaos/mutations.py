@@ -363,7 +363,8 @@ def _tried(mutation: Mutation, copy: Path) -> bool:
     if plays:
         command = [sys.executable, "tests/chaos/play.py", "--seed", SEED, *plays]
     done = subprocess.run(command, cwd=copy, env=env, capture_output=True, text=True, check=False)
-    if done.returncode not in {0, 1} or "Traceback" in done.stderr:
+    broke_off = "Traceback" in done.stderr or (plays and "it broke off" in done.stdout)
+    if done.returncode not in {0, 1} or broke_off:
         raise SystemExit(f"'{mutation.name}': the tests did not run\n{done.stdout}{done.stderr}")
     if plays:
         print(done.stdout, flush=True)
