@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from clock import HandClock
+from clock import PassingClock
 from factories import MORNING_MS, waiting_run
 from pressing import deferrals
 from receiver import OK, Receiver, held, raw, receiving, silence
@@ -76,18 +76,10 @@ async def test_healthy_jobs_are_claimed_ahead_beside_many_of_a_dead_host_and_sen
     assert {(one["reason"], one["key"]) for one in waiting} == {("host_share", "127.0.0.2")}
 
 
-class _Passing(HandClock):
-    """Time goes on with each look at it."""
-
-    def now_ms(self) -> int:
-        self.ms += 20
-        return self.ms
-
-
 async def test_who_is_due_shortly_after_a_crowd_of_a_dead_host_is_claimed_before_it_is_late(
     engine_pool: Pool, receiver: Receiver, dead: Receiver
 ) -> None:
-    clock = _Passing(MORNING_MS)
+    clock = PassingClock(MORNING_MS)
     async with rigged(
         engine_pool, receiver, clock=clock, slots=SLOTS, batch=5, pressure=QUARTER
     ) as rig:

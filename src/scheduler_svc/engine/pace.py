@@ -144,7 +144,8 @@ async def _claim_background(parts: Parts, pace: Pace) -> None:
     taken = await waiting.claim_background(
         parts, room=room, from_ms=from_ms, step_ms=BACKGROUND_STEP_MS
     )
-    pace.background_ms = from_ms + taken * BACKGROUND_STEP_MS
+    if taken:
+        pace.background_ms = from_ms + taken * BACKGROUND_STEP_MS
 
 
 async def _claim_pressed(parts: Parts, pace: Pace) -> int | None:
