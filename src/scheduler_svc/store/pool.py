@@ -8,6 +8,7 @@ Will not hide that a database is away: `is_database_away` tells, and work is rep
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
+from functools import partial
 from typing import Any, TypeAlias, TypeVar
 
 import asyncpg
@@ -72,6 +73,7 @@ async def open_pool(
     `statement_cache_size=0` is for a transaction pooler, which loses prepared statements.
     Raises what `is_database_away` knows when there is no server.
     """
+    cached = statement_cache_size > 0
     return await asyncpg.create_pool(
         dsn,
         min_size=1,
@@ -80,7 +82,7 @@ async def open_pool(
         timeout=connect_seconds,
         command_timeout=command_seconds,
         statement_cache_size=statement_cache_size,
-        init=None if lineage is None else lineage.judge,
+        init=partial(_begin_session, lineage, once=planner is not NO_PLANNER and cached),
         reset=_keep_session,
         connection_class=asyncpg.Connection if on_statement is None else watched(on_statement),
         server_settings=session_settings(
@@ -122,6 +124,18 @@ def session_settings(
         "random_page_cost": "1.1",  # no disk of today seeks; at 4 a page of a list reads all jobs
         "timezone": "UTC",
     }
+
+
+async def _begin_session(lineage: Lineage | None, conn: Any, *, once: bool) -> None:
+    """Judge a new connection's server. With `once` each statement is planned for any parameters.
+
+    Else it is planned for those of its first five uses, and a burst after a quiet while, on new
+    connections, pays for little but that. Not a start-up parameter: poolers refuse unknown ones.
+    """
+    if lineage is not None:
+        await lineage.judge(conn)
+    if once:
+        await conn.execute("SET plan_cache_mode = force_generic_plan")
 
 
 async def _keep_session(_connection: Any) -> None:
