@@ -247,7 +247,7 @@ MUTATIONS = (
     Mutation(
         "a burst of a quick host that is written down",
         f"{ENGINE}/placing.py",
-        "if quick and timer.fire_ms > self._now_ms - LEFT_MS_MAX:",
+        "if quick and timer.fire_ms > self.now_ms - LEFT_MS_MAX:",
         "if False:",
         SHARE_TESTS,
     ),

@@ -117,9 +117,11 @@ async def _cost(conn: Connection, name: str, *args: Any) -> Told:
 
 
 async def test_the_claim_reads_one_batch_of_timers(conn: Connection) -> None:
-    told = await _cost(conn, "lock_due_timers", soon(-(10**9)), UUID(int=0), soon(1000), BATCH)
-    assert told.read <= BATCH + EDGE
-    assert told.buffers <= BATCH * 4
+    scan = (soon(-(10**9)), UUID(int=0), soon(1000), BATCH)
+    for name in ("lock_due_timers", "read_due_timers"):
+        told = await _cost(conn, name, *scan)
+        assert told.read <= BATCH + EDGE
+        assert told.buffers <= BATCH * 4
 
 
 async def test_looking_past_a_crowd_reads_what_it_is_told_to_and_locks_by_key(

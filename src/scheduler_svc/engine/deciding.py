@@ -28,11 +28,18 @@ BEHIND_MS = 2000
 RUNS_MAX = 100
 """How many runs of an outage one transaction writes, or little more: they come in portions, and
 what is on time goes between them. What is on time comes in whole batches, at half the cost."""
-
-
+TELLING_MS = 200
+"""So long after their instant the first calls of a crowd have told how quick their key is."""
 LEFT_MS = 50
 """A timer that is left for its key's calls to come back is looked at again after so long, if none
 of them rings before."""
+
+
+def looked_at_again_ms(timer: Timer, now_ms: int) -> int:
+    """Return when a timer that is left is worth another look: a while after its instant the first
+    calls of its key have come back and rung, or else it is written down and waits.
+    """
+    return timer.fire_ms + TELLING_MS if timer.fire_ms > now_ms else now_ms + LEFT_MS
 
 
 class About(msgspec.Struct, frozen=True):
@@ -117,7 +124,7 @@ async def _by_the_rules(
     quotas, sifted, placing, now_ms = about.quotas, about.sifted, about.placing, about.now_ms
     limited = quotas is not run_quota.NO_RUN_QUOTAS
     if (limited and quotas.leaves(job)) or placing.leaves(job, timer):
-        decided.again.append(max(timer.fire_ms, now_ms + LEFT_MS))
+        decided.again.append(looked_at_again_ms(timer, now_ms))
         return
     standing = about.standing.get(timer.job_id, [])
     verdict = await _decide(parts, conn, job, timer, standing=standing, now_ms=now_ms)

@@ -31,7 +31,9 @@ class Placing:
         self.admits = self._turn.admit
         """Takes a run of a key into the hand where nothing keeps it back; else `leaves` and `place`
         say what becomes of it."""
-        self._now_ms = now_ms
+        self.now_ms = now_ms
+        self.left = 0
+        """How many timers were left."""
         self.choked = False
         """A key whose calls come back, or a namespace, has all that it may have: what follows waits
         for them."""
@@ -47,6 +49,7 @@ class Placing:
         """
         left = timer.scheduled_ms is not None and self._is_left(job, timer)
         if left:
+            self.left += 1
             self.crowds.add(job.key.namespace)
         return left
 
@@ -57,12 +60,15 @@ class Placing:
                 self._parts.pressure.crowded = job.key.namespace
                 self.choked = True
             return crowded
-        quick = self._parts.pressure.is_quick(job.key, now_ms=self._now_ms)
-        if quick and timer.fire_ms > self._now_ms - LEFT_MS_MAX:
+        quick = self._parts.pressure.is_quick(job.key, now_ms=self.now_ms)
+        if quick and timer.fire_ms > self.now_ms - LEFT_MS_MAX:
             self._parts.pressure.choked = job.key
             self.choked = True
             return True
-        return timer.fire_ms > self._now_ms
+        if timer.fire_ms > self.now_ms:
+            self._parts.pressure.untold = job.key
+            return True
+        return False
 
     def place(self, job: KnownJob, decision: Decision) -> Decision:
         """Turn what may not be held now into waiting runs.

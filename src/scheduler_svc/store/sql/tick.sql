@@ -10,6 +10,15 @@ ORDER BY fire_at, job_id
 LIMIT $4
 FOR UPDATE SKIP LOCKED;
 
+-- read_due_timers(after_fire_at, after_job_id, horizon, at_most)
+-- The same timers, only read: those of a key that has its share are left where they are, and whoever
+-- is due behind them is claimed by lock_listed_timers.
+SELECT job_id, scheduled_for, fire_at, revision, runs_made
+FROM job_timers
+WHERE (fire_at, job_id) > ($1::timestamptz, $2::uuid) AND fire_at <= $3
+ORDER BY fire_at, job_id
+LIMIT $4;
+
 -- load_definitions(job_ids)
 -- What the replica has not cached of the jobs whose timers it has just locked.
 SELECT id, namespace, revision, definition, created_at
@@ -19,12 +28,12 @@ WHERE id = ANY (string_to_array($1, ',')::uuid[]);
 -- open_runs(job_ids)
 -- Overlap is decided by the unfinished runs as they are now, under the timer's lock. Those of a
 -- backfill or of a replay by filter do not count: these have rules of their own, and never hold
--- back the cadence. Nor do alerts.
+-- back the cadence. Nor do alerts. The ids are taken apart once, and not for each day anew.
 SELECT id, job_id, queued AND NOT held AS queued,
     queued AND NOT held AND trigger = 'catch_up' AS behind
 FROM runs
-WHERE job_id = ANY (string_to_array($1, ',')::uuid[]) AND status IN ('due', 'running')
-    AND trigger NOT IN ('backfill', 'alert') AND replay_id IS NULL;
+WHERE job_id = ANY ((SELECT string_to_array($1, ',')::uuid[])::uuid[])
+    AND status IN ('due', 'running') AND trigger NOT IN ('backfill', 'alert') AND replay_id IS NULL;
 
 -- open_occurrences(ids, scheduled_fors)
 -- Which of these very runs are there already and unfinished: of jobs that allow overlap, whose
