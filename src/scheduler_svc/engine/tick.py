@@ -21,14 +21,14 @@ from scheduler_svc.domain.events import EventName
 from scheduler_svc.domain.ids import scheduled_ms_of
 from scheduler_svc.domain.overlap import OpenRun
 from scheduler_svc.engine import holding, resume, run_quota
-from scheduler_svc.engine.deciding import About, decide_locked, park
+from scheduler_svc.engine.deciding import BEHIND_MS, RUNS_MAX, About, decide_locked, park
 from scheduler_svc.engine.jobs import KnownJob
 from scheduler_svc.engine.parts import Parts
 from scheduler_svc.engine.placing import Placing
 from scheduler_svc.store import notices, settlements, timers
 from scheduler_svc.store.claims import ClaimedRun
 from scheduler_svc.store.pool import Connection, run_once_more
-from scheduler_svc.store.timers import Mark, Plain
+from scheduler_svc.store.timers import NIL, Mark, Plain
 
 CHOKED_BATCH = 50
 LEARNT_IN_A_ROW = 200
@@ -62,6 +62,8 @@ class Scan(msgspec.Struct, frozen=True):
 async def claim_timers(parts: Parts, after: Mark, *, room: int) -> Scan:
     """Take the next batch of timers that are due within the lookahead, in one transaction."""
     batch = _batch(parts, room)
+    if after.job_id != NIL and after.fire_ms < parts.clock.now_ms() - BEHIND_MS:
+        batch = min(batch, RUNS_MAX)  # of an outage no more is decided at once
 
     async def lock(conn: Connection, horizon_ms: int) -> list[Timer]:
         return await timers.lock_due(conn, after, horizon_ms=horizon_ms, batch=batch)
