@@ -224,6 +224,12 @@ async def test_the_claim_of_waiting_runs_reads_one_batch(conn: Connection) -> No
         assert told.buffers <= BATCH * BUFFERS_A_ROW * 2
 
 
+async def test_asking_whether_runs_wait_reads_one_of_each_priority(conn: Connection) -> None:
+    told = await _cost(conn, "what_waits", soon(1000), -100)
+    assert told.read <= 100
+    assert told.buffers <= 600
+
+
 async def test_looking_for_completed_jobs_to_delete_reads_no_others(conn: Connection) -> None:
     told = await _cost(conn, "lock_spent_jobs", BATCH)
     assert told.read <= EDGE

@@ -18,7 +18,7 @@ from scheduler_svc.store import timers
 from scheduler_svc.store.pool import connection
 from scheduler_svc.store.timers import Mark
 
-LOOK_MAX = 1000
+LOOK_MAX = 2500
 """Timers that one statement reads past."""
 
 

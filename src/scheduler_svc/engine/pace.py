@@ -107,8 +107,10 @@ async def one_pass(parts: Parts, pace: Pace) -> float:
     deferred_ms, seen_all = await _claim_timers(parts, pace, started_ms, reserved=reserved)
     others_ms = await claim_others(parts, pace.crowds, low=pace.low, reserved=reserved)
     again_ms = await _claim_pressed(parts, pace)
-    more = await _claim_waiting(parts)
-    await _claim_background(parts, pace)
+    waits, past_waits = await waiting.what_waits(parts)
+    more = waits and await _claim_waiting(parts)
+    if past_waits:
+        await _claim_background(parts, pace)
     if again_ms is None:  # what came by the other sources may wait because of its key
         again_ms = await _claim_pressed(parts, pace)
     if not seen_all and parts.hand.free:

@@ -187,6 +187,34 @@ RETURNING
         WHEN 'quota' THEN (r.deferral ->> 'until')::timestamptz
     END AS paced;
 
+-- what_waits(horizon, rank)
+-- Whether claim_due_runs would find something, at this rank or above and below it: nearly always
+-- nothing is due, and this asks once, without a transaction.
+WITH RECURSIVE levels AS (
+    (
+        SELECT priority FROM runs
+        WHERE status = 'due' AND NOT queued AND concurrency_key IS NULL
+        ORDER BY priority DESC LIMIT 1
+    )
+    UNION ALL
+    SELECT (
+        SELECT r.priority FROM runs AS r
+        WHERE r.status = 'due' AND NOT r.queued AND r.concurrency_key IS NULL
+            AND r.priority < levels.priority
+        ORDER BY r.priority DESC LIMIT 1
+    )
+    FROM levels WHERE levels.priority IS NOT NULL
+)
+SELECT
+    coalesce(bool_or(levels.priority >= $2), false) AS on_time,
+    coalesce(bool_or(levels.priority < $2), false) AS of_the_past
+FROM levels
+WHERE EXISTS (
+    SELECT FROM runs AS r
+    WHERE r.status = 'due' AND NOT r.queued AND r.concurrency_key IS NULL
+        AND r.priority = levels.priority AND r.next_attempt_at <= $1
+);
+
 -- next_instants(after)
 -- When the loop must look again: the earliest timer and the earliest waiting run beyond an instant,
 -- and whether any run waits because of its key.
