@@ -123,7 +123,7 @@ async def ended(conn: Connection, at: datetime, *, seconds: float) -> None:
     async with asyncio.timeout(seconds):
         # Rows that other processes write: there is no event to wait for.
         while await conn.fetchval(UNENDED, at):  # noqa: ASYNC110
-            await asyncio.sleep(0.1)
+            await asyncio.sleep(0.25)
     await conn.execute("RESET enable_seqscan")
 
 
