@@ -16,6 +16,7 @@ from rig import HOUR, SECOND, Rig, attempts, rigged
 from scheduler_svc.domain.ids import instant_at
 from scheduler_svc.domain.pressure import BreakerRules, Ceiling, Key
 from scheduler_svc.engine import dispatch
+from scheduler_svc.engine.placing import TELLING_MS
 from scheduler_svc.engine.pressure import Pressure, PressureRules
 from scheduler_svc.store.pool import Pool
 
@@ -61,6 +62,7 @@ async def test_healthy_jobs_are_claimed_ahead_beside_many_of_a_dead_host_and_sen
     async with attempts(rig.parts) as tasks:
         dispatch.start_due(rig.parts, rig.outbox, tasks)
         await rig.receiver.wait_for(5)
+        await rig.pass_time(TELLING_MS)
         await rig.tick()
         # None of them is in a timer's way, or in a slot's, any more.
         assert (
@@ -102,7 +104,7 @@ async def test_what_is_over_the_share_is_not_touched_until_there_is_room_and_hid
 ) -> None:
     await _jobs(rig, 100, dead.url())
     healthy = await rig.job(schedule={"every": "30d"})
-    await rig.pass_time(HOUR)
+    await rig.pass_time(HOUR + TELLING_MS)
     await rig.tick()
     before = await _due(engine_pool)
     run = await waiting_run(engine_pool, healthy, at_ms=rig.clock.ms, priority=-100)

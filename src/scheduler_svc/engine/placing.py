@@ -17,6 +17,8 @@ from scheduler_svc.engine.jobs import KnownJob
 from scheduler_svc.engine.parts import Parts
 from scheduler_svc.engine.pressure import Turn
 
+TELLING_MS = 200
+"""So long after their instant the first calls of a crowd have told how quick their key is."""
 LEFT_MS_MAX = 3000
 """A quick key that has not caught up after so long is written down like any other, and what is due
 behind it is in its way no more."""
@@ -44,7 +46,7 @@ class Placing:
         """Tell whether a timer is left where it is, for its key or namespace is over its share.
 
         If its calls come back quickly, they will soon have made room. If nobody knows yet and its
-        instant is still to come, the first of them will tell. Else its run is written and waits.
+        instant has only just come, the first of them will tell. Else its run is written and waits.
         A namespace over its share goes on when it has a slot again, as all do where none is free.
         """
         left = timer.scheduled_ms is not None and self._is_left(job, timer)
@@ -65,7 +67,7 @@ class Placing:
             self._parts.pressure.choked = job.key
             self.choked = True
             return True
-        if timer.fire_ms > self.now_ms:
+        if timer.fire_ms > self.now_ms - TELLING_MS:
             self._parts.pressure.untold = job.key
             return True
         return False
