@@ -121,7 +121,10 @@ async def _by_the_rules(
 ) -> None:
     quotas, sifted, placing, now_ms = about.quotas, about.sifted, about.placing, about.now_ms
     limited = quotas is not run_quota.NO_RUN_QUOTAS
-    if (limited and quotas.leaves(job)) or placing.leaves(job, timer):
+    if limited and quotas.leaves(job):
+        decided.again.append(max(timer.fire_ms, now_ms + LEFT_MS))
+        return
+    if placing.leaves(job, timer):
         decided.again.append(looked_at_again_ms(timer, now_ms))
         return
     standing = about.standing.get(timer.job_id, [])
