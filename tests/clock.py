@@ -35,3 +35,11 @@ class HandClock(DatabaseClock):
 
     def wall_offset_ms(self) -> float:
         return 0.0
+
+
+class PassingClock(HandClock):
+    """Time goes on with each look at it."""
+
+    def now_ms(self) -> int:
+        self.ms += 20
+        return self.ms

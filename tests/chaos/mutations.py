@@ -247,7 +247,7 @@ MUTATIONS = (
     Mutation(
         "a burst of a quick host that is written down",
         f"{ENGINE}/placing.py",
-        "if quick and timer.fire_ms > self._now_ms - LEFT_MS_MAX:",
+        "if quick and timer.fire_ms > self.now_ms - LEFT_MS_MAX:",
         "if False:",
         SHARE_TESTS,
     ),
@@ -268,8 +268,8 @@ MUTATIONS = (
     Mutation(
         "safety: the look at the lease",
         f"{ENGINE}/lease.py",
-        "return self._clock.monotonic() < self._until",
-        'return self._until > float("-inf")',
+        "self._until, sent + self.seconds - MARGIN_SECONDS)",
+        'self._until, float("inf"))',
         ("play:hands",),
     ),
     Mutation(

@@ -14,6 +14,7 @@ from scheduler_svc.domain.events import EventName
 from scheduler_svc.domain.pressure import BreakerRules, Key
 from scheduler_svc.engine import dispatch, keys, upkeep
 from scheduler_svc.engine import run as engine_run
+from scheduler_svc.engine.placing import TELLING_MS
 from scheduler_svc.engine.pressure import PressureRules
 from scheduler_svc.store.pool import Pool, transaction
 from scheduler_svc.store.pressure import prune_keys, read_keys
@@ -293,7 +294,7 @@ async def test_runs_that_wait_for_something_else_when_it_opens_say_that_they_wai
         receiver.on("/", answer(503))
         for _ in range(9):
             await rig.job(schedule={"every": "1h"}, target=KEYED, retry=ONCE)
-        await rig.pass_time(HOUR)
+        await rig.pass_time(HOUR + TELLING_MS)
         await rig.tick()
         assert {one["reason"] for one in await deferrals(rig) if one} == {"host_share"}
         await rig.send()

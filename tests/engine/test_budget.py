@@ -69,6 +69,18 @@ async def test_a_claim_reads_little_more_than_its_batch(warm: Rig, url: str) -> 
     assert read / FIRES <= BOUNDS["timer_rows_read_per_fire"]
 
 
+async def test_a_portion_of_an_outage_locks_little_more_than_it_takes(warm: Rig, url: str) -> None:
+    await due(warm, url, jobs=FIRES)
+    await warm.pass_time(10_000)
+    async with connection(warm.parts.pool) as conn:
+        before = await timers_read(conn)
+    await warm.tick()
+    async with connection(warm.parts.pool) as conn:
+        read = await timers_read(conn) - before
+    assert len(warm.parts.hand) == FIRES
+    assert read / FIRES <= BOUNDS["timer_rows_read_per_late_fire"]
+
+
 async def test_a_fire_writes_little_log(warm: Rig, url: str) -> None:
     await due(warm, url, jobs=FIRES)
     async with connection(warm.parts.pool) as conn:

@@ -2,6 +2,7 @@
 
 import pytest
 
+from clock import PassingClock
 from factories import MORNING_MS, waiting_run
 from receiver import Receiver
 from rig import HOUR, MINUTE, SECOND, Rig, rigged
@@ -55,6 +56,15 @@ async def test_a_pass_sleeps_until_the_next_instant_less_the_lookahead(rig: Rig)
 async def test_a_pass_sleeps_no_longer_than_the_poll(rig: Rig) -> None:
     await rig.job(schedule=EVERY)
     assert await rig.tick() == 5.0
+
+
+async def test_a_pass_that_found_nothing_sleeps_as_long_though_it_took_time_itself(
+    engine_pool: Pool, receiver: Receiver
+) -> None:
+    clock = PassingClock(MORNING_MS)
+    async with rigged(engine_pool, receiver, clock=clock) as rig:
+        await rig.job(schedule=EVERY)
+        assert await rig.tick() > 4.0
 
 
 async def test_two_replicas_share_the_work_and_never_an_occurrence(rig: Rig, other: Rig) -> None:

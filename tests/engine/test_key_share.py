@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from clock import HandClock
+from clock import PassingClock
 from factories import MORNING_MS, waiting_run
 from pressing import deferrals
 from receiver import OK, Receiver, held, raw, receiving, silence
@@ -16,6 +16,7 @@ from rig import HOUR, SECOND, Rig, attempts, rigged
 from scheduler_svc.domain.ids import instant_at
 from scheduler_svc.domain.pressure import BreakerRules, Ceiling, Key
 from scheduler_svc.engine import dispatch
+from scheduler_svc.engine.placing import TELLING_MS
 from scheduler_svc.engine.pressure import Pressure, PressureRules
 from scheduler_svc.store.pool import Pool
 
@@ -61,6 +62,7 @@ async def test_healthy_jobs_are_claimed_ahead_beside_many_of_a_dead_host_and_sen
     async with attempts(rig.parts) as tasks:
         dispatch.start_due(rig.parts, rig.outbox, tasks)
         await rig.receiver.wait_for(5)
+        await rig.pass_time(TELLING_MS)
         await rig.tick()
         # None of them is in a timer's way, or in a slot's, any more.
         assert (
@@ -76,18 +78,10 @@ async def test_healthy_jobs_are_claimed_ahead_beside_many_of_a_dead_host_and_sen
     assert {(one["reason"], one["key"]) for one in waiting} == {("host_share", "127.0.0.2")}
 
 
-class _Passing(HandClock):
-    """Time goes on with each look at it."""
-
-    def now_ms(self) -> int:
-        self.ms += 20
-        return self.ms
-
-
 async def test_who_is_due_shortly_after_a_crowd_of_a_dead_host_is_claimed_before_it_is_late(
     engine_pool: Pool, receiver: Receiver, dead: Receiver
 ) -> None:
-    clock = _Passing(MORNING_MS)
+    clock = PassingClock(MORNING_MS)
     async with rigged(
         engine_pool, receiver, clock=clock, slots=SLOTS, batch=5, pressure=QUARTER
     ) as rig:
@@ -110,7 +104,7 @@ async def test_what_is_over_the_share_is_not_touched_until_there_is_room_and_hid
 ) -> None:
     await _jobs(rig, 100, dead.url())
     healthy = await rig.job(schedule={"every": "30d"})
-    await rig.pass_time(HOUR)
+    await rig.pass_time(HOUR + TELLING_MS)
     await rig.tick()
     before = await _due(engine_pool)
     run = await waiting_run(engine_pool, healthy, at_ms=rig.clock.ms, priority=-100)

@@ -117,9 +117,11 @@ async def _cost(conn: Connection, name: str, *args: Any) -> Told:
 
 
 async def test_the_claim_reads_one_batch_of_timers(conn: Connection) -> None:
-    told = await _cost(conn, "lock_due_timers", soon(-(10**9)), UUID(int=0), soon(1000), BATCH)
-    assert told.read <= BATCH + EDGE
-    assert told.buffers <= BATCH * 4
+    scan = (soon(-(10**9)), UUID(int=0), soon(1000), BATCH)
+    for name in ("lock_due_timers", "read_due_timers"):
+        told = await _cost(conn, name, *scan)
+        assert told.read <= BATCH + EDGE
+        assert told.buffers <= BATCH * 4
 
 
 async def test_looking_past_a_crowd_reads_what_it_is_told_to_and_locks_by_key(
@@ -220,6 +222,12 @@ async def test_the_claim_of_waiting_runs_reads_one_batch(conn: Connection) -> No
         told = await _cost(conn, "claim_due_runs", soon(1000), BATCH, REPLICA, NOON, *ranks)
         assert told.read <= BATCH * 2 + EDGE
         assert told.buffers <= BATCH * BUFFERS_A_ROW * 2
+
+
+async def test_asking_whether_runs_wait_reads_one_of_each_priority(conn: Connection) -> None:
+    told = await _cost(conn, "what_waits", soon(1000), -100)
+    assert told.read <= 100
+    assert told.buffers <= 600
 
 
 async def test_looking_for_completed_jobs_to_delete_reads_no_others(conn: Connection) -> None:

@@ -14,6 +14,7 @@ import pytest
 from processes import frozen
 from scheduler_svc.store import embedded
 from scheduler_svc.store.pool import (
+    BY_KEY,
     Connection,
     Pool,
     close_pool,
@@ -93,6 +94,17 @@ async def test_sessions_carry_the_bounds_that_the_server_enforces(pool: Pool) ->
         "jit": "off",
         "timezone": "UTC",
     }
+
+
+@pytest.mark.parametrize(("cache", "mode"), [(200, "force_generic_plan"), (0, "auto")])
+async def test_the_engines_statements_are_planned_once_where_they_are_kept(
+    dsn: str, cache: int, mode: str
+) -> None:
+    opened = await open_pool(
+        dsn, application_name="test", planner=BY_KEY, statement_cache_size=cache
+    )
+    assert await opened.fetchval("SHOW plan_cache_mode") == mode
+    await opened.close()
 
 
 async def test_a_full_pool_is_waited_for_no_longer_than_said(dsn: str) -> None:

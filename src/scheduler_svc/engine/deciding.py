@@ -16,7 +16,7 @@ from scheduler_svc.engine import run_quota
 from scheduler_svc.engine.holding import Sift
 from scheduler_svc.engine.jobs import KnownJob
 from scheduler_svc.engine.parts import Parts
-from scheduler_svc.engine.placing import Placing
+from scheduler_svc.engine.placing import TELLING_MS, Placing
 from scheduler_svc.engine.resume import Ending
 from scheduler_svc.engine.run_quota import RunQuotas
 from scheduler_svc.store import settlements, timers
@@ -28,11 +28,16 @@ BEHIND_MS = 2000
 RUNS_MAX = 100
 """How many runs of an outage one transaction writes, or little more: they come in portions, and
 what is on time goes between them. What is on time comes in whole batches, at half the cost."""
-
-
 LEFT_MS = 50
 """A timer that is left for its key's calls to come back is looked at again after so long, if none
 of them rings before."""
+
+
+def looked_at_again_ms(timer: Timer, now_ms: int) -> int:
+    """Return when a timer that is left is worth another look: a while after its instant the first
+    calls of its key have come back and rung, or else it is written down and waits.
+    """
+    return max(timer.fire_ms + TELLING_MS, now_ms + LEFT_MS)
 
 
 class About(msgspec.Struct, frozen=True):
@@ -116,8 +121,11 @@ async def _by_the_rules(
 ) -> None:
     quotas, sifted, placing, now_ms = about.quotas, about.sifted, about.placing, about.now_ms
     limited = quotas is not run_quota.NO_RUN_QUOTAS
-    if (limited and quotas.leaves(job)) or placing.leaves(job, timer):
+    if limited and quotas.leaves(job):
         decided.again.append(max(timer.fire_ms, now_ms + LEFT_MS))
+        return
+    if placing.leaves(job, timer):
+        decided.again.append(looked_at_again_ms(timer, now_ms))
         return
     standing = about.standing.get(timer.job_id, [])
     verdict = await _decide(parts, conn, job, timer, standing=standing, now_ms=now_ms)

@@ -7,11 +7,12 @@ wakes it earlier. The wake flag is cleared before looking, not after, so that no
 import msgspec
 
 from scheduler_svc.domain.events import EventName
-from scheduler_svc.engine import keys, pressed, tick, tracing, waiting
+from scheduler_svc.engine import behind, keys, pressed, tracing, waiting
 from scheduler_svc.engine.crowds import Crowds, claim_others
 from scheduler_svc.engine.deciding import BEHIND_MS
 from scheduler_svc.engine.glance import next_look, nothing_due
 from scheduler_svc.engine.parts import Parts
+from scheduler_svc.engine.tick import Scan
 from scheduler_svc.store.claims import NextInstants, next_instants
 from scheduler_svc.store.pool import connection, is_database_away
 from scheduler_svc.store.timers import Mark
@@ -112,8 +113,10 @@ async def one_pass(parts: Parts, pace: Pace) -> float:
     deferred_ms, seen_all = await _claim_timers(parts, pace, started_ms, reserved=reserved)
     others_ms = await claim_others(parts, pace.crowds, low=pace.low, reserved=reserved)
     again_ms = await _claim_pressed(parts, pace)
-    more = await _claim_waiting(parts)
-    await _claim_background(parts, pace)
+    waits, past_waits = await waiting.what_waits(parts)
+    more = waits and await _claim_waiting(parts)
+    if past_waits:
+        await _claim_background(parts, pace)
     if again_ms is None:  # what came by the other sources may wait because of its key
         again_ms = await _claim_pressed(parts, pace)
     if not seen_all and parts.hand.free:
@@ -198,25 +201,30 @@ async def _claim_timers(
         pace.low, pace.full_scan_at = Mark(), began + FULL_SCAN_SECONDS
     after = pace.low
     deferred_ms: int | None = None
+    scan: Scan | None = None
+    left = 0
     ahead_ms = started_ms + _gather_ms(parts)
     while (room := parts.hand.free - reserved) > 0:
-        scan = await tick.claim_timers(parts, after, room=room)
+        scan = await behind.scan(parts, after, scan, room=room)
         if whole:  # over all that an old transaction keeps, where there is one
             whole = False
             pace.full_scan_at = next_look(began, parts.clock.monotonic(), FULL_SCAN_SECONDS)
         after = scan.mark
+        left += scan.left
         deferred_ms = _earlier(deferred_ms, scan.deferred_ms)
         pace.crowds.names |= scan.crowds
         if scan.full:
             beside = claim_others(parts, pace.crowds, low=pace.low, reserved=reserved, soon=True)
             deferred_ms = _earlier(deferred_ms, await beside)
         if not scan.full:
+            if not left:
+                parts.pressure.relieve()
             _raise_mark(pace, started_ms, deferred_ms)
             return deferred_ms, True
         now_ms = parts.clock.now_ms()
         if after.fire_ms < started_ms - BEHIND_MS:
             await _claim_on_time(parts, pace, now_ms - BEHIND_MS, reserved=reserved)
-        elif now_ms >= ahead_ms:
+        elif now_ms >= ahead_ms and now_ms > after.fire_ms:
             # A crowd at one instant, such as all jobs of a dead host: who comes after is not late.
             await _claim_on_time(parts, pace, now_ms, reserved=reserved)
             ahead_ms = parts.clock.now_ms() + _gather_ms(parts)
@@ -229,8 +237,9 @@ async def _claim_on_time(parts: Parts, pace: Pace, after_ms: int, *, reserved: i
     What is deferred here the scan from the mark meets again.
     """
     after = Mark(after_ms)
+    scan: Scan | None = None
     while (room := parts.hand.free - reserved) > 0:
-        scan = await tick.claim_timers(parts, after, room=room)
+        scan = await behind.scan(parts, after, scan, room=room)
         after = scan.mark
         pace.crowds.names |= scan.crowds
         if not scan.full:

@@ -17,6 +17,8 @@ from scheduler_svc.engine.jobs import KnownJob
 from scheduler_svc.engine.parts import Parts
 from scheduler_svc.engine.pressure import Turn
 
+TELLING_MS = 200
+"""So long after their instant the first calls of a crowd have told how quick their key is."""
 LEFT_MS_MAX = 3000
 """A quick key that has not caught up after so long is written down like any other, and what is due
 behind it is in its way no more."""
@@ -31,7 +33,9 @@ class Placing:
         self.admits = self._turn.admit
         """Takes a run of a key into the hand where nothing keeps it back; else `leaves` and `place`
         say what becomes of it."""
-        self._now_ms = now_ms
+        self.now_ms = now_ms
+        self.left = 0
+        """How many timers were left."""
         self.choked = False
         """A key whose calls come back, or a namespace, has all that it may have: what follows waits
         for them."""
@@ -42,11 +46,12 @@ class Placing:
         """Tell whether a timer is left where it is, for its key or namespace is over its share.
 
         If its calls come back quickly, they will soon have made room. If nobody knows yet and its
-        instant is still to come, the first of them will tell. Else its run is written and waits.
+        instant has only just come, the first of them will tell. Else its run is written and waits.
         A namespace over its share goes on when it has a slot again, as all do where none is free.
         """
         left = timer.scheduled_ms is not None and self._is_left(job, timer)
         if left:
+            self.left += 1
             self.crowds.add(job.key.namespace)
         return left
 
@@ -57,12 +62,15 @@ class Placing:
                 self._parts.pressure.crowded = job.key.namespace
                 self.choked = True
             return crowded
-        quick = self._parts.pressure.is_quick(job.key, now_ms=self._now_ms)
-        if quick and timer.fire_ms > self._now_ms - LEFT_MS_MAX:
+        quick = self._parts.pressure.is_quick(job.key, now_ms=self.now_ms)
+        if quick and timer.fire_ms > self.now_ms - LEFT_MS_MAX:
             self._parts.pressure.choked = job.key
             self.choked = True
             return True
-        return timer.fire_ms > self._now_ms
+        if timer.fire_ms > self.now_ms - TELLING_MS:
+            self._parts.pressure.untold = job.key
+            return True
+        return False
 
     def place(self, job: KnownJob, decision: Decision) -> Decision:
         """Turn what may not be held now into waiting runs.

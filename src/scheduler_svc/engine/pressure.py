@@ -68,6 +68,9 @@ class Pressure:
         """Some runs may wait because of their key: the third source is to be asked."""
         self.choked: Key | None = None
         """A quick key that has all it may have: its timers are claimed as its calls end."""
+        self.untold: Key | None = None
+        """A key of which nobody knows whether it is quick, and whose timers were left until its
+        first calls tell."""
         self.crowded: str | None = None
         """A namespace that has all it may have: its timers are claimed as its runs end."""
         self.after = Key("", "")
@@ -89,10 +92,16 @@ class Pressure:
             return "breaker"
         return state.under(self.rules.default).reason
 
-    @property
-    def is_choked(self) -> bool:
-        """Tell whether timers were left for a key or a namespace that has all it may have."""
-        return self.choked is not None or self.crowded is not None
+    def is_choked(self, *, now_ms: int) -> bool:
+        """Tell whether timers were left for a key or a namespace that has all it may have, and are
+        claimed as calls come back.
+        """
+        told = self.untold is not None and self.is_quick(self.untold, now_ms=now_ms)
+        return told or self.choked is not None or self.crowded is not None
+
+    def relieve(self) -> None:
+        """Know that a look at all timers left none: who had all it may have has caught up."""
+        self.choked = self.crowded = self.untold = None
 
     @property
     def open_breakers(self) -> int:

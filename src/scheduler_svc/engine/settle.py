@@ -117,10 +117,14 @@ async def flush(parts: Parts, outbox: Outbox) -> None:
     aftermath.tell(parts, noted)
     if parts.on_span is not None:
         tracing.settled(parts, parts.on_span, written, settled)
-    if was_full or retry_ms or parts.pressure.waits or parts.pressure.is_choked:
+    if was_full or retry_ms or parts.pressure.waits or _is_choked(parts):
         parts.to_claim.ring()
     if outbox.ended:
         parts.to_settle.ring()
+
+
+def _is_choked(parts: Parts) -> bool:
+    return parts.pressure.is_choked(now_ms=parts.clock.now_ms())
 
 
 async def _write(

@@ -4,8 +4,10 @@ A look at the timers is one short transaction. It asks for no more than the free
 when it should be looked again. `pace` decides when that is; `waiting` takes the runs that wait.
 """
 
+import asyncio
 from collections import Counter
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from uuid import UUID
 
 import msgspec
@@ -19,16 +21,17 @@ from scheduler_svc.domain.events import EventName
 from scheduler_svc.domain.ids import scheduled_ms_of
 from scheduler_svc.domain.overlap import OpenRun
 from scheduler_svc.engine import holding, resume, run_quota
-from scheduler_svc.engine.deciding import About, decide_locked, park
+from scheduler_svc.engine.deciding import BEHIND_MS, RUNS_MAX, About, decide_locked, park
 from scheduler_svc.engine.jobs import KnownJob
 from scheduler_svc.engine.parts import Parts
 from scheduler_svc.engine.placing import Placing
 from scheduler_svc.store import notices, settlements, timers
 from scheduler_svc.store.claims import ClaimedRun
 from scheduler_svc.store.pool import Connection, run_once_more
-from scheduler_svc.store.timers import Mark, Plain
+from scheduler_svc.store.timers import NIL, Mark, Plain
 
 CHOKED_BATCH = 50
+LEARNT_IN_A_ROW = 200
 CROWD_SHARE = 4
 """A namespace with a fourth of a whole batch is a crowd, and others may be due behind it."""
 Lock = Callable[[Connection, int], Awaitable[list[Timer]]]
@@ -48,6 +51,10 @@ class Scan(msgspec.Struct, frozen=True):
     resumed: tuple[UUID, ...] = ()
     missing: frozenset[str] = frozenset()
     """Namespaces whose quota of runs could not be judged."""
+    left: int = 0
+    """So many timers were left where they are."""
+    mostly_left: bool = False
+    """What follows is read past first (`behind`)."""
     crowds: frozenset[str] = frozenset()
     """The namespaces that had a good part of a whole batch, or of which timers were left."""
 
@@ -55,6 +62,8 @@ class Scan(msgspec.Struct, frozen=True):
 async def claim_timers(parts: Parts, after: Mark, *, room: int) -> Scan:
     """Take the next batch of timers that are due within the lookahead, in one transaction."""
     batch = _batch(parts, room)
+    if after.job_id != NIL and after.fire_ms < parts.clock.now_ms() - BEHIND_MS:
+        batch = min(batch, RUNS_MAX)  # of an outage no more is decided at once
 
     async def lock(conn: Connection, horizon_ms: int) -> list[Timer]:
         return await timers.lock_due(conn, after, horizon_ms=horizon_ms, batch=batch)
@@ -95,12 +104,10 @@ async def _claimed_by(parts: Parts, lock: Lock, after: Mark, batch: int) -> Scan
 def _batch(parts: Parts, room: int) -> int:
     """Lock no more timers than will be taken, where a quick key or namespace has all it may."""
     batch, pressure, hand = min(parts.limits.batch, room), parts.pressure, parts.hand
-    choked, pressure.choked = pressure.choked, None
-    crowded, pressure.crowded = pressure.crowded, None
-    if choked is not None:
+    if (choked := pressure.choked) is not None:
         left = pressure.room(choked, held=hand.of_key(choked), free=hand.free)
         batch = min(batch, max(left, CHOKED_BATCH))
-    if crowded is not None:
+    if (crowded := pressure.crowded) is not None:
         left = pressure.room_of_namespace(held=hand.of_namespace(crowded), free=hand.free)
         batch = min(batch, max(left, CHOKED_BATCH))
     return batch
@@ -136,6 +143,8 @@ async def _claim(parts: Parts, conn: Connection, lock: Lock, after: Mark, batch:
         Mark(last.fire_ms, last.job_id),
         full=(len(locked) == batch or last is not locked[-1]) and not placing.choked,
         resumed=tuple(d.job.id for d in ending.decisions),
+        left=placing.left,
+        mostly_left=placing.left * 2 > len(locked),
         crowds=frozenset(placing.crowds | (_many(known) if len(locked) == batch else set())),
         missing=quotas.missing,
     )
@@ -184,6 +193,22 @@ async def _known(parts: Parts, conn: Connection, locked: list[Timer]) -> dict[UU
                 known[stored.id] = parts.jobs.learn(stored)
             except Exception as error:  # noqa: BLE001 - the poison guard
                 await park(parts, conn, stored.id, error)
+    return known
+
+
+async def known_unlocked(parts: Parts, conn: Connection, seen: list[Timer]) -> dict[UUID, KnownJob]:
+    """Return the jobs of timers that were only read, each of the revision of its timer."""
+    found = ((timer, parts.jobs.get(timer.job_id, timer.revision)) for timer in seen)
+    known = {timer.job_id: job for timer, job in found if job is not None}
+    missing = {timer.job_id: timer.revision for timer in seen if timer.job_id not in known}
+    loaded = await timers.load_definitions(conn, list(missing)) if missing else []
+    for count, stored in enumerate(loaded, 1):
+        with suppress(Exception):  # whoever locks its timer meets the same, and parks the job
+            job = parts.jobs.learn(stored)
+            if job.plan.revision == missing[stored.id]:
+                known[stored.id] = job
+        if count % LEARNT_IN_A_ROW == 0:
+            await asyncio.sleep(0)  # what is due meanwhile leaves between
     return known
 
 

@@ -13,11 +13,20 @@ from scheduler_svc.engine.pressed import set_aside
 from scheduler_svc.engine.taken import with_jobs
 from scheduler_svc.store import claims
 from scheduler_svc.store.claims import ClaimedRun
-from scheduler_svc.store.pool import Connection, run_once_more
+from scheduler_svc.store.pool import Connection, connection, run_once_more
 
 NOBODY: frozenset[str] = frozenset()
 GROUP = 5
 """So many runs of the past leave at once: few enough not to be felt."""
+
+
+async def what_waits(parts: Parts) -> tuple[bool, bool]:
+    """Tell whether runs are due, on time and of the past, where there is a slot for one."""
+    if not parts.hand.free:
+        return False, False
+    horizon_ms = parts.clock.now_ms() + parts.limits.lookahead_ms
+    async with connection(parts.pool, seconds=parts.limits.database_seconds) as conn:
+        return await claims.what_waits(conn, horizon_ms=horizon_ms)
 
 
 async def claim_waiting(parts: Parts) -> bool:

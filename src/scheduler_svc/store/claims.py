@@ -71,6 +71,12 @@ async def claim_due_runs(
     return [claimed(row, background=background) for row in rows]
 
 
+async def what_waits(conn: Connection, *, horizon_ms: int) -> tuple[bool, bool]:
+    """Tell whether runs are due by the horizon: those on time, and those of the past."""
+    row = await conn.fetchrow(statement("what_waits"), instant_at(horizon_ms), BACKGROUND_BELOW)
+    return (False, False) if row is None else (row["on_time"], row["of_the_past"])
+
+
 def claimed(row: Record, *, keyed: bool = False, background: bool = False) -> ClaimedRun:
     """Make a claim of the row that a claiming statement returned."""
     paced = row.get("paced")

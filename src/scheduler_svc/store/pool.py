@@ -83,6 +83,7 @@ async def open_pool(
         command_timeout=command_seconds,
         statement_cache_size=statement_cache_size,
         connect=Hosts(dsn, lineage).connect,
+        init=_plan_once if planner is not NO_PLANNER and statement_cache_size > 0 else None,
         reset=_keep_session,
         connection_class=asyncpg.Connection if on_statement is None else watched(on_statement),
         server_settings=session_settings(
@@ -124,6 +125,15 @@ def session_settings(
         "random_page_cost": "1.1",  # no disk of today seeks; at 4 a page of a list reads all jobs
         "timezone": "UTC",
     }
+
+
+async def _plan_once(conn: Any) -> None:
+    """Have each statement planned for any parameters.
+
+    Else it is planned for those of its first five uses, and a burst after a quiet while, on new
+    connections, pays for little but that. Not a start-up parameter: poolers refuse unknown ones.
+    """
+    await conn.execute("SET plan_cache_mode = force_generic_plan")
 
 
 async def _keep_session(_connection: Any) -> None:

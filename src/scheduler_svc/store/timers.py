@@ -76,6 +76,18 @@ async def lock_listed(conn: Connection, job_ids: Sequence[UUID], *, horizon_ms: 
     return _timers(rows)
 
 
+async def read_due(conn: Connection, after: Mark, *, horizon_ms: int, at_most: int) -> list[Timer]:
+    """Read the earliest timers after the mark that are due by the horizon, and lock none."""
+    rows = await conn.fetch(
+        statement("read_due_timers"),
+        instant_at(after.fire_ms),
+        after.job_id,
+        instant_at(horizon_ms),
+        at_most,
+    )
+    return _timers(rows)
+
+
 def _timers(rows: Iterable[Record]) -> list[Timer]:
     timers = []
     # Many are due at one instant, and of most the two are the same.

@@ -10,6 +10,15 @@ ORDER BY fire_at, job_id
 LIMIT $4
 FOR UPDATE SKIP LOCKED;
 
+-- read_due_timers(after_fire_at, after_job_id, horizon, at_most)
+-- The same timers, only read: those of a key that has its share are left where they are, and whoever
+-- is due behind them is claimed by lock_listed_timers.
+SELECT job_id, scheduled_for, fire_at, revision, runs_made
+FROM job_timers
+WHERE (fire_at, job_id) > ($1::timestamptz, $2::uuid) AND fire_at <= $3
+ORDER BY fire_at, job_id
+LIMIT $4;
+
 -- load_definitions(job_ids)
 -- What the replica has not cached of the jobs whose timers it has just locked.
 SELECT id, namespace, revision, definition, created_at
@@ -19,12 +28,12 @@ WHERE id = ANY (string_to_array($1, ',')::uuid[]);
 -- open_runs(job_ids)
 -- Overlap is decided by the unfinished runs as they are now, under the timer's lock. Those of a
 -- backfill or of a replay by filter do not count: these have rules of their own, and never hold
--- back the cadence. Nor do alerts.
+-- back the cadence. Nor do alerts. The ids are taken apart once, and not for each day anew.
 SELECT id, job_id, queued AND NOT held AS queued,
     queued AND NOT held AND trigger = 'catch_up' AS behind
 FROM runs
-WHERE job_id = ANY (string_to_array($1, ',')::uuid[]) AND status IN ('due', 'running')
-    AND trigger NOT IN ('backfill', 'alert') AND replay_id IS NULL;
+WHERE job_id = ANY ((SELECT string_to_array($1, ',')::uuid[])::uuid[])
+    AND status IN ('due', 'running') AND trigger NOT IN ('backfill', 'alert') AND replay_id IS NULL;
 
 -- open_occurrences(ids, scheduled_fors)
 -- Which of these very runs are there already and unfinished: of jobs that allow overlap, whose
@@ -177,6 +186,34 @@ RETURNING
     CASE r.deferral ->> 'reason'
         WHEN 'quota' THEN (r.deferral ->> 'until')::timestamptz
     END AS paced;
+
+-- what_waits(horizon, rank)
+-- Whether claim_due_runs would find something, at this rank or above and below it: nearly always
+-- nothing is due, and this asks once, without a transaction.
+WITH RECURSIVE levels AS (
+    (
+        SELECT priority FROM runs
+        WHERE status = 'due' AND NOT queued AND concurrency_key IS NULL
+        ORDER BY priority DESC LIMIT 1
+    )
+    UNION ALL
+    SELECT (
+        SELECT r.priority FROM runs AS r
+        WHERE r.status = 'due' AND NOT r.queued AND r.concurrency_key IS NULL
+            AND r.priority < levels.priority
+        ORDER BY r.priority DESC LIMIT 1
+    )
+    FROM levels WHERE levels.priority IS NOT NULL
+)
+SELECT
+    coalesce(bool_or(levels.priority >= $2), false) AS on_time,
+    coalesce(bool_or(levels.priority < $2), false) AS of_the_past
+FROM levels
+WHERE EXISTS (
+    SELECT FROM runs AS r
+    WHERE r.status = 'due' AND NOT r.queued AND r.concurrency_key IS NULL
+        AND r.priority = levels.priority AND r.next_attempt_at <= $1
+);
 
 -- next_instants(after)
 -- When the loop must look again: the earliest timer and the earliest waiting run beyond an instant,

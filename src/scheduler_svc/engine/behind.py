@@ -1,0 +1,80 @@
+"""Who is due behind a key that has its share: very many timers of one host, and others after them.
+
+What is left for its key is read past once, unlocked: locking it costs ten times as much, and shows
+nothing that the timer's revision does not tell. Whatever else is seen is claimed as always, under
+its lock. Promises the verdicts of a claim (`Placing.leaves`), not that what it saw is still there.
+"""
+
+import msgspec
+
+from scheduler_svc.domain.decide import Timer
+from scheduler_svc.domain.pressure import Key
+from scheduler_svc.engine import tick
+from scheduler_svc.engine.deciding import looked_at_again_ms
+from scheduler_svc.engine.parts import Parts
+from scheduler_svc.engine.placing import Placing
+from scheduler_svc.engine.tick import Scan
+from scheduler_svc.store import timers
+from scheduler_svc.store.pool import connection
+from scheduler_svc.store.timers import Mark
+
+LOOK_MAX = 2500
+"""Timers that one statement reads past."""
+
+
+async def scan(parts: Parts, after: Mark, before: Scan | None, *, room: int) -> Scan:
+    """Take the next timers; where those before were left for their key, read past what is too."""
+    if before is None or not before.mostly_left:
+        return await tick.claim_timers(parts, after, room=room)
+    return await _look_past(parts, before, room=room)
+
+
+async def _look_past(parts: Parts, before: Scan, *, room: int) -> Scan:
+    horizon_ms = parts.clock.now_ms() + parts.limits.lookahead_ms
+    async with connection(parts.pool, seconds=parts.limits.database_seconds) as conn:
+        seen = await timers.read_due(conn, before.mark, horizon_ms=horizon_ms, at_most=LOOK_MAX)
+        known = await tick.known_unlocked(parts, conn, seen)
+    if not seen:
+        return Scan([], frozenset(), [], None, before.mark, full=False)
+    placing = Placing(parts, now_ms=parts.clock.now_ms())
+    others, again_ms = [], None
+    same: tuple[Key, int] | None = None
+    for timer in seen:
+        job = known.get(timer.job_id)
+        if job is None or timer.scheduled_ms is None:
+            others.append(timer)
+        elif same == (job.key, timer.fire_ms) or placing.leaves(job, timer):
+            same = job.key, timer.fire_ms
+            again_ms = again_ms or looked_at_again_ms(timer, placing.now_ms)
+        else:
+            others.append(timer)
+    last, left = seen[-1], len(seen) - len(others)
+    if len(others) > room:
+        last, others = others[room - 1], others[:room]
+    found = await _claimed(parts, others)
+    deferred = [at for at in (again_ms, found.deferred_ms) if at is not None]
+    return msgspec.structs.replace(
+        found,
+        deferred_ms=min(deferred, default=None),
+        mark=Mark(last.fire_ms, last.job_id),
+        full=(len(seen) == LOOK_MAX or last is not seen[-1]) and not placing.choked,
+        crowds=found.crowds | placing.crowds,
+        left=found.left + left,
+        mostly_left=left * 2 > len(seen),
+    )
+
+
+async def _claimed(parts: Parts, others: list[Timer]) -> Scan:
+    """Claim what was found, batch by batch; the first of them that wants it says when to look."""
+    found = Scan([], frozenset(), [], None, Mark(), full=False)
+    for at in range(0, len(others), parts.limits.batch):
+        batch = [timer.job_id for timer in others[at : at + parts.limits.batch]]
+        part = await tick.claim_listed(parts, batch)
+        deferred = [ms for ms in (found.deferred_ms, part.deferred_ms) if ms is not None]
+        found = msgspec.structs.replace(
+            found,
+            deferred_ms=min(deferred, default=None),
+            crowds=found.crowds | part.crowds,
+            left=found.left + part.left,
+        )
+    return found
