@@ -83,7 +83,7 @@ async def fill(conn: Connection, url: str, *, rate: float, jobs: int, runs: int,
     await conn.execute(DISARM)
     for n in range(days if runs else 0):
         day = datetime.now(UTC).date() - timedelta(days=2 + n)
-        await fill_day(conn, day, runs=runs // days)
+        await fill_day(conn, day, runs=runs // days, logged=False)
     await conn.execute("VACUUM ANALYZE", timeout=3600)
     await conn.execute("CHECKPOINT", timeout=600)
     size = await conn.fetchval("SELECT pg_database_size(current_database())")

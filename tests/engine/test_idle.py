@@ -13,7 +13,7 @@ from rig import HOUR, SECOND, Rig, rigged
 from scheduler_svc.domain.ids import instant_at
 from scheduler_svc.engine.glance import FRESH_SECONDS, is_there, next_look
 from scheduler_svc.store.glance import ALL, Duty
-from scheduler_svc.store.pool import BY_KEY, Pool, open_pool
+from scheduler_svc.store.pool import BY_KEY, Pool, open_pool, transaction
 
 EVERY = {"every": "1h"}
 TO_DO: dict[Duty, str] = {
@@ -104,12 +104,28 @@ async def test_an_idle_pass_finds_a_run_that_waits(idle: Rig) -> None:
     assert len(idle.held()) == 1
 
 
-async def test_a_pass_that_takes_its_time_and_finds_nothing_comes_back_after_the_poll(
+async def test_passes_that_take_their_time_and_find_nothing_come_back_after_the_poll(
     engine_pool: Pool, receiver: Receiver
 ) -> None:
     async with rigged(engine_pool, receiver, clock=PassingClock(MORNING_MS)) as rig:
-        seconds = await rig.tick()
-    assert seconds > rig.parts.limits.poll_ms / 1000 - 1
+        seconds = [await rig.tick() for _ in range(2)]
+    assert seconds[0] < 1
+    assert seconds[1] > rig.parts.limits.poll_ms / 1000 - 1
+
+
+async def test_a_timer_that_somebody_held_during_the_look_is_claimed_a_moment_later(
+    rig: Rig,
+) -> None:
+    job = await rig.job(schedule=EVERY)
+    await rig.pass_time(HOUR - SECOND // 2)
+    async with transaction(rig.parts.pool) as conn:
+        await conn.execute("SELECT FROM job_timers WHERE job_id = $1 FOR UPDATE", job)
+        for _ in range(3):
+            seconds = await rig.tick()
+            assert rig.held() == []
+            assert 0 < seconds < 0.5
+    await rig.tick()
+    assert [held.claim.job_id for held in rig.held()] == [job]
 
 
 @pytest.mark.parametrize("duty", sorted(ALL))

@@ -46,7 +46,7 @@ class Pace(msgspec.Struct):
     stopped: bool = False
     crowds: Crowds = msgspec.field(default_factory=Crowds)
     idle: bool = False
-    """The last pass found nothing, and nothing to come back for before the next instant."""
+    """The last pass left nothing to come back for soon: the next one asks before it claims."""
     background_ms: int = 0
     """Up to where the pace of the past is given away, in epoch milliseconds."""
     wake_ms: float = float("inf")
@@ -106,7 +106,7 @@ async def one_pass(parts: Parts, pace: Pace) -> float:
     await keys.keep(parts)
     if pace.idle and (idle := await _still_idle(parts, pace, started_ms)) is not None:
         return idle
-    taken = parts.hand.taken
+    pace.idle = False
     # By chance, so that the share also holds where slots come free one at a time.
     reserved = int(parts.hand.free / RESERVED_SHARE + parts.rand())
     pace.crowds.begin()
@@ -135,8 +135,11 @@ async def one_pass(parts: Parts, pace: Pace) -> float:
     if parts.pressure.opened or (again_ms is None and (following.pressed or parts.pressure.waits)):
         parts.pressure.waits = True
         wake_ms.append(started_ms + GATHER_MS_MIN)
-    pace.idle = not wake_ms and parts.hand.taken == taken
-    return _sleep(parts, started_ms, following, min(wake_ms, default=None))
+    seconds = _sleep(parts, started_ms, following, min(wake_ms, default=None))
+    gather_seconds = _gather_ms(parts) / 1000
+    pace.idle = not wake_ms and seconds > 2 * gather_seconds
+    # Somebody may have held a timer that is due: one more look before the long sleep.
+    return gather_seconds if pace.idle else seconds
 
 
 async def _still_idle(parts: Parts, pace: Pace, started_ms: int) -> float | None:
