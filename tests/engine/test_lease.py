@@ -335,7 +335,7 @@ async def test_a_pass_under_way_when_the_lease_ends_sends_nothing(
 ) -> None:
     await rig.job(schedule=EVERY)
     await rig.pass_time(HOUR)
-    await tick.claim_timers(rig.parts, Mark(), room=10)
+    await tick.claim_timers(rig.parts, Mark(), room=10, portion=10)
     rig.clock.move(20 * SECOND)
     await rig.send()
     assert rig.receiver.requests == []

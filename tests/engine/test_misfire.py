@@ -177,6 +177,21 @@ async def test_what_is_on_time_is_claimed_between_portions_of_an_outage(
         assert claimed[1]["job_id"] == fresh
 
 
+async def test_an_outage_beside_which_nothing_is_on_time_is_taken_in_growing_portions(
+    engine_pool: Pool, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(deciding, "RUNS_MAX", 4)
+    async with rigged(engine_pool, receiver) as rig:
+        for _ in range(30):
+            await rig.job(schedule=EVERY)
+        await rig.pass_time(HOUR + MINUTE)
+        await rig.tick()
+        portions = await rig.parts.pool.fetch(
+            "SELECT count(*) FROM runs GROUP BY xmin ORDER BY min(xmin::text::bigint)"
+        )
+        assert [row["count"] for row in portions] == [4, 8, 16, 2]
+
+
 async def test_an_hour_within_grace_beyond_the_cap_goes_on_in_the_next_pass(rig: Rig) -> None:
     job = await rig.job(
         schedule={"every": "1s"}, misfire={"policy": "skip", "grace": "1h"}, overlap="skip"

@@ -22,10 +22,10 @@ LOOK_MAX = 2500
 """Timers that one statement reads past."""
 
 
-async def scan(parts: Parts, after: Mark, before: Scan | None, *, room: int) -> Scan:
+async def scan(parts: Parts, after: Mark, before: Scan | None, *, room: int, portion: int) -> Scan:
     """Take the next timers; where those before were left for their key, read past what is too."""
     if before is None or not before.mostly_left:
-        return await tick.claim_timers(parts, after, room=room)
+        return await tick.claim_timers(parts, after, room=room, portion=portion)
     return await _look_past(parts, before, room=room)
 
 

@@ -26,8 +26,8 @@ from scheduler_svc.store.timers import Plain
 BEHIND_MS = 2000
 """A timer that has been due for longer than this is of an outage."""
 RUNS_MAX = 100
-"""How many runs of an outage one transaction writes, or little more: they come in portions, and
-what is on time goes between them. What is on time comes in whole batches, at half the cost."""
+"""How many runs of an outage one transaction writes, or little more, while something is on time:
+they come in portions, and what is on time goes between them, in whole batches, at half the cost."""
 LEFT_MS = 50
 """A timer that is left for its key's calls to come back is looked at again after so long, if none
 of them rings before."""
@@ -49,6 +49,8 @@ class About(msgspec.Struct, frozen=True):
     quotas: RunQuotas
     placing: Placing
     now_ms: int
+    portion: int
+    """How many runs of an outage are decided."""
 
 
 class Decided(msgspec.Struct):
@@ -85,7 +87,7 @@ async def decide_locked(
             decided.runs += timer.fire_ms < behind_ms
         else:
             await _by_the_rules(parts, conn, job, timer, about=about, decided=decided)
-        if decided.runs >= RUNS_MAX:
+        if decided.runs >= about.portion:
             decided.last = timer
             break
     return decided

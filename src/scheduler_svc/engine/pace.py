@@ -7,7 +7,7 @@ wakes it earlier. The wake flag is cleared before looking, not after, so that no
 import msgspec
 
 from scheduler_svc.domain.events import EventName
-from scheduler_svc.engine import behind, keys, pressed, tracing, waiting
+from scheduler_svc.engine import behind, deciding, keys, pressed, tracing, waiting
 from scheduler_svc.engine.crowds import Crowds, claim_others
 from scheduler_svc.engine.deciding import BEHIND_MS
 from scheduler_svc.engine.glance import next_look, nothing_due
@@ -26,6 +26,7 @@ MARK_MARGIN_MS = 10_000
 BACKGROUND_STEP_MS = 5
 """A replica sends what is caught up or backfilled this far apart, 200 a second: an outage behind
 does not cost what is on time its processor."""
+PORTIONS_MAX = 8
 RESERVED_SHARE = 10
 """One slot in ten is left to runs that wait, so that a flood of timers can not starve retries."""
 FIRST_WAIT_SECONDS = 0.1
@@ -47,6 +48,8 @@ class Pace(msgspec.Struct):
     crowds: Crowds = msgspec.field(default_factory=Crowds)
     idle: bool = False
     """The last pass left nothing to come back for soon: the next one asks before it claims."""
+    portions: int = 1
+    """Of an outage so many portions are taken at once: more while nothing is on time."""
     background_ms: int = 0
     """Up to where the pace of the past is given away, in epoch milliseconds."""
     wake_ms: float = float("inf")
@@ -208,7 +211,7 @@ async def _claim_timers(
     left = 0
     ahead_ms = started_ms + _gather_ms(parts)
     while (room := parts.hand.free - reserved) > 0:
-        scan = await behind.scan(parts, after, scan, room=room)
+        scan = await behind.scan(parts, after, scan, room=room, portion=_portion(parts, pace))
         if whole:  # over all that an old transaction keeps, where there is one
             whole = False
             pace.full_scan_at = next_look(began, parts.clock.monotonic(), FULL_SCAN_SECONDS)
@@ -226,12 +229,18 @@ async def _claim_timers(
             return deferred_ms, True
         now_ms = parts.clock.now_ms()
         if after.fire_ms < started_ms - BEHIND_MS:
+            taken = parts.hand.taken
             await _claim_on_time(parts, pace, now_ms - BEHIND_MS, reserved=reserved)
+            pace.portions = 1 if parts.hand.taken > taken else min(2 * pace.portions, PORTIONS_MAX)
         elif now_ms >= ahead_ms and now_ms > after.fire_ms:
             # A crowd at one instant, such as all jobs of a dead host: who comes after is not late.
             await _claim_on_time(parts, pace, now_ms, reserved=reserved)
             ahead_ms = parts.clock.now_ms() + _gather_ms(parts)
     return deferred_ms, False
+
+
+def _portion(parts: Parts, pace: Pace) -> int:
+    return min(deciding.RUNS_MAX * pace.portions, parts.limits.batch)
 
 
 async def _claim_on_time(parts: Parts, pace: Pace, after_ms: int, *, reserved: int) -> None:
@@ -242,7 +251,7 @@ async def _claim_on_time(parts: Parts, pace: Pace, after_ms: int, *, reserved: i
     after = Mark(after_ms)
     scan: Scan | None = None
     while (room := parts.hand.free - reserved) > 0:
-        scan = await behind.scan(parts, after, scan, room=room)
+        scan = await behind.scan(parts, after, scan, room=room, portion=_portion(parts, pace))
         after = scan.mark
         pace.crowds.names |= scan.crowds
         if not scan.full:

@@ -20,8 +20,8 @@ from scheduler_svc.domain.decide import (
 from scheduler_svc.domain.events import EventName
 from scheduler_svc.domain.ids import scheduled_ms_of
 from scheduler_svc.domain.overlap import OpenRun
-from scheduler_svc.engine import holding, resume, run_quota
-from scheduler_svc.engine.deciding import BEHIND_MS, RUNS_MAX, About, decide_locked, park
+from scheduler_svc.engine import deciding, holding, resume, run_quota
+from scheduler_svc.engine.deciding import BEHIND_MS, About, decide_locked, park
 from scheduler_svc.engine.jobs import KnownJob
 from scheduler_svc.engine.parts import Parts
 from scheduler_svc.engine.placing import Placing
@@ -59,16 +59,18 @@ class Scan(msgspec.Struct, frozen=True):
     """The namespaces that had a good part of a whole batch, or of which timers were left."""
 
 
-async def claim_timers(parts: Parts, after: Mark, *, room: int) -> Scan:
-    """Take the next batch of timers that are due within the lookahead, in one transaction."""
+async def claim_timers(parts: Parts, after: Mark, *, room: int, portion: int) -> Scan:
+    """Take the next batch of timers that are due within the lookahead, in one transaction; of an
+    outage only a portion.
+    """
     batch = _batch(parts, room)
     if after.job_id != NIL and after.fire_ms < parts.clock.now_ms() - BEHIND_MS:
-        batch = min(batch, RUNS_MAX)  # of an outage no more is decided at once
+        batch = min(batch, portion)
 
     async def lock(conn: Connection, horizon_ms: int) -> list[Timer]:
         return await timers.lock_due(conn, after, horizon_ms=horizon_ms, batch=batch)
 
-    return await _claimed_by(parts, lock, after, batch)
+    return await _claimed_by(parts, lock, after, batch, portion=portion)
 
 
 async def claim_listed(parts: Parts, job_ids: list[UUID]) -> Scan:
@@ -77,13 +79,14 @@ async def claim_listed(parts: Parts, job_ids: list[UUID]) -> Scan:
     async def lock(conn: Connection, horizon_ms: int) -> list[Timer]:
         return await timers.lock_listed(conn, job_ids, horizon_ms=horizon_ms)
 
-    return await _claimed_by(parts, lock, Mark(), len(job_ids) + 1)
+    batch = len(job_ids) + 1
+    return await _claimed_by(parts, lock, Mark(), batch, portion=deciding.RUNS_MAX)
 
 
-async def _claimed_by(parts: Parts, lock: Lock, after: Mark, batch: int) -> Scan:
+async def _claimed_by(parts: Parts, lock: Lock, after: Mark, batch: int, *, portion: int) -> Scan:
     scan = await run_once_more(
         parts.pool,
-        lambda conn: _claim(parts, conn, lock, after, batch),
+        lambda conn: _claim(parts, conn, lock, after, batch, portion=portion),
         seconds=parts.limits.database_seconds,
     )
     await run_quota.make_missing(parts, scan.missing)
@@ -113,7 +116,9 @@ def _batch(parts: Parts, room: int) -> int:
     return batch
 
 
-async def _claim(parts: Parts, conn: Connection, lock: Lock, after: Mark, batch: int) -> Scan:
+async def _claim(
+    parts: Parts, conn: Connection, lock: Lock, after: Mark, batch: int, *, portion: int
+) -> Scan:
     locked = await lock(conn, parts.clock.now_ms() + parts.limits.lookahead_ms)
     if not locked:
         return Scan([], frozenset(), [], None, after, full=False)
@@ -126,7 +131,7 @@ async def _claim(parts: Parts, conn: Connection, lock: Lock, after: Mark, batch:
     now_ms = parts.clock.now_ms()
     quotas = await run_quota.locked_for(parts, conn, known.values(), now_ms=now_ms)
     placing = Placing(parts, now_ms=now_ms)
-    about = About(ending, sifted, standing, quotas, placing, now_ms)
+    about = About(ending, sifted, standing, quotas, placing, now_ms, portion)
     decided = await decide_locked(parts, conn, locked, about)
     decisions, again, last = decided.decisions, decided.again, decided.last
     await quotas.save(conn)

@@ -150,7 +150,8 @@ async def pause_claiming(world: World, step: Step) -> None:
             one.pause()
             ports = [link.far.get_extra_info("sockname")[1] for link in one.proxy.links]
             await asyncio.sleep(0.005)  # what it has sent is answered then
-            if await conn.fetchval(IN_TRANSACTION, ports):
+            inside = await conn.fetchval(IN_TRANSACTION, ports)
+            if inside and await conn.fetchval(ANY_LOCKED):
                 break
             one.wake()
             await asyncio.sleep(0.002)
@@ -225,6 +226,14 @@ IN_TRANSACTION = """
             AND query LIKE '%job_timers%'
     )
 """
+ANY_LOCKED = """
+    SELECT EXISTS (
+        SELECT FROM job_timers WHERE job_id NOT IN (
+            SELECT job_id FROM (SELECT job_id FROM job_timers FOR UPDATE SKIP LOCKED) AS free
+        )
+    )
+"""
+"""Nearly all looks find nothing, and hold no timer."""
 ACTS: dict[str, Act] = {
     one.__name__: one
     for one in (
