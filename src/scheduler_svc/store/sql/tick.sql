@@ -189,7 +189,8 @@ RETURNING
 
 -- what_waits(horizon, rank)
 -- Whether claim_due_runs would find something, at this rank or above and below it: nearly always
--- nothing is due, and this asks once, without a transaction.
+-- nothing is due, and this asks once, without a transaction. LIMIT, for an EXISTS is made a join of
+-- all that is due.
 WITH RECURSIVE levels AS (
     (
         SELECT priority FROM runs
@@ -209,11 +210,12 @@ SELECT
     coalesce(bool_or(levels.priority >= $2), false) AS on_time,
     coalesce(bool_or(levels.priority < $2), false) AS of_the_past
 FROM levels
-WHERE EXISTS (
+CROSS JOIN LATERAL (
     SELECT FROM runs AS r
     WHERE r.status = 'due' AND NOT r.queued AND r.concurrency_key IS NULL
         AND r.priority = levels.priority AND r.next_attempt_at <= $1
-);
+    LIMIT 1
+) AS due;
 
 -- next_instants(after)
 -- When the loop must look again: the earliest timer and the earliest waiting run beyond an instant,
