@@ -186,3 +186,19 @@ def test_two_crowds_leave_slots_to_others_and_a_namespace_may_always_have_one() 
     assert free == 20
     assert pressure.room_of_namespace(held=0, free=1) == 1
     assert Pressure(PressureRules()).room_of_namespace(held=7, free=3) == 3
+
+
+async def test_what_was_left_for_long_is_claimed_as_soon_as_the_crowd_has_slots_again(
+    rig: Rig,
+) -> None:
+    """And not when all timers are looked at once more: the mark stays behind what was left."""
+    jobs = await _crowd(rig, SLOTS + 20)
+    await rig.pass_time(HOUR)
+    await rig.tick()
+    first = {one.claim.job_id for one in rig.held()}
+    assert len(first) == SHARE
+    await rig.pass_time(12 * SECOND)
+    await rig.tick()
+    await rig.send()
+    await rig.tick()
+    assert {one.claim.job_id for one in rig.held()} == set(jobs) - first

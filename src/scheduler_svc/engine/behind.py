@@ -52,14 +52,13 @@ async def _look_past(parts: Parts, before: Scan, *, room: int) -> Scan:
     if len(others) > room:
         last, others = others[room - 1], others[:room]
     found = await _claimed(parts, others)
-    deferred = [at for at in (again_ms, found.deferred_ms) if at is not None]
     return msgspec.structs.replace(
         found,
-        deferred_ms=min(deferred, default=None),
+        deferred_ms=earlier(again_ms, found.deferred_ms),
         mark=Mark(last.fire_ms, last.job_id),
         full=(len(seen) == LOOK_MAX or last is not seen[-1]) and not placing.choked,
         crowds=found.crowds | placing.crowds,
-        left=found.left + left,
+        left_ms=earlier(placing.left_ms, found.left_ms),
         mostly_left=left * 2 > len(seen),
     )
 
@@ -70,11 +69,15 @@ async def _claimed(parts: Parts, others: list[Timer]) -> Scan:
     for at in range(0, len(others), parts.limits.batch):
         batch = [timer.job_id for timer in others[at : at + parts.limits.batch]]
         part = await tick.claim_listed(parts, batch)
-        deferred = [ms for ms in (found.deferred_ms, part.deferred_ms) if ms is not None]
         found = msgspec.structs.replace(
             found,
-            deferred_ms=min(deferred, default=None),
+            deferred_ms=earlier(found.deferred_ms, part.deferred_ms),
             crowds=found.crowds | part.crowds,
-            left=found.left + part.left,
+            left_ms=earlier(found.left_ms, part.left_ms),
         )
     return found
+
+
+def earlier(one: int | None, other: int | None) -> int | None:
+    """Return the earlier of two instants, as far as there are any."""
+    return min((at for at in (one, other) if at is not None), default=None)

@@ -8,6 +8,7 @@ import msgspec
 
 from scheduler_svc.domain.events import EventName
 from scheduler_svc.engine import behind, deciding, keys, pressed, tracing, waiting
+from scheduler_svc.engine.behind import earlier
 from scheduler_svc.engine.crowds import Crowds, claim_others
 from scheduler_svc.engine.deciding import BEHIND_MS
 from scheduler_svc.engine.glance import next_look, nothing_due
@@ -208,7 +209,7 @@ async def _claim_timers(
     after = pace.low
     deferred_ms: int | None = None
     scan: Scan | None = None
-    left = 0
+    left_ms: int | None = None
     ahead_ms = started_ms + _gather_ms(parts)
     while (room := parts.hand.free - reserved) > 0:
         scan = await behind.scan(parts, after, scan, room=room, portion=_portion(parts, pace))
@@ -216,16 +217,17 @@ async def _claim_timers(
             whole = False
             pace.full_scan_at = next_look(began, parts.clock.monotonic(), FULL_SCAN_SECONDS)
         after = scan.mark
-        left += scan.left
-        deferred_ms = _earlier(deferred_ms, scan.deferred_ms)
+        left_ms = earlier(left_ms, scan.left_ms)
+        deferred_ms = earlier(deferred_ms, scan.deferred_ms)
         pace.crowds.names |= scan.crowds
         if scan.full:
             beside = claim_others(parts, pace.crowds, low=pace.low, reserved=reserved, soon=True)
-            deferred_ms = _earlier(deferred_ms, await beside)
+            deferred_ms = earlier(deferred_ms, await beside)
         if not scan.full:
-            if not left:
+            if left_ms is None:
                 parts.pressure.relieve()
-            _raise_mark(pace, started_ms, deferred_ms)
+            # Not past what was left, however long ago: it is claimed when there is room again.
+            _raise_mark(pace, started_ms, earlier(deferred_ms, left_ms))
             return deferred_ms, True
         now_ms = parts.clock.now_ms()
         if after.fire_ms < started_ms - BEHIND_MS:
@@ -257,10 +259,6 @@ async def _claim_on_time(parts: Parts, pace: Pace, after_ms: int, *, reserved: i
         if not scan.full:
             return
         await claim_others(parts, pace.crowds, low=pace.low, reserved=reserved, soon=True)
-
-
-def _earlier(one: int | None, other: int | None) -> int | None:
-    return min((at for at in (one, other) if at is not None), default=None)
 
 
 def _gather_ms(parts: Parts) -> int:

@@ -36,6 +36,8 @@ class Placing:
         self.now_ms = now_ms
         self.left = 0
         """How many timers were left."""
+        self.left_ms: int | None = None
+        """When the earliest of them was to be sent."""
         self.choked = False
         """A key whose calls come back, or a namespace, has all that it may have: what follows waits
         for them."""
@@ -52,6 +54,7 @@ class Placing:
         left = timer.scheduled_ms is not None and self._is_left(job, timer)
         if left:
             self.left += 1
+            self.left_ms = min(timer.fire_ms, self.left_ms or timer.fire_ms)
             self.crowds.add(job.key.namespace)
         return left
 

@@ -51,8 +51,8 @@ class Scan(msgspec.Struct, frozen=True):
     resumed: tuple[UUID, ...] = ()
     missing: frozenset[str] = frozenset()
     """Namespaces whose quota of runs could not be judged."""
-    left: int = 0
-    """So many timers were left where they are."""
+    left_ms: int | None = None
+    """When the earliest of the timers that were left where they are was to be sent."""
     mostly_left: bool = False
     """What follows is read past first (`behind`)."""
     crowds: frozenset[str] = frozenset()
@@ -148,7 +148,7 @@ async def _claim(
         Mark(last.fire_ms, last.job_id),
         full=(len(locked) == batch or last is not locked[-1]) and not placing.choked,
         resumed=tuple(d.job.id for d in ending.decisions),
-        left=placing.left,
+        left_ms=placing.left_ms,
         mostly_left=placing.left * 2 > len(locked),
         crowds=frozenset(placing.crowds | (_many(known) if len(locked) == batch else set())),
         missing=quotas.missing,
