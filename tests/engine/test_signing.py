@@ -19,11 +19,12 @@ from receiver import Received, Receiver, answer, receiving
 from rig import Rig, rigged
 from scheduler_svc.domain.ids import instant_at
 from scheduler_svc.domain.runs import Attempt
+from scheduler_svc.domain.secrecy import SIGNING, place_of
 from scheduler_svc.engine import pace
 from scheduler_svc.engine.secrets import KnownSecrets, Source
 from scheduler_svc.store import signing_secrets
 from scheduler_svc.store.pool import Pool, open_pool
-from sealing import OTHER_KEY, PUBLIC_URL, keep_signing_secret, ring_of
+from sealing import OTHER_KEY, PUBLIC_URL, RING, keep_signing_secret, ring_of
 
 EVERY = {"every": "1h"}
 BODIES: list[dict[str, Any]] = [
@@ -262,3 +263,18 @@ async def test_a_claim_goes_on_where_who_signs_can_not_be_read(rig: Rig, dsn: st
     await pace.one_pass(rig.parts, rig.pace)
     assert len(rig.held()) == 1
     assert rig.parts.secrets.signers_at_hand("default") is None
+
+
+async def test_a_claim_goes_on_where_who_signs_can_not_be_understood(rig: Rig) -> None:
+    """It is a matter of that namespace's attempts, and of nobody's pass."""
+    kept, _ = await keep_signing_secret(rig.parts.pool)
+    await rig.parts.pool.execute(
+        "UPDATE signing_secrets SET type = 'ed25519', sealed = $2, public_key = 'p' WHERE id = $1",
+        kept,
+        RING.seal(b"too short", place_of("default", SIGNING, str(kept))),
+    )
+    job = await rig.job(schedule=EVERY, at_ms=rig.clock.ms, created_ms=rig.clock.ms)
+    await pace.one_pass(rig.parts, rig.pace)
+    assert len(rig.held()) == 1
+    await rig.send()
+    assert (await rig.run(job))["status"] == "due"

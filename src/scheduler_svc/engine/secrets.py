@@ -67,16 +67,16 @@ class KnownSecrets:
     async def have_signers(self, namespaces: Collection[str]) -> None:
         """Read who signs for these namespaces, as far as that is not at hand: of a few at a time.
 
-        Nobody waits for it, so a database that is away is left to whoever does.
+        Nobody waits for it, so what can not be read is left to whoever does: the attempts of that
+        namespace, and not the pass of all.
         """
         missing = [name for name in namespaces if self._signers.at_hand(name) is None]
         for name in missing[:AHEAD_MAX]:
             try:
                 await self._signers.get(name)
-            except Exception as error:
-                if not is_database_away(error):
-                    raise
-                return
+            except Exception as error:  # noqa: BLE001 - the attempt finds the same, and says it
+                if is_database_away(error):
+                    return
 
     async def named(self, namespace: str, names: Collection[str]) -> dict[str, str]:
         """Return those of these secrets that are there; raise Unsendable."""
