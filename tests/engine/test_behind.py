@@ -9,7 +9,7 @@ from pressing import deferrals
 from receiver import Receiver, receiving, silence
 from rig import HOUR, Rig, rigged
 from scheduler_svc.domain.ids import instant_at
-from scheduler_svc.domain.pressure import BreakerRules
+from scheduler_svc.domain.pressure import BreakerRules, Key
 from scheduler_svc.engine import behind
 from scheduler_svc.engine.pressure import PressureRules
 from scheduler_svc.store.pool import Pool
@@ -99,6 +99,24 @@ async def test_a_crowd_of_a_host_that_answers_goes_on_when_the_first_calls_are_b
     await rig.tick()
     assert len(rig.held()) == SLOTS * 3 // 4
     assert set(await deferrals(rig)) == {None}
+
+
+async def test_of_two_crowds_the_host_that_answers_goes_on_though_the_other_does_not(
+    rig: Rig, dead: Receiver
+) -> None:
+    """And not only when the time to tell is over for both."""
+    await _crowd(rig, rig.receiver.url())
+    for _ in range(CROWD):
+        await rig.job(schedule=EVERY, target={"url": dead.url()}, at_ms=rig.clock.ms + HOUR + 1)
+    await rig.pass_time(HOUR - 500)
+    await rig.tick()
+    await rig.pass_time(501)
+    pressure, key = rig.parts.pressure, Key("default", "127.0.0.1")
+    assert not pressure.is_choked(now_ms=rig.clock.ms)
+    pressure.note_quick(key, now_ms=rig.clock.ms)
+    assert pressure.is_choked(now_ms=rig.clock.ms)
+    await rig.tick()
+    assert key not in pressure.untold
 
 
 async def test_who_had_all_it_may_have_and_has_caught_up_wakes_no_more_looks(rig: Rig) -> None:

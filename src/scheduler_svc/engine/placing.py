@@ -66,12 +66,13 @@ class Placing:
                 self.choked = True
             return crowded
         quick = self._parts.pressure.is_quick(job.key, now_ms=self.now_ms)
+        self._parts.pressure.untold.discard(job.key)
         if quick and timer.fire_ms > self.now_ms - LEFT_MS_MAX:
             self._parts.pressure.choked = job.key
             self.choked = True
             return True
         if timer.fire_ms > self.now_ms - TELLING_MS:
-            self._parts.pressure.untold = job.key
+            self._parts.pressure.untold.add(job.key)
             return True
         return False
 

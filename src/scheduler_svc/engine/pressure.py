@@ -68,8 +68,8 @@ class Pressure:
         """Some runs may wait because of their key: the third source is to be asked."""
         self.choked: Key | None = None
         """A quick key that has all it may have: its timers are claimed as its calls end."""
-        self.untold: Key | None = None
-        """A key of which nobody knows whether it is quick, and whose timers were left until its
+        self.untold: set[Key] = set()
+        """Keys of which nobody knows whether they are quick, and whose timers were left until their
         first calls tell."""
         self.crowded: str | None = None
         """A namespace that has all it may have: its timers are claimed as its runs end."""
@@ -96,12 +96,14 @@ class Pressure:
         """Tell whether timers were left for a key or a namespace that has all it may have, and are
         claimed as calls come back.
         """
-        told = self.untold is not None and self.is_quick(self.untold, now_ms=now_ms)
-        return told or self.choked is not None or self.crowded is not None
+        if self.choked is not None or self.crowded is not None:
+            return True
+        return any(self.is_quick(key, now_ms=now_ms) for key in self.untold)
 
     def relieve(self) -> None:
         """Know that a look at all timers left none: who had all it may have has caught up."""
-        self.choked = self.crowded = self.untold = None
+        self.choked = self.crowded = None
+        self.untold.clear()
 
     @property
     def open_breakers(self) -> int:
