@@ -97,6 +97,14 @@ async def test_an_idle_pass_finds_a_timer_that_is_due(idle: Rig) -> None:
     assert len(await idle.runs(job)) == 1
 
 
+async def test_an_idle_pass_that_finds_a_timer_behind_the_mark_has_it_claimed(idle: Rig) -> None:
+    """And not after the next look at all timers, which may be minutes away."""
+    await idle.tick()
+    job = await idle.job(schedule=EVERY, at_ms=idle.pace.low.fire_ms - 1)
+    await idle.tick()
+    assert [held.claim.job_id for held in idle.held()] == [job]
+
+
 async def test_an_idle_pass_finds_a_run_that_waits(idle: Rig) -> None:
     job = await idle.job(schedule=EVERY)
     await waiting_run(idle.parts.pool, job, at_ms=MORNING_MS)

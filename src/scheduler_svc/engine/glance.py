@@ -41,11 +41,13 @@ def next_look(began: float, ended: float, seconds: float) -> float:
     return began + max(seconds, (ended - began) * LOOK_SHARE)
 
 
-async def nothing_due(parts: Parts, *, horizon_ms: int) -> NextInstants | None:
-    """Return what comes next where nothing is due up to an instant, nor waits; else None."""
+async def what_comes(parts: Parts) -> NextInstants:
+    """Return what comes next of all there is, or is due already."""
     async with connection(parts.pool, seconds=parts.limits.database_seconds) as conn:
-        following = await next_instants(conn, after_ms=0)
+        return await next_instants(conn, after_ms=0)
+
+
+def is_anything_due(following: NextInstants, *, horizon_ms: int) -> bool:
+    """Tell whether something is due up to an instant, or waits."""
     soonest = [at for at in (following.timer_ms, following.run_ms) if at is not None]
-    if following.pressed or any(at <= horizon_ms for at in soonest):
-        return None
-    return following
+    return following.pressed or any(at <= horizon_ms for at in soonest)

@@ -11,7 +11,7 @@ from scheduler_svc.engine import behind, deciding, keys, pressed, tracing, waiti
 from scheduler_svc.engine.behind import earlier
 from scheduler_svc.engine.crowds import Crowds, claim_others
 from scheduler_svc.engine.deciding import BEHIND_MS
-from scheduler_svc.engine.glance import next_look, nothing_due
+from scheduler_svc.engine.glance import is_anything_due, next_look, what_comes
 from scheduler_svc.engine.parts import Parts
 from scheduler_svc.engine.tick import Scan
 from scheduler_svc.store.claims import NextInstants, next_instants
@@ -149,11 +149,13 @@ async def one_pass(parts: Parts, pace: Pace) -> float:
 async def _still_idle(parts: Parts, pace: Pace, started_ms: int) -> float | None:
     """Ask by one statement instead of four transactions whether anything is due; None where it is.
 
-    From the beginning of all timers, so what lies behind the mark is found too.
+    From the beginning of all timers, so what lies behind the mark is found too: the scan that
+    follows begins there.
     """
-    horizon_ms = started_ms + parts.limits.lookahead_ms
-    following = await nothing_due(parts, horizon_ms=horizon_ms)
-    if following is None:
+    following = await what_comes(parts)
+    if is_anything_due(following, horizon_ms=started_ms + parts.limits.lookahead_ms):
+        if following.timer_ms is not None and following.timer_ms <= pace.low.fire_ms:
+            pace.low = Mark(following.timer_ms - 1)
         return None
     _raise_mark(pace, started_ms, None)
     return _sleep(parts, started_ms, following, None)
