@@ -12,6 +12,7 @@ from receiver import Receiver
 from rig import HOUR, SECOND, Rig, rigged
 from scheduler_svc.domain.ids import instant_at
 from scheduler_svc.engine.glance import FRESH_SECONDS, is_there, next_look
+from scheduler_svc.engine.pace import FULL_SCAN_SECONDS
 from scheduler_svc.store.glance import ALL, Duty
 from scheduler_svc.store.pool import BY_KEY, Pool, open_pool, transaction
 
@@ -97,10 +98,15 @@ async def test_an_idle_pass_finds_a_timer_that_is_due(idle: Rig) -> None:
     assert len(await idle.runs(job)) == 1
 
 
-async def test_an_idle_pass_that_finds_a_timer_behind_the_mark_has_it_claimed(idle: Rig) -> None:
-    """And not after the next look at all timers, which may be minutes away."""
+async def test_an_idle_pass_looks_behind_the_mark_as_rarely_as_a_scan_and_has_it_claimed(
+    idle: Rig,
+) -> None:
+    """An old transaction keeps all entries there, and each look walks over them."""
     await idle.tick()
     job = await idle.job(schedule=EVERY, at_ms=idle.pace.low.fire_ms - 1)
+    await idle.tick()
+    assert idle.held() == []
+    await idle.pass_time(int(FULL_SCAN_SECONDS * 1000))
     await idle.tick()
     assert [held.claim.job_id for held in idle.held()] == [job]
 

@@ -237,7 +237,7 @@ async def test_looking_for_completed_jobs_to_delete_reads_no_others(conn: Connec
 
 
 async def test_asking_for_the_next_instants_reads_a_handful(conn: Connection) -> None:
-    told = await _cost(conn, "next_instants", soon(1000))
+    told = await _cost(conn, "next_instants", soon(1000), soon(1000))
     assert told.read <= 100
     assert told.buffers <= 600
 
@@ -460,7 +460,7 @@ async def test_many_runs_that_wait_because_of_one_key_cost_the_other_sources_not
     alone = {}
     for name, args in (
         ("claim_due_runs", (soon(1000), BATCH, REPLICA, NOON, -100, 32767)),
-        ("next_instants", (soon(1000),)),
+        ("next_instants", (soon(1000), soon(1000))),
     ):
         alone[name] = await _cost(conn, name, *args)
     work = conn.transaction()
@@ -468,7 +468,7 @@ async def test_many_runs_that_wait_because_of_one_key_cost_the_other_sources_not
     await _flood(conn)
     for name, args in (
         ("claim_due_runs", (soon(1000), BATCH, REPLICA, NOON, -100, 32767)),
-        ("next_instants", (soon(1000),)),
+        ("next_instants", (soon(1000), soon(1000))),
     ):
         told = await _cost(conn, name, *args)
         assert told.read <= alone[name].read + EDGE

@@ -41,10 +41,10 @@ def next_look(began: float, ended: float, seconds: float) -> float:
     return began + max(seconds, (ended - began) * LOOK_SHARE)
 
 
-async def what_comes(parts: Parts) -> NextInstants:
-    """Return what comes next of all there is, or is due already."""
+async def what_comes(parts: Parts, *, after_ms: int) -> NextInstants:
+    """Return what comes next of the timers after an instant and of all runs, or is due already."""
     async with connection(parts.pool, seconds=parts.limits.database_seconds) as conn:
-        return await next_instants(conn, after_ms=0)
+        return await next_instants(conn, after_ms=after_ms, runs_after_ms=0)
 
 
 def is_anything_due(following: NextInstants, *, horizon_ms: int) -> bool:

@@ -149,10 +149,14 @@ async def one_pass(parts: Parts, pace: Pace) -> float:
 async def _still_idle(parts: Parts, pace: Pace, started_ms: int) -> float | None:
     """Ask by one statement instead of four transactions whether anything is due; None where it is.
 
-    From the beginning of all timers, so what lies behind the mark is found too: the scan that
-    follows begins there.
+    From the mark on, and as often as a scan does from the beginning of all timers: what lies behind
+    the mark is found then, and the scan that follows begins there.
     """
-    following = await what_comes(parts)
+    began = parts.clock.monotonic()
+    whole = began >= pace.full_scan_at
+    following = await what_comes(parts, after_ms=0 if whole else pace.low.fire_ms)
+    if whole:
+        pace.full_scan_at = next_look(began, parts.clock.monotonic(), FULL_SCAN_SECONDS)
     if is_anything_due(following, horizon_ms=started_ms + parts.limits.lookahead_ms):
         if following.timer_ms is not None and following.timer_ms <= pace.low.fire_ms:
             pace.low = Mark(following.timer_ms - 1)

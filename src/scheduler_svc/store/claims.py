@@ -96,9 +96,16 @@ def claimed(row: Record, *, keyed: bool = False, background: bool = False) -> Cl
     )
 
 
-async def next_instants(conn: Connection, *, after_ms: int) -> NextInstants:
-    """Tell when the next timer and the next waiting run come due after an instant."""
-    row = await conn.fetchrow(statement("next_instants"), instant_at(after_ms))
+async def next_instants(
+    conn: Connection, *, after_ms: int, runs_after_ms: int | None = None
+) -> NextInstants:
+    """Tell when the next timer and the next waiting run come due after an instant, or each after
+    one of its own.
+    """
+    runs_after_ms = after_ms if runs_after_ms is None else runs_after_ms
+    row = await conn.fetchrow(
+        statement("next_instants"), instant_at(after_ms), instant_at(runs_after_ms)
+    )
     timer, run, pressed = row if row is not None else (None, None, False)
     return NextInstants(
         None if timer is None else epoch_ms(timer), None if run is None else epoch_ms(run), pressed

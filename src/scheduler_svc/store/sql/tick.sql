@@ -217,9 +217,9 @@ CROSS JOIN LATERAL (
     LIMIT 1
 ) AS due;
 
--- next_instants(after)
--- When the loop must look again: the earliest timer and the earliest waiting run beyond an instant,
--- and whether any run waits because of its key.
+-- next_instants(after, runs_after)
+-- When the loop must look again: the earliest timer and the earliest waiting run beyond an instant
+-- each, and whether any run waits because of its key.
 WITH RECURSIVE levels AS (
     (
         SELECT priority FROM runs
@@ -243,7 +243,7 @@ SELECT
         CROSS JOIN LATERAL (
             SELECT r.next_attempt_at FROM runs AS r
             WHERE r.status = 'due' AND NOT r.queued AND r.concurrency_key IS NULL
-                AND r.priority = levels.priority AND r.next_attempt_at > $1
+                AND r.priority = levels.priority AND r.next_attempt_at > $2
             ORDER BY r.next_attempt_at LIMIT 1
         ) AS d
     ) AS run,
