@@ -9,8 +9,9 @@ from clock import HandClock
 from counting import Statements
 from factories import MORNING_MS, waiting_run
 from receiver import Receiver
-from rig import HOUR, SECOND, Rig, rigged
+from rig import HOUR, MINUTE, SECOND, Rig, rigged
 from scheduler_svc.domain.ids import instant_at
+from scheduler_svc.domain.runs import BACKGROUND_BELOW
 from scheduler_svc.engine.glance import FRESH_SECONDS, is_there, next_look
 from scheduler_svc.engine.pace import FULL_SCAN_SECONDS
 from scheduler_svc.store.glance import ALL, Duty
@@ -165,3 +166,22 @@ async def test_one_answer_serves_all_who_ask_within_a_moment(
 def test_a_look_that_takes_its_time_has_a_hundredth_of_it() -> None:
     assert next_look(100.0, 100.01, 15.0) == 115.0
     assert next_look(100.0, 100.5, 15.0) == 150.0
+
+
+async def test_runs_of_the_past_without_a_slot_wait_for_one_and_not_for_a_look_after_the_other(
+    engine_pool: Pool, receiver: Receiver
+) -> None:
+    """Half of the slots are theirs; the end of one of them wakes the loop."""
+    async with rigged(engine_pool, receiver, slots=4) as rig:
+        job = await rig.job(schedule=EVERY, overlap="allow")
+        for number in range(4):
+            at_ms = MORNING_MS - MINUTE + number
+            await waiting_run(
+                engine_pool, job, at_ms=at_ms, trigger="backfill", priority=BACKGROUND_BELOW - 1
+            )
+        await rig.tick()
+        assert len(rig.held()) == 2
+        await rig.pass_time(SECOND)
+        seconds = [await rig.tick() for _ in range(3)]
+        assert len(rig.held()) == 2
+    assert min(seconds) > 4.0

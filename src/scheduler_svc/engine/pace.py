@@ -141,7 +141,8 @@ async def one_pass(parts: Parts, pace: Pace) -> float:
         wake_ms.append(started_ms + GATHER_MS_MIN)
     seconds = _sleep(parts, started_ms, following, min(wake_ms, default=None))
     gather_seconds = _gather_ms(parts) / 1000
-    pace.idle = not wake_ms and seconds > 2 * gather_seconds
+    # Nor what waits for a slot of the past: the end that makes room for it rings.
+    pace.idle = not wake_ms and not past_waits and seconds > 2 * gather_seconds
     # Somebody may have held a timer that is due: one more look before the long sleep.
     return gather_seconds if pace.idle else seconds
 
