@@ -168,6 +168,11 @@ def test_a_look_that_takes_its_time_has_a_hundredth_of_it() -> None:
     assert next_look(100.0, 100.5, 15.0) == 150.0
 
 
+def test_a_look_that_was_slow_once_is_repeated_within_a_minute() -> None:
+    """A database that is slow for a moment loses the answers of claims: these are found then."""
+    assert next_look(100.0, 109.0, 10.0) == 160.0
+
+
 async def test_runs_of_the_past_without_a_slot_wait_for_one_and_not_for_a_look_after_the_other(
     engine_pool: Pool, receiver: Receiver
 ) -> None:

@@ -14,6 +14,9 @@ from scheduler_svc.store.pool import connection
 FRESH_SECONDS = 0.8
 LOOK_SHARE = 100
 """A look that walks over what an old transaction keeps takes a hundredth of the time, not more."""
+LOOK_SECONDS_MAX = 60.0
+"""But it comes once a minute: one that was slow because all was slow just then says nothing of the
+next, and such a time is when there is something to find."""
 UNSEALED_LATE_MS = 120_000
 """How old an entry of the audit log may be when its transaction commits."""
 
@@ -37,8 +40,8 @@ async def is_there(parts: Parts, duty: Duty) -> bool:
 
 
 def next_look(began: float, ended: float, seconds: float) -> float:
-    """Return when to look again: after so long, or later where the look took its time."""
-    return began + max(seconds, (ended - began) * LOOK_SHARE)
+    """Return when to look again: after so long, or somewhat later where the look took its time."""
+    return began + max(seconds, min((ended - began) * LOOK_SHARE, LOOK_SECONDS_MAX))
 
 
 async def what_comes(parts: Parts, *, after_ms: int) -> NextInstants:
