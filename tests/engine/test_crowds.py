@@ -13,7 +13,7 @@ from receiver import Receiver
 from rig import HOUR, SECOND, Rig, rigged
 from scheduler_svc.domain.ids import instant_at
 from scheduler_svc.domain.pressure import BreakerRules
-from scheduler_svc.engine import crowds
+from scheduler_svc.engine import crowds, deciding
 from scheduler_svc.engine.pressure import Pressure, PressureRules
 from scheduler_svc.store.pool import Pool
 
@@ -202,3 +202,15 @@ async def test_what_was_left_for_long_is_claimed_as_soon_as_the_crowd_has_slots_
     await rig.send()
     await rig.tick()
     assert {one.claim.job_id for one in rig.held()} == set(jobs) - first
+
+
+async def test_who_stands_behind_a_crowd_after_an_outage_is_claimed_portion_by_portion(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What one transaction leaves of a batch goes in the next, not when the look begins anew."""
+    monkeypatch.setattr(deciding, "RUNS_MAX", 1)
+    await _crowd(rig, 200)
+    late = [await rig.job(schedule={"every": "1h"}) for _ in range(3)]
+    await rig.pass_time(HOUR + 5 * SECOND)
+    await rig.tick()
+    assert {one.claim.job_id for one in rig.held()} >= set(late)

@@ -83,6 +83,8 @@ async def _look(parts: Parts, crowds: Crowds, *, reserved: int) -> int | None:
             taken = others[: min(room, parts.limits.batch)]
             others = others[len(taken) :]
             scan = await tick.claim_listed(parts, taken)
+            if scan.full:  # of an outage a portion was decided, and those are due no more
+                others = taken + others
             crowds.names |= scan.crowds
             if scan.deferred_ms is not None:
                 deferred.append(scan.deferred_ms)
