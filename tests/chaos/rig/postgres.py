@@ -10,6 +10,7 @@ import signal
 import subprocess
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -123,7 +124,8 @@ class Postgres:
     def thaw(self) -> None:
         """Let them go on."""
         for one in reversed(self._family()):
-            one.resume()
+            with suppress(psutil.NoSuchProcess):  # it ended meanwhile
+                one.resume()
 
     def _family(self) -> list[psutil.Process]:
         assert self.process is not None
