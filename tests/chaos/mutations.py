@@ -270,7 +270,7 @@ MUTATIONS = (
         f"{ENGINE}/lease.py",
         "self._until, sent + self.seconds - MARGIN_SECONDS)",
         'self._until, float("inf"))',
-        ("play:hands",),
+        ("play:deaf",),
     ),
     Mutation(
         "safety: the look at the lease in the moment of writing",

@@ -386,6 +386,18 @@ SCENARIOS = (
         short=True,
     ),
     Scenario(
+        "deaf",
+        "stopped beyond the lease and woken, three times, and hears no notices",
+        42,
+        lambda _: [
+            *(Step(at, "pause", "r2") for at in (3, 16, 29)),
+            *(Step(at + 8, "wake", "r2") for at in (3, 16, 29)),
+        ],
+        SHORT_LOAD,
+        Musts(QUICK, frozenset({"pause"})),
+        settings=SHORT_LEASE | {"listen": "false"},
+    ),
+    Scenario(
         "database",
         "stopped hard and frozen beyond the lease, with callers told the truth",
         42,
