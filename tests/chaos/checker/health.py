@@ -14,7 +14,9 @@ from chaos.checker.evidence import Finding
 
 TRUTH_MS, REFUSAL_MS, ALIVE_MS = 10_000.0, 5_000.0, 100.0
 OF_DATABASE = frozenset({"restart", "freeze", "promotion"})
-BY_REPLICA = frozenset({"cut", "pause", "kill"})
+BY_REPLICA = frozenset({"cut", "pause", "kill", "leave"})
+LEAVES = frozenset({"term", "renew"})
+"""Steps by which one is asked to leave, and comes again: nobody answers at its place between."""
 
 
 @dataclass(frozen=True)
@@ -55,7 +57,13 @@ def read_health(folder: Path) -> tuple[list[Probe], list[Outage], list[tuple[flo
 
 def _outages(notes: list[dict[str, Any]]) -> Iterator[Outage]:
     began: dict[tuple[str, str], float] = {}
+    left: dict[str, float] = {}
     for note in notes:
+        if note["kind"] == "step" and note["act"] in LEAVES:
+            left[note["on"]] = note["at"]
+        if note["kind"] == "started" and note["replica"] in left:
+            names = frozenset({note["replica"]})
+            yield Outage("leave", left.pop(note["replica"]), note["at"], names)
         key = (note.get("fault", ""), ",".join(note.get("names", ())))
         if note["kind"] == "fault":
             began[key] = note["at"]

@@ -606,6 +606,14 @@ def test_a_call_that_takes_long_may_be_under_way_when_the_records_are_read() -> 
     assert ("lost", None) not in kinds(replace(long, takes_ms=25_000.0))
 
 
+def test_one_that_was_asked_to_leave_need_not_answer_until_it_is_there_again() -> None:
+    gone = [Outage("leave", 1000, 3000, frozenset({"r1"}))]
+    asked = [Probe(name, "/healthz", 0, at_ms, 2) for name, at_ms in (("r1", 2000), ("r1", 9000),
+                                                                      ("r2", 2000))]  # fmt: skip
+    found = [judge_health([one], gone, []) for one in asked]
+    assert [[one.kind for one in each] for each in found] == [[], ["not alive"], ["not alive"]]
+
+
 def crowded(before: int) -> Evidence:
     """Ten of a crowd and one of a few at one instant; so many of the crowd are called first."""
     jobs = [replace(a_job(f"{n:08d}-0000-7000-8000-000000000000"), name=f"crowd-{n}")
