@@ -61,6 +61,19 @@ async def test_a_change_of_keys_is_read_in_the_pass_that_it_rings_for(
     assert rig.parts.pressure.reason(KEY) == "concurrency"
 
 
+async def test_who_begins_to_listen_reads_keys_and_namespaces_anew(
+    rig: Rig, engine_pool: Pool
+) -> None:
+    """A limit that was set while nobody listened would count 3 s later, and its first runs not."""
+    await rig.tick()
+    await limit(engine_pool, parallel=1)
+    await _hear(rig, "wake", "0")
+    await rig.tick()
+    assert rig.parts.pressure.reason(KEY) == "concurrency"
+    async with asyncio.timeout(10):
+        await rig.parts.namespaces.changed.wait(None)
+
+
 async def test_a_wake_during_a_pass_is_never_lost(rig: Rig) -> None:
     """While the loop looks it does not know yet when it will look again."""
     await _hear(rig, "wake", str(MORNING_MS + MINUTE))

@@ -24,6 +24,8 @@ def hearer(
             case "wake":
                 if int(argument) == 0:  # LISTEN is new: what was said before is not known
                     parts.secrets.forget()
+                    _read_again(parts, "keys")
+                    _read_again(parts, "namespace")
                 if pace.notice(int(argument), lookahead_ms=parts.limits.lookahead_ms):
                     parts.to_claim.ring()
             case "cancel":
