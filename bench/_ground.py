@@ -39,12 +39,14 @@ class Ground:
 def used(pid: int) -> float:
     """Return the processor seconds of a process, its children and those that have ended."""
     process = psutil.Process(pid)
-    times = process.cpu_times()
-    total = float(times.user + times.system + times.children_user + times.children_system)
-    for child in process.children(recursive=True):
-        own = child.cpu_times()
-        total += float(own.user + own.system)
-    return total
+    while True:
+        times = process.cpu_times()
+        total = float(times.user + times.system + times.children_user + times.children_system)
+        try:
+            of_children = [one.cpu_times() for one in process.children(recursive=True)]
+        except psutil.NoSuchProcess:
+            continue  # one ended meanwhile, and its parent has what it used
+        return total + sum(float(own.user + own.system) for own in of_children)
 
 
 def pinned(pid: int | None, core: int) -> None:
