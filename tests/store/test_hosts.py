@@ -9,8 +9,10 @@ import asyncpg
 import pytest
 
 from scheduler_svc.store.hosts import Hosts, places_of
+from scheduler_svc.store.lineage import Lineage
 from scheduler_svc.store.pool import close_pool, connection, open_pool
 
+READY = b"Z\0\0\0\5I"
 SECONDS = 4.0
 """For all hosts: a dark one has half of it, and a slow machine has the other half to connect."""
 
@@ -23,6 +25,8 @@ class Host:
     def __init__(self, real: str) -> None:
         self.asked = 0
         self.is_dark = True
+        self.greets = False
+        """Lets its caller in, and says nothing from then on."""
         self.place = ""
         self._real = real
 
@@ -37,12 +41,19 @@ class Host:
         else:
             host, _, port = self._real.partition(":")
             there, back = await asyncio.open_connection(host, int(port))
-        await asyncio.gather(pump(reader, back), pump(there, writer))
+        last = READY if self.greets else None
+        await asyncio.gather(pump(reader, back), pump(there, writer, last))
+        writer.close()
 
 
-async def pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+async def pump(
+    reader: asyncio.StreamReader, writer: asyncio.StreamWriter, last: bytes | None = None
+) -> None:
+    """Pass on what comes, up to the last that it says."""
     while data := await reader.read(65_536):
         writer.write(data)
+        if last is not None and last in data:
+            return
     writer.close()
 
 
@@ -93,6 +104,17 @@ async def test_when_the_good_host_goes_dark_the_others_are_asked_again(dsn: str)
         for _ in range(2):
             (await hosts.connect(timeout=SECONDS)).terminate()
         assert host.asked == 2
+
+
+async def test_a_host_that_goes_dark_when_it_is_judged_has_no_more_than_its_share(dsn: str) -> None:
+    async with hosted(dsn) as host:
+        host.is_dark, host.greets = False, True
+        hosts = Hosts(through(dsn, host.place, ""), Lineage())
+        async with asyncio.timeout(2 * SECONDS):
+            opened = await hosts.connect(timeout=SECONDS)
+        assert await opened.fetchval("SELECT 1") == 1
+        assert host.asked == 1
+        opened.terminate()
 
 
 async def test_hosts_that_refuse_or_are_dark_are_passed_by_in_one_go(dsn: str) -> None:

@@ -67,13 +67,14 @@ class Hosts:
         return [(number, {"target_session_attrs": kind}) for kind in kinds for number in order]
 
     async def _judged(self, **options: Any) -> Opened:
-        opened: Opened = await asyncpg.connect(self._dsn, **options)
-        if self._lineage is not None:
-            try:
-                await self._lineage.judge(opened)
-            except BaseException:
-                opened.terminate()
-                raise
+        async with asyncio.timeout(options["timeout"]):  # for the judging too: it may go dark then
+            opened: Opened = await asyncpg.connect(self._dsn, **options)
+            if self._lineage is not None:
+                try:
+                    await self._lineage.judge(opened)
+                except BaseException:
+                    opened.terminate()
+                    raise
         return opened
 
 
