@@ -71,8 +71,8 @@ MUTATIONS = (
     Mutation(
         "an occurrence that is there already as an error",
         f"{SQL}/tick.sql",
-        "ON CONFLICT DO NOTHING\nRETURNING id",
-        "RETURNING id",
+        "FROM claimed AS c\nON CONFLICT DO NOTHING\nRETURNING id",
+        "FROM claimed AS c\nRETURNING id",
         STORE_TESTS,
     ),
     Mutation(
@@ -113,15 +113,15 @@ MUTATIONS = (
     Mutation(
         "sending as soon as it is claimed",
         f"{ENGINE}/hand.py",
-        "is not None and fire_ms <= now_ms",
-        "is not None",
+        "while self._instants and self._instants[0] <= now_ms:",
+        "while self._instants:",
         ("tests/engine/test_claim.py",),
     ),
     Mutation(
         "forgetting what the timer has left behind",
         f"{SQL}/settle.sql",
-        "r.next_attempt_at <= $5 AND EXISTS",
-        "r.next_attempt_at <= $5 AND false AND EXISTS",
+        "AND EXISTS (\n                SELECT 1 FROM job_timers AS t JOIN jobs AS j",
+        "AND false AND EXISTS (\n                SELECT 1 FROM job_timers AS t JOIN jobs AS j",
         ("tests/engine/test_lease.py",),
     ),
     Mutation(
@@ -253,8 +253,8 @@ MUTATIONS = (
     ),
     Mutation(
         "a waiting run that keeps the key of a target that was edited",
-        "src/scheduler_svc/api/job_edit.py",
-        "if old.target != definition.target:",
+        "src/scheduler_svc/api/job_change.py",
+        "if locked.job.definition.target != after.definition.target:",
         "if False:",
         ("tests/api/test_concurrency_keys.py",),
     ),

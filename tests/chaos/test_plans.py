@@ -6,6 +6,7 @@ from random import Random
 
 import pytest
 
+from chaos.mutations import MUTATIONS, ROOT, Mutation
 from chaos.rig.plan import Scenario
 from chaos.rig.turns import ALL_ACTS
 from chaos.scenarios import SCENARIOS
@@ -25,3 +26,8 @@ def test_a_night_is_one_in_which_the_offset_of_its_zone_changes(night: Scenario)
     instant = datetime.fromisoformat(night.dated) + BEFORE_NIGHT
     before, after = (instant - timedelta(seconds=1)).astimezone(zone), instant.astimezone(zone)
     assert before.utcoffset() != after.utcoffset()
+
+
+@pytest.mark.parametrize("mutation", MUTATIONS, ids=lambda one: one.name)
+def test_what_a_mutation_takes_away_stands_once(mutation: Mutation) -> None:
+    assert (ROOT / mutation.file).read_text().count(mutation.old) == 1
