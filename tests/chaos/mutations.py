@@ -71,8 +71,8 @@ MUTATIONS = (
     Mutation(
         "an occurrence that is there already as an error",
         f"{SQL}/tick.sql",
-        "FROM claimed AS c\nON CONFLICT DO NOTHING\nRETURNING id",
-        "FROM claimed AS c\nRETURNING id",
+        "concurrency_key, deferral\n)\nON CONFLICT DO NOTHING\nRETURNING id",
+        "concurrency_key, deferral\n)\nRETURNING id",
         STORE_TESTS,
     ),
     Mutation(
