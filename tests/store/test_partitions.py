@@ -50,6 +50,16 @@ async def test_days_are_made_from_yesterday_to_so_many_ahead(pool: Pool) -> None
         assert await partitions.names(conn) == made
 
 
+async def test_of_a_large_day_a_twentieth_may_be_dead_before_it_is_vacuumed(pool: Pool) -> None:
+    async with connection(pool) as conn:
+        (*_, day) = await partitions.ensure(conn, today=TODAY, ahead=0)
+        given = await conn.fetchval("SELECT reloptions FROM pg_class WHERE relname = $1", day)
+    assert set(given) == {
+        "autovacuum_vacuum_scale_factor=0.05",
+        "autovacuum_vacuum_threshold=500",
+    }
+
+
 async def test_a_run_lies_in_the_partition_of_its_nominal_day(pool: Pool) -> None:
     async with connection(pool) as conn:
         await partitions.ensure(conn, today=TODAY, ahead=1)

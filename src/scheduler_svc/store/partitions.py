@@ -25,6 +25,8 @@ LOCK_TIMEOUT = "15ms"
 ALONE_TIMEOUT = "1s"
 ATTEMPTS = 12
 PAUSE_SECONDS = 0.1
+VACUUMED = "autovacuum_vacuum_scale_factor = 0.05, autovacuum_vacuum_threshold = 500"
+"""Each run leaves a dead row, and the fifth of a day that PostgreSQL waits for may be millions."""
 PRUNE_BATCH = 1000
 PIECE_BYTES = 64 * 1024 * 1024
 """An index that is larger is deleted by itself."""
@@ -153,7 +155,7 @@ async def _make(conn: Connection, day: date) -> bool:
         # With its indexes, so that nothing is left to build under the locks.
         await conn.execute(
             f"CREATE TABLE {name} (LIKE runs INCLUDING DEFAULTS INCLUDING CONSTRAINTS"
-            " INCLUDING INDEXES)"
+            f" INCLUDING INDEXES) WITH ({VACUUMED})"
         )
         # Nothing may be written between the move and the attachment, nor settled while it moves;
         # and a row already on its way to the default partition would be refused there.
