@@ -2,6 +2,7 @@
 
 import pytest
 
+from clock import PassingClock
 from factories import MORNING_MS
 from receiver import Receiver
 from rig import HOUR, MINUTE, SECOND, Rig, rigged
@@ -190,6 +191,22 @@ async def test_an_outage_beside_which_nothing_is_on_time_is_taken_in_growing_por
             "SELECT count(*) FROM runs GROUP BY xmin ORDER BY min(xmin::text::bigint)"
         )
         assert [row["count"] for row in portions] == [4, 8, 16, 2]
+
+
+async def test_a_crowd_that_grows_old_while_it_is_taken_is_taken_in_growing_portions_too(
+    engine_pool: Pool, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(deciding, "RUNS_MAX", 4)
+    clock = PassingClock(MORNING_MS)
+    async with rigged(engine_pool, receiver, clock=clock, batch=16) as rig:
+        for _ in range(60):
+            await rig.job(schedule=EVERY, created_ms=MORNING_MS)
+        await rig.pass_time(MORNING_MS + HOUR + deciding.BEHIND_MS - 200 - clock.ms)
+        await rig.tick()
+        portions = await rig.parts.pool.fetch(
+            "SELECT count(*) FROM runs GROUP BY xmin ORDER BY min(xmin::text::bigint)"
+        )
+        assert [row["count"] for row in portions] == [16, 4, 8, 16, 16]
 
 
 async def test_an_hour_within_grace_beyond_the_cap_goes_on_in_the_next_pass(rig: Rig) -> None:

@@ -22,14 +22,8 @@ LOOK_MAX = 2500
 """Timers that one statement reads past."""
 
 
-async def scan(parts: Parts, after: Mark, before: Scan | None, *, room: int, portion: int) -> Scan:
-    """Take the next timers; where those before were left for their key, read past what is too."""
-    if before is None or not before.mostly_left:
-        return await tick.claim_timers(parts, after, room=room, portion=portion)
-    return await _look_past(parts, before, room=room)
-
-
-async def _look_past(parts: Parts, before: Scan, *, room: int) -> Scan:
+async def look_past(parts: Parts, before: Scan, *, room: int) -> Scan:
+    """Take the next timers that are not left for their key, past those that are."""
     horizon_ms = parts.clock.now_ms() + parts.limits.lookahead_ms
     async with connection(parts.pool, seconds=parts.limits.database_seconds) as conn:
         seen = await timers.read_due(conn, before.mark, horizon_ms=horizon_ms, at_most=LOOK_MAX)

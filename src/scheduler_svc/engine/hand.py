@@ -7,7 +7,8 @@ away.
 
 import heapq
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Protocol, TypeVar
 from uuid import UUID
 
@@ -69,6 +70,8 @@ class Hand:
         self._runs: dict[UUID, HeldRun] = {}
         self._of_key: Counter[Key] = Counter()
         self._of_namespace: Counter[str] = Counter()
+        self._coming = 0
+        """How many runs claims under way will add."""
         self._instants: list[int] = []
         """A heap of the instants at which something is to be sent."""
         self._due: dict[int, list[tuple[int, int, HeldRun]]] = {}
@@ -86,7 +89,7 @@ class Hand:
     @property
     def free(self) -> int:
         """Return how many more runs may be claimed."""
-        return max(0, self.slots - len(self._runs))
+        return max(0, self.slots - len(self._runs) - self._coming)
 
     @property
     def background_free(self) -> int:
@@ -189,12 +192,36 @@ class Hand:
         return [held for held in self._runs.values() if held.task is not None]
 
     def of_key(self, key: Key) -> int:
-        """Return how many runs of a key are held."""
+        """Return how many runs of a key are held, or about to be."""
         return self._of_key[key]
 
     def of_namespace(self, name: str) -> int:
-        """Return how many runs of a namespace are held."""
+        """Return how many runs of a namespace are held, or about to be."""
         return self._of_namespace[name]
+
+    @contextmanager
+    def expecting(self) -> Iterator[Callable[[Mapping[Key, int]], None]]:
+        """Count what a claim will add while it is written: the next one is decided meanwhile, and
+        shall find the same slots taken. The last that it says of itself counts.
+        """
+        expected: Mapping[Key, int] = {}
+
+        def expect(runs: Mapping[Key, int]) -> None:
+            nonlocal expected
+            self._expect(expected, -1)
+            expected = runs
+            self._expect(expected, 1)
+
+        try:
+            yield expect
+        finally:
+            expect({})
+
+    def _expect(self, runs: Mapping[Key, int], step: int) -> None:
+        for key, count in runs.items():
+            self._coming += step * count
+            _change(self._of_key, key, step * count)
+            _change(self._of_namespace, key.namespace, step * count)
 
     def _count(self, runs: list[HeldRun], step: int) -> None:
         """Count runs that come, or with -1 those that go: many of them are of one key."""

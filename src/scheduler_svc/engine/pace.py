@@ -7,8 +7,9 @@ wakes it earlier. The wake flag is cleared before looking, not after, so that no
 import msgspec
 
 from scheduler_svc.domain.events import EventName
-from scheduler_svc.engine import behind, deciding, keys, pressed, tracing, waiting
+from scheduler_svc.engine import deciding, keys, pressed, tracing, waiting
 from scheduler_svc.engine.behind import earlier
+from scheduler_svc.engine.chain import Chain
 from scheduler_svc.engine.crowds import Crowds, claim_others
 from scheduler_svc.engine.deciding import BEHIND_MS
 from scheduler_svc.engine.glance import is_anything_due, next_look, what_comes
@@ -118,7 +119,7 @@ async def one_pass(parts: Parts, pace: Pace) -> float:
     others_ms = await claim_others(parts, pace.crowds, low=pace.low, reserved=reserved)
     again_ms = await _claim_pressed(parts, pace)
     waits, past_waits = await waiting.what_waits(parts)
-    more = waits and await _claim_waiting(parts)
+    more = waits and await waiting.claim_for_a_while(parts)
     if past_waits:
         await _claim_background(parts, pace)
     if again_ms is None:  # what came by the other sources may wait because of its key
@@ -166,15 +167,6 @@ async def _still_idle(parts: Parts, pace: Pace, started_ms: int) -> float | None
     return _sleep(parts, started_ms, following, None)
 
 
-async def _claim_waiting(parts: Parts) -> bool:
-    """Take runs that are due, but not for long: what comes by timers is not late for them."""
-    until_ms = parts.clock.now_ms() + GATHER_MS_MIN
-    while more := await waiting.claim_waiting(parts):
-        if parts.clock.now_ms() > until_ms:
-            break
-    return more
-
-
 async def _claim_background(parts: Parts, pace: Pace) -> None:
     """Take as much of the past as is sent until shortly after the next pass, at an even pace."""
     from_ms, room = _background_room(parts, pace)
@@ -218,54 +210,64 @@ async def _claim_timers(
     scan: Scan | None = None
     left_ms: int | None = None
     ahead_ms = started_ms + _gather_ms(parts)
-    while (room := parts.hand.free - reserved) > 0:
-        scan = await behind.scan(parts, after, scan, room=room, portion=_portion(parts, pace))
-        if whole:  # over all that an old transaction keeps, where there is one
-            whole = False
-            pace.full_scan_at = next_look(began, parts.clock.monotonic(), FULL_SCAN_SECONDS)
-        after = scan.mark
-        left_ms = earlier(left_ms, scan.left_ms)
-        deferred_ms = earlier(deferred_ms, scan.deferred_ms)
-        pace.crowds.names |= scan.crowds
-        if scan.full:
+    async with Chain(parts) as chain:
+        while (room := parts.hand.free - reserved) > 0:
+            scan = await chain.scan(after, scan, room=room, portion=_portion(parts, pace))
+            if whole:  # over all that an old transaction keeps, where there is one
+                whole = False
+                pace.full_scan_at = next_look(began, parts.clock.monotonic(), FULL_SCAN_SECONDS)
+            after = scan.mark
+            left_ms = earlier(left_ms, scan.left_ms)
+            deferred_ms = earlier(deferred_ms, scan.deferred_ms)
+            pace.crowds.names |= scan.crowds
+            if not scan.full:
+                break
             beside = claim_others(parts, pace.crowds, low=pace.low, reserved=reserved, soon=True)
             deferred_ms = earlier(deferred_ms, await beside)
-        if not scan.full:
-            if left_ms is None:
-                parts.pressure.relieve()
-            # Not past what was left, however long ago: it is claimed when there is room again.
-            _raise_mark(pace, started_ms, earlier(deferred_ms, left_ms))
-            return deferred_ms, True
-        now_ms = parts.clock.now_ms()
-        if after.fire_ms < started_ms - BEHIND_MS:
-            taken = parts.hand.taken
-            await _claim_on_time(parts, pace, now_ms - BEHIND_MS, reserved=reserved)
-            pace.portions = 1 if parts.hand.taken > taken else min(2 * pace.portions, PORTIONS_MAX)
-        elif now_ms >= ahead_ms and now_ms > after.fire_ms:
-            # A crowd at one instant, such as all jobs of a dead host: who comes after is not late.
-            await _claim_on_time(parts, pace, now_ms, reserved=reserved)
-            ahead_ms = parts.clock.now_ms() + _gather_ms(parts)
-    return deferred_ms, False
+            now_ms = parts.clock.now_ms()
+            outage = after.fire_ms < now_ms - BEHIND_MS
+            # Between small portions each time; else, and of a crowd at one instant such as all of
+            # a dead host, once a while: who comes after is not late.
+            often = outage and pace.portions < PORTIONS_MAX
+            if often or (now_ms >= ahead_ms and now_ms > after.fire_ms):
+                from_ms = now_ms - BEHIND_MS if outage else now_ms
+                on_time = await _claim_on_time(parts, pace, from_ms, reserved=reserved)
+                if outage:
+                    pace.portions = 1 if on_time else min(2 * pace.portions, PORTIONS_MAX)
+                ahead_ms = parts.clock.now_ms() + _gather_ms(parts)
+        else:
+            return deferred_ms, False
+    if chain.broken:
+        return started_ms, False
+    if left_ms is None:
+        parts.pressure.relieve()
+    # Not past what was left, however long ago: it is claimed when there is room again.
+    _raise_mark(pace, started_ms, earlier(deferred_ms, left_ms))
+    return deferred_ms, True
 
 
 def _portion(parts: Parts, pace: Pace) -> int:
     return min(deciding.RUNS_MAX * pace.portions, parts.limits.batch)
 
 
-async def _claim_on_time(parts: Parts, pace: Pace, after_ms: int, *, reserved: int) -> None:
-    """Between two portions of what an outage or a crowd left behind, take what is due from then.
+async def _claim_on_time(parts: Parts, pace: Pace, after_ms: int, *, reserved: int) -> bool:
+    """Between two portions of what an outage or a crowd left behind, take what is due from then;
+    tell whether there was any.
 
     What is deferred here the scan from the mark meets again.
     """
-    after = Mark(after_ms)
+    after, found = Mark(after_ms), False
     scan: Scan | None = None
-    while (room := parts.hand.free - reserved) > 0:
-        scan = await behind.scan(parts, after, scan, room=room, portion=_portion(parts, pace))
-        after = scan.mark
-        pace.crowds.names |= scan.crowds
-        if not scan.full:
-            return
-        await claim_others(parts, pace.crowds, low=pace.low, reserved=reserved, soon=True)
+    async with Chain(parts) as chain:
+        while (room := parts.hand.free - reserved) > 0:
+            scan = await chain.scan(after, scan, room=room, portion=_portion(parts, pace))
+            found |= bool(scan.plain or scan.decisions)
+            after = scan.mark
+            pace.crowds.names |= scan.crowds
+            if not scan.full:
+                break
+            await claim_others(parts, pace.crowds, low=pace.low, reserved=reserved, soon=True)
+    return found
 
 
 def _gather_ms(parts: Parts) -> int:

@@ -5,6 +5,7 @@ what is known of it, so that a dead host is out of the way at once and a burst o
 its speed: see `Placing.leaves`.
 """
 
+from collections import Counter
 from collections.abc import Iterable
 from operator import is_
 
@@ -13,6 +14,7 @@ import msgspec
 from scheduler_svc.domain.decide import Decision, NewRun, Timer
 from scheduler_svc.domain.deferral import COUNTED, Deferral
 from scheduler_svc.domain.ids import instant_at
+from scheduler_svc.domain.pressure import Key
 from scheduler_svc.engine.jobs import KnownJob
 from scheduler_svc.engine.parts import Parts
 from scheduler_svc.engine.pressure import Turn
@@ -22,6 +24,20 @@ TELLING_MS = 200
 LEFT_MS_MAX = 3000
 """A quick key that has not caught up after so long is written down like any other, and what is due
 behind it is in its way no more."""
+
+CHOKED_BATCH = 50
+
+
+def worth_locking(parts: Parts, room: int) -> int:
+    """Lock no more timers than will be taken, where a quick key or namespace has all it may."""
+    batch, pressure, hand = min(parts.limits.batch, room), parts.pressure, parts.hand
+    if (choked := pressure.choked) is not None:
+        left = pressure.room(choked, held=hand.of_key(choked), free=hand.free)
+        batch = min(batch, max(left, CHOKED_BATCH))
+    if (crowded := pressure.crowded) is not None:
+        left = pressure.room_of_namespace(held=hand.of_namespace(crowded), free=hand.free)
+        batch = min(batch, max(left, CHOKED_BATCH))
+    return batch
 
 
 class Placing:
@@ -43,6 +59,10 @@ class Placing:
         for them."""
         self.crowds: set[str] = set()
         """The namespaces of the timers that were left."""
+
+    def taken(self) -> Counter[Key]:
+        """Return how many runs of each key go into the hand."""
+        return self._turn.taken()
 
     def leaves(self, job: KnownJob, timer: Timer) -> bool:
         """Tell whether a timer is left where it is, for its key or namespace is over its share.

@@ -208,6 +208,11 @@ class Turn:
         self._admitted += 1
         return True
 
+    def taken(self) -> Counter[Key]:
+        """Return how many runs of each key go into the hand."""
+        self._count()
+        return self._taken
+
     def _room_of(self, key: Key) -> int:
         free = self._hand.free - self._total
         if free <= 0 or self._pressure.reason(key) is not None:

@@ -6,7 +6,7 @@ when it should be looked again. `pace` decides when that is; `waiting` takes the
 
 import asyncio
 from collections import Counter
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from uuid import UUID
 
@@ -20,21 +20,22 @@ from scheduler_svc.domain.decide import (
 from scheduler_svc.domain.events import EventName
 from scheduler_svc.domain.ids import scheduled_ms_of
 from scheduler_svc.domain.overlap import OpenRun
+from scheduler_svc.domain.pressure import Key
 from scheduler_svc.engine import deciding, holding, resume, run_quota
-from scheduler_svc.engine.deciding import BEHIND_MS, About, decide_locked, park
+from scheduler_svc.engine.deciding import BEHIND_MS, About, Decided, decide_locked, park
 from scheduler_svc.engine.jobs import KnownJob
 from scheduler_svc.engine.parts import Parts
-from scheduler_svc.engine.placing import Placing
+from scheduler_svc.engine.placing import Placing, worth_locking
 from scheduler_svc.store import notices, settlements, timers
 from scheduler_svc.store.claims import ClaimedRun
 from scheduler_svc.store.pool import Connection, run_once_more
 from scheduler_svc.store.timers import NIL, Mark, Plain
 
-CHOKED_BATCH = 50
 LEARNT_IN_A_ROW = 200
 CROWD_SHARE = 4
 """A namespace with a fourth of a whole batch is a crowd, and others may be due behind it."""
 Lock = Callable[[Connection, int], Awaitable[list[Timer]]]
+Told = Callable[["Scan"], None]
 
 
 class Scan(msgspec.Struct, frozen=True):
@@ -48,6 +49,8 @@ class Scan(msgspec.Struct, frozen=True):
     """The earliest instant at which a timer that was looked at wants to be looked at again."""
     mark: Mark
     full: bool
+    cut: bool = False
+    """Timers behind the mark are locked until it is written."""
     resumed: tuple[UUID, ...] = ()
     missing: frozenset[str] = frozenset()
     """Namespaces whose quota of runs could not be judged."""
@@ -59,18 +62,24 @@ class Scan(msgspec.Struct, frozen=True):
     """The namespaces that had a good part of a whole batch, or of which timers were left."""
 
 
-async def claim_timers(parts: Parts, after: Mark, *, room: int, portion: int) -> Scan:
+def unheard(_: Scan) -> None:
+    """Wait for the claim itself."""
+
+
+async def claim_timers(
+    parts: Parts, after: Mark, *, room: int, portion: int, told: Told = unheard
+) -> Scan:
     """Take the next batch of timers that are due within the lookahead, in one transaction; of an
-    outage only a portion.
+    outage only a portion. What was found is told as soon as it is decided, before it is written.
     """
-    batch = _batch(parts, room)
+    batch = worth_locking(parts, room)
     if after.job_id != NIL and after.fire_ms < parts.clock.now_ms() - BEHIND_MS:
         batch = min(batch, portion)
 
     async def lock(conn: Connection, horizon_ms: int) -> list[Timer]:
         return await timers.lock_due(conn, after, horizon_ms=horizon_ms, batch=batch)
 
-    return await _claimed_by(parts, lock, after, batch, portion=portion)
+    return await _claimed_by(parts, lock, after, batch, portion=portion, told=told)
 
 
 async def claim_listed(parts: Parts, job_ids: list[UUID]) -> Scan:
@@ -83,19 +92,24 @@ async def claim_listed(parts: Parts, job_ids: list[UUID]) -> Scan:
     return await _claimed_by(parts, lock, Mark(), batch, portion=deciding.RUNS_MAX)
 
 
-async def _claimed_by(parts: Parts, lock: Lock, after: Mark, batch: int, *, portion: int) -> Scan:
-    scan = await run_once_more(
-        parts.pool,
-        lambda conn: _claim(parts, conn, lock, after, batch, portion=portion),
-        seconds=parts.limits.database_seconds,
-    )
-    await run_quota.make_missing(parts, scan.missing)
-    for job_id in scan.resumed:
-        parts.on_event(EventName.JOB_RESUMED, job_id=job_id)
-    taken = parts.hand.taken
-    for decision in scan.decisions:
-        _take(parts, decision, scan.written)
-    parts.hand.add_all([(one.claim, job) for one, job in scan.plain])
+async def _claimed_by(
+    parts: Parts, lock: Lock, after: Mark, batch: int, *, portion: int, told: Told = unheard
+) -> Scan:
+    with parts.hand.expecting() as expect:
+        scan = await run_once_more(
+            parts.pool,
+            lambda conn: _claim(
+                parts, conn, lock, after, batch, portion=portion, expect=expect, told=told
+            ),
+            seconds=parts.limits.database_seconds,
+        )
+        await run_quota.make_missing(parts, scan.missing)
+        for job_id in scan.resumed:
+            parts.on_event(EventName.JOB_RESUMED, job_id=job_id)
+        taken = parts.hand.taken
+        for decision in scan.decisions:
+            _take(parts, decision, scan.written)
+        parts.hand.add_all([(one.claim, job) for one, job in scan.plain])
     if parts.hand.taken > taken:
         parts.to_send.ring()
     # What is sent at its instant finds it at hand then, and goes the short way.
@@ -104,20 +118,16 @@ async def _claimed_by(parts: Parts, lock: Lock, after: Mark, batch: int, *, port
     return scan
 
 
-def _batch(parts: Parts, room: int) -> int:
-    """Lock no more timers than will be taken, where a quick key or namespace has all it may."""
-    batch, pressure, hand = min(parts.limits.batch, room), parts.pressure, parts.hand
-    if (choked := pressure.choked) is not None:
-        left = pressure.room(choked, held=hand.of_key(choked), free=hand.free)
-        batch = min(batch, max(left, CHOKED_BATCH))
-    if (crowded := pressure.crowded) is not None:
-        left = pressure.room_of_namespace(held=hand.of_namespace(crowded), free=hand.free)
-        batch = min(batch, max(left, CHOKED_BATCH))
-    return batch
-
-
 async def _claim(
-    parts: Parts, conn: Connection, lock: Lock, after: Mark, batch: int, *, portion: int
+    parts: Parts,
+    conn: Connection,
+    lock: Lock,
+    after: Mark,
+    batch: int,
+    *,
+    portion: int,
+    expect: Callable[[Mapping[Key, int]], None],
+    told: Told,
 ) -> Scan:
     locked = await lock(conn, parts.clock.now_ms() + parts.limits.lookahead_ms)
     if not locked:
@@ -133,25 +143,39 @@ async def _claim(
     placing = Placing(parts, now_ms=now_ms)
     about = About(ending, sifted, standing, quotas, placing, now_ms, portion)
     decided = await decide_locked(parts, conn, locked, about)
-    decisions, again, last = decided.decisions, decided.again, decided.last
+    scan = _found(locked, batch, about, decided)
+    expect(placing.taken())
+    # The calendar of a namespace is locked until it is written, and the next claim only tries it.
+    if quotas is run_quota.NO_RUN_QUOTAS:
+        told(scan)
     await quotas.save(conn)
-    written = await _write(parts, conn, decisions, now_ms) if decisions else set()
-    plain = await _write_plain(parts, conn, decided.plain, now_ms) if decided.plain else []
+    written = await _write(parts, conn, scan.decisions, now_ms) if scan.decisions else set()
+    plain = await _write_plain(parts, conn, scan.plain, now_ms) if scan.plain else []
+    return msgspec.structs.replace(scan, written=frozenset(written), plain=plain)
+
+
+def _found(locked: list[Timer], batch: int, about: About, decided: Decided) -> Scan:
+    """Tell of a look what is known before it is written."""
+    placing, known, now_ms = about.placing, about.sifted.known, about.now_ms
+    again, last = decided.again, decided.last
     # What is due still, or again, lies behind the mark.
-    again += [d.fire_ms for d in decisions if d.fire_ms is not None and d.fire_ms <= now_ms]
-    again += [one.next_ms for one, _ in plain if one.next_ms <= now_ms]
+    again += [d.fire_ms for d in decided.decisions if d.fire_ms and d.fire_ms <= now_ms]
+    again += [one.next_ms for one, _ in decided.plain if one.next_ms <= now_ms]
+    cut = last is not locked[-1]
+    many = _many(known) if len(locked) == batch else set()
     return Scan(
-        decisions,
-        frozenset(written),
-        plain,
+        decided.decisions,
+        frozenset(),
+        decided.plain,
         min(again, default=None),
         Mark(last.fire_ms, last.job_id),
-        full=(len(locked) == batch or last is not locked[-1]) and not placing.choked,
-        resumed=tuple(d.job.id for d in ending.decisions),
+        full=(len(locked) == batch or cut) and not placing.choked,
+        cut=cut,
+        resumed=tuple(decision.job.id for decision in about.ending.decisions),
         left_ms=placing.left_ms,
         mostly_left=placing.left * 2 > len(locked),
-        crowds=frozenset(placing.crowds | (_many(known) if len(locked) == batch else set())),
-        missing=quotas.missing,
+        crowds=frozenset(placing.crowds | many),
+        missing=about.quotas.missing,
     )
 
 

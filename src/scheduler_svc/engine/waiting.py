@@ -19,6 +19,8 @@ NOBODY: frozenset[str] = frozenset()
 GROUP = 5
 """So many runs of the past leave at once: few enough not to be felt."""
 
+TURN_MS = 50
+
 
 async def what_waits(parts: Parts) -> tuple[bool, bool]:
     """Tell whether runs are due, on time and of the past, where there is a slot for one."""
@@ -27,6 +29,15 @@ async def what_waits(parts: Parts) -> tuple[bool, bool]:
     horizon_ms = parts.clock.now_ms() + parts.limits.lookahead_ms
     async with connection(parts.pool, seconds=parts.limits.database_seconds) as conn:
         return await claims.what_waits(conn, horizon_ms=horizon_ms)
+
+
+async def claim_for_a_while(parts: Parts) -> bool:
+    """Take runs that are due, but not for long: what comes by timers is not late for them."""
+    until_ms = parts.clock.now_ms() + TURN_MS
+    while more := await claim_waiting(parts):
+        if parts.clock.now_ms() > until_ms:
+            break
+    return more
 
 
 async def claim_waiting(parts: Parts) -> bool:

@@ -1,0 +1,165 @@
+"""Two claims at once: one is decided while the other is written, and neither is left behind."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from uuid import UUID
+
+import asyncpg
+import pytest
+
+from receiver import Receiver
+from rig import Rig, rigged
+from scheduler_svc.engine import run_quota
+from scheduler_svc.engine.chain import Chain
+from scheduler_svc.store.pool import Connection, Pool, connection
+from scheduler_svc.store.timers import Mark
+
+BATCH, JOBS, SLOTS = 2, 6, 50
+EVERY = {"every": "1h"}
+STOPPED = """
+    SET LOCAL idle_in_transaction_session_timeout = '1min';
+    LOCK TABLE runs IN SHARE MODE -- reads go on, writes wait
+"""
+WAITING = """
+    SELECT pid FROM pg_stat_activity
+    WHERE datname = current_database() AND wait_event_type = 'Lock'
+        AND (query LIKE '%FOR UPDATE') = $1
+    ORDER BY xact_start
+"""
+
+
+@pytest.fixture
+async def rig(engine_pool: Pool, receiver: Receiver) -> AsyncIterator[Rig]:
+    async with rigged(engine_pool, receiver, slots=SLOTS, batch=BATCH) as built:
+        yield built
+
+
+@pytest.fixture
+async def made(rig: Rig) -> list[UUID]:
+    """Jobs that are due at one instant, in the order in which they are claimed."""
+    ids = [await rig.job(schedule=EVERY) for _ in range(JOBS)]
+    await rig.pass_time(3_600_000)
+    return sorted(ids)
+
+
+async def _free(conn: Connection) -> list[UUID]:
+    """Return the jobs whose timers nobody holds locked, in order."""
+    found = await conn.fetch("SELECT job_id FROM job_timers ORDER BY job_id FOR SHARE SKIP LOCKED")
+    return [row["job_id"] for row in found]
+
+
+async def _waiting(conn: Connection, count: int, *, by_hand: bool = False) -> list[int]:
+    """Wait until so many claims, or statements of a test, wait for a lock; return whose."""
+    async with asyncio.timeout(30):
+        while len(found := await conn.fetch(WAITING, by_hand)) != count:  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+    return [row["pid"] for row in found]
+
+
+async def test_the_next_claim_is_decided_while_one_is_written(
+    rig: Rig, made: list[UUID], pool: Pool
+) -> None:
+    async with connection(pool, seconds=60) as conn, connection(pool, seconds=60) as looking:
+        async with conn.transaction():
+            await conn.execute(STOPPED)
+            ticking = asyncio.create_task(rig.tick())
+            await _waiting(looking, 2)
+            assert await _free(looking) == made[2 * BATCH :]
+            assert rig.held() == []
+            assert rig.parts.hand.free == SLOTS - 2 * BATCH
+            assert rig.parts.hand.of_namespace("default") == 2 * BATCH
+        await ticking
+    assert len(rig.held()) == JOBS
+    assert rig.parts.hand.free == SLOTS - JOBS
+    assert [row["status"] for row in await rig.runs()] == ["running"] * JOBS
+
+
+async def test_a_claim_of_a_namespace_with_a_calendar_is_written_before_the_next_begins(
+    rig: Rig, made: list[UUID], pool: Pool
+) -> None:
+    """The calendar is locked until then, and who only tries it would leave its timers."""
+    settings = json.dumps({"quotas": {"runs_per_minute": 50}})
+    await pool.execute(
+        "INSERT INTO namespaces (name, settings, revision, created_at, updated_at)"
+        " VALUES ('default', $1, 1, now(), now())",
+        settings,
+    )
+    await rig.parts.namespaces.load(rig.parts.pool)
+    await run_quota.make_missing(rig.parts, frozenset({"default"}))
+    async with connection(pool, seconds=60) as conn, connection(pool, seconds=60) as looking:
+        async with conn.transaction():
+            await conn.execute(STOPPED)
+            ticking = asyncio.create_task(rig.tick())
+            await _waiting(looking, 1)
+        await ticking
+    assert {one.claim.job_id for one in rig.held()} == set(made)
+
+
+async def test_a_claim_that_can_not_be_written_takes_no_other_with_it(
+    rig: Rig, made: list[UUID], pool: Pool
+) -> None:
+    refused = f"ALTER TABLE runs ADD CONSTRAINT no CHECK (job_id <> '{made[0]}') NOT VALID"
+    async with connection(pool, seconds=60) as conn:
+        await conn.execute(refused)
+        try:
+            with pytest.raises(asyncpg.CheckViolationError):
+                await rig.tick()
+        finally:
+            await conn.execute("ALTER TABLE runs DROP CONSTRAINT no")
+        held = {one.claim.job_id for one in rig.held()}
+        assert held == set(made[BATCH : 2 * BATCH])
+        assert rig.parts.hand.free == SLOTS - BATCH
+        assert await _free(conn) == made
+    await rig.tick()
+    assert len(rig.held()) == JOBS
+    assert rig.parts.hand.free == SLOTS - JOBS
+
+
+async def test_a_pass_that_is_ended_leaves_no_claim_behind(
+    rig: Rig, made: list[UUID], pool: Pool
+) -> None:
+    async with connection(pool, seconds=60) as conn, connection(pool, seconds=60) as looking:
+        async with conn.transaction():
+            await conn.execute(STOPPED)
+            ticking = asyncio.create_task(rig.tick())
+            await _waiting(looking, 2)
+            ticking.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await ticking
+            assert rig.parts.hand.free == SLOTS
+        async with asyncio.timeout(30):  # the server notices that they are gone
+            while await _free(looking) != made:  # noqa: ASYNC110
+                await asyncio.sleep(0.01)
+    assert await rig.runs() == []
+
+
+async def test_a_claim_that_was_made_anew_from_elsewhere_says_so(
+    rig: Rig, made: list[UUID], pool: Pool
+) -> None:
+    """The pass begins anew then: something may lie between where it came to and where it went on.
+
+    The connection of the first claim breaks while it is written, and another gets its first timer.
+    """
+    chain = Chain(rig.parts)
+    async with (
+        connection(pool, seconds=60) as conn,
+        connection(pool, seconds=60) as other,
+        connection(pool, seconds=60) as looking,
+    ):
+        async with conn.transaction(), other.transaction():
+            await conn.execute(STOPPED)
+            first = await chain.scan(Mark(), None, room=SLOTS, portion=100)
+            (writer,) = await _waiting(looking, 1)
+            taking = asyncio.create_task(
+                other.execute(f"SELECT 1 FROM job_timers WHERE job_id = '{made[0]}' FOR UPDATE")
+            )
+            await _waiting(looking, 1, by_hand=True)
+            await looking.execute("SELECT pg_terminate_backend($1)", writer)
+            await taking
+            await _waiting(looking, 1)
+            ending = asyncio.create_task(chain.end())
+        await ending
+    assert chain.broken
+    assert first.mark.job_id == made[BATCH - 1]
+    assert {one.claim.job_id for one in rig.held()} == set(made[1 : 1 + BATCH])
