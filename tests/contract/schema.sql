@@ -709,7 +709,8 @@ CREATE TABLE public.jobs (
     CONSTRAINT jobs_check CHECK (((state = 'paused'::text) = (pause IS NOT NULL))),
     CONSTRAINT jobs_revision_check CHECK ((revision > 0)),
     CONSTRAINT jobs_state_check CHECK ((state = ANY (ARRAY['active'::text, 'paused'::text, 'completed'::text])))
-);
+)
+WITH (autovacuum_vacuum_scale_factor='0.05');
 
 CREATE TABLE public.namespaces (
     name text NOT NULL,

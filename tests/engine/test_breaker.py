@@ -366,3 +366,26 @@ async def test_a_probe_that_was_withheld_is_told_once_and_its_next_attempt_is_no
     await _look(rigs)
     assert held(rigs) == 1, "one probe, and no second beside it"
     assert await _state(engine_pool) == "probing"
+
+
+async def test_what_failed_while_the_lease_was_over_says_nothing_of_the_target(
+    rigs: list[Rig], engine_pool: Pool, receiver: Receiver
+) -> None:
+    """A replica that was stopped and woken finds all that it had sent out of time at once."""
+    rig = rigs[0]
+    receiver.on("/", silence())
+    for _ in range(4):
+        await rig.job(
+            schedule={"every": "1h"}, overlap="allow", target={**KEYED, "timeout": "1s"}, retry=ONCE
+        )
+    await pass_time(rigs, HOUR)
+    await rig.tick()
+    async with attempts(rig.parts) as tasks:
+        dispatch.start_due(rig.parts, rig.outbox, tasks)
+        await receiver.wait_for(4)
+        rig.clock.move(MINUTE)
+    assert [ended.record.outcome for ended in rig.outbox.ended if ended.record] == ["timeout"] * 4
+    assert rig.parts.pressure.news == {}
+    await rig.beat()
+    await rig.tick()
+    assert await _state(engine_pool) != "open"

@@ -4,7 +4,7 @@ import pytest
 
 from clock import PassingClock
 from factories import MORNING_MS, waiting_run
-from receiver import Receiver
+from receiver import Receiver, answer
 from rig import HOUR, MINUTE, SECOND, Rig, rigged
 from scheduler_svc.domain.events import EventName
 from scheduler_svc.domain.ids import instant_at, run_id
@@ -266,3 +266,21 @@ async def test_an_occurrence_that_is_in_the_ledger_already_is_not_sent_again(
     await rig.work()
     assert len(rig.receiver.requests) == 1
     assert await rig.said(job) == [("succeeded", None)]
+
+
+async def test_a_job_of_one_instant_is_remembered_until_its_run_has_ended(rig: Rig) -> None:
+    """Thousands a minute of them would fill the memory for nothing; the others are asked again."""
+    at = instant_at(rig.clock.ms + SECOND).isoformat()
+    retry = {"max_attempts": 2, "delays": ["1s"], "jitter": "none"}
+    once = await rig.job(schedule={"at": at}, retry=retry)
+    twice = await rig.job(schedule={"at": [at, instant_at(rig.clock.ms + HOUR).isoformat()]})
+    rig.receiver.on("/", answer(503))
+    await rig.pass_time(SECOND)
+    await rig.work()
+    assert rig.parts.jobs.get(once, 1) is not None  # it is tried again
+    rig.receiver.on("/", answer(200))
+    await rig.pass_time(10 * SECOND)
+    await rig.work()
+    assert [row["status"] for row in await rig.runs(once)] == ["succeeded"]
+    assert rig.parts.jobs.get(once, 1) is None
+    assert rig.parts.jobs.get(twice, 1) is not None

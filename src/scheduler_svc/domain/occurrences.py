@@ -126,16 +126,22 @@ def compile_schedule(schedule: Schedule, *, job_id: UUID, created_at: datetime) 
     Raises CronFault, KeyError or ValueError for what the check would have refused.
     """
     key = msgspec.json.encode(schedule)
-    needs_id = depends_on_id(schedule)
-    needs_anchor = depends_on_creation(schedule)
-    return _compile(key, job_id if needs_id else None, created_at if needs_anchor else None)
+    if is_one_instant(schedule):  # hardly another's too, and over soon
+        return _compile.__wrapped__(key, job_id, None)
+    anchor = created_at if depends_on_creation(schedule) else None
+    return _compile(key, job_id if depends_on_id(schedule) else None, anchor)
 
 
 def shared_timetable(schedule: Schedule) -> Timetable | None:
     """Compile what is the same for all jobs of a schedule; None where each has its own."""
-    if depends_on_id(schedule) or depends_on_creation(schedule):
+    if depends_on_id(schedule) or depends_on_creation(schedule) or is_one_instant(schedule):
         return None
     return _compile(msgspec.json.encode(schedule), None, None)
+
+
+def is_one_instant(schedule: Schedule) -> bool:
+    """Tell whether a schedule names a single instant."""
+    return isinstance(schedule.at, datetime)
 
 
 def depends_on_id(schedule: Schedule) -> bool:

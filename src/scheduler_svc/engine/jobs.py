@@ -12,6 +12,7 @@ import msgspec
 from scheduler_svc.delivery.prepare import Prepared, prepare, prepare_job
 from scheduler_svc.domain.decide import PlannedJob, plan_job
 from scheduler_svc.domain.jobs import Definition
+from scheduler_svc.domain.occurrences import is_one_instant
 from scheduler_svc.domain.pressure import Key, key_of
 from scheduler_svc.domain.secrecy import (
     change_target,
@@ -34,6 +35,8 @@ class KnownJob(msgspec.Struct, frozen=True, gc=False):
     leads_on: bool
     """Whether its rules make more of the end of a run than its row: the next in line, a pause, or
     word to somebody."""
+    once: bool
+    """It has one instant: when its run has ended nobody asks for it again."""
 
 
 def _leads_on(definition: Definition) -> bool:
@@ -75,6 +78,10 @@ class KnownJobs:
         """Know none: the database is another one, where a revision may mean something else."""
         self._jobs.clear()
 
+    def let_go(self, job_id: UUID) -> None:
+        """Know this one no more: it would only be in the way of others."""
+        self._jobs.pop(job_id, None)
+
     def foreign(self, plan: PlannedJob) -> KnownJob:
         """Prepare what is not stored as a job, and keep nothing of it."""
         prepared = prepare(
@@ -86,7 +93,7 @@ class KnownJobs:
         )
         definition = plan.definition
         key = key_of(definition.target, plan.namespace)
-        return KnownJob(plan, prepared, key, _leads_on(definition))
+        return KnownJob(plan, prepared, key, _leads_on(definition), once=True)
 
     def learn(self, stored: StoredJob) -> KnownJob:
         """Decode, compile and keep a job; raise where its definition can not be understood."""
@@ -104,7 +111,8 @@ class KnownJobs:
             prepared = self._opened(stored, definition)
         else:
             prepared = prepare_job(alike, definition, job_id=stored.id, public_url=self._public_url)
-        known = KnownJob(plan, prepared, read.way.key, _leads_on(definition))
+        once = is_one_instant(definition.schedule)
+        known = KnownJob(plan, prepared, read.way.key, _leads_on(definition), once=once)
         self._jobs[stored.id] = known
         if len(self._jobs) > self._size_max:
             self._jobs.popitem(last=False)

@@ -18,13 +18,26 @@ from scheduler_svc.engine.parts import Parts
 
 INTERNAL = "an internal fault of the scheduler"
 ON_REQUEST = "cancelled on request"
+STOOD_STILL_SECONDS = 1.0
+"""A time-out that is noticed so late was noticed by a process that was stopped meanwhile."""
 
 
 def note(parts: Parts, held: HeldRun, exchange: Exchange | None, started_ms: int) -> None:
     """Tell the memory of keys how a call went; None is one that says nothing of its target."""
     good = None if exchange is None else weigh(exchange.outcome, exchange.status_code)
+    if good is False and exchange is not None and _stood_still(parts, held, exchange):
+        good = None
     if parts.pressure.note(held, good=good, started_ms=started_ms, now_ms=parts.clock.now_ms()):
         parts.to_claim.ring()
+
+
+def _stood_still(parts: Parts, held: HeldRun, exchange: Exchange) -> bool:
+    """Tell whether a call failed beside a standstill of this replica, which speaks for itself only:
+    stopped and woken, it finds all that it had sent, or was about to, out of time at once.
+    """
+    limit_ms = (held.job.prepared.timeout + STOOD_STILL_SECONDS) * 1000
+    too_late = exchange.outcome == "timeout" and exchange.duration_ms > limit_ms
+    return too_late or not parts.lease.holds(held.term)
 
 
 def unsent(parts: Parts, held: HeldRun) -> None:

@@ -114,6 +114,8 @@ async def flush(parts: Parts, outbox: Outbox) -> None:
         if settlement.status == "due":
             retry_ms.append(settlement.next_attempt_ms)
             parts.pressure.waits |= ended.held.claim.keyed
+        elif ended.held.job.once:
+            parts.jobs.let_go(settlement.job_id)
     aftermath.tell(parts, noted)
     if parts.on_span is not None:
         tracing.settled(parts, parts.on_span, written, settled)

@@ -33,6 +33,7 @@ OPTIONS = {
     "timezone": "UTC",
     "log_timezone": "UTC",
     "log_checkpoints": "off",
+    "autovacuum_naptime": "15s",  # as the embedded server, and as docs/operations.md advises
 }
 
 
