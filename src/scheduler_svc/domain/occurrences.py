@@ -134,9 +134,8 @@ def compile_schedule(schedule: Schedule, *, job_id: UUID, created_at: datetime) 
 
 def shared_timetable(schedule: Schedule) -> Timetable | None:
     """Compile what is the same for all jobs of a schedule; None where each has its own."""
-    if depends_on_id(schedule) or depends_on_creation(schedule) or is_one_instant(schedule):
-        return None
-    return _compile(msgspec.json.encode(schedule), None, None)
+    own = depends_on_id(schedule) or depends_on_creation(schedule) or is_one_instant(schedule)
+    return None if own else _compile(msgspec.json.encode(schedule), None, None)
 
 
 def is_one_instant(schedule: Schedule) -> bool:
