@@ -27,6 +27,7 @@ from bench._history import ended_since, fill_day, lateness
 from fleet import database, replica, schedule
 from scheduler_svc.store import migrate, partitions
 from scheduler_svc.store.pool import Connection
+from scheduler_svc.store.queries import statement
 
 
 async def dropped(conn: Connection, day: date) -> tuple[datetime, datetime]:
@@ -35,11 +36,15 @@ async def dropped(conn: Connection, day: date) -> tuple[datetime, datetime]:
     begun = time.monotonic()
     (name,) = await partitions.retire(conn, before=day + timedelta(days=1))
     off = time.monotonic()
+    large = statement("large_indexes"), partitions.retired_name(name), partitions.PIECE_BYTES
+    pieces = len(await conn.fetch(*large)) + 1
+    paused = (pieces - 1) * partitions.PIECE_SECONDS
+    cleared = time.monotonic()
     assert await partitions.discard(conn, name)
-    done = time.monotonic()
+    took = time.monotonic() - cleared
     print(
-        f"taken off in {(off - begun) * 1000:.0f} ms; its files went in"
-        f" {(done - off) * 1000:.0f} ms after that",
+        f"taken off in {(off - begun) * 1000:.0f} ms; its files went after that in {pieces} pieces,"
+        f" {(took - paused) * 1000:.0f} ms of work and {paused * 1000:.0f} ms of pauses",
         flush=True,
     )
     return since, await conn.fetchval("SELECT clock_timestamp()")
