@@ -13,6 +13,7 @@ import asyncpg
 import httpx2
 import psutil
 
+from chaos.rig import pulse
 from chaos.rig.loading import MEDDLED
 from chaos.rig.notes import now_ms
 from chaos.rig.world import World
@@ -49,11 +50,23 @@ async def _read_once(world: World, conn: "asyncpg.Connection[Any]") -> None:
     world.notes.write("clock", asked=asked, answered=answered, database=now.timestamp() * 1000)
 
 
+async def watch_lives(world: World) -> None:
+    """Ask all replicas whether they live; one that the rig has ended is not expected to."""
+    fleet = {one.name: one for one in world.fleet}
+
+    def heard(name: str, status: int, took: float, said: str) -> None:
+        if status or fleet[name].alive:
+            told = {"replica": name, "path": "/healthz", "status": status, "took": took}
+            world.notes.write("probe", said=said, **told)
+
+    await pulse.listening({name: one.port for name, one in fleet.items()}, heard)
+
+
 async def watch_health(world: World, http: httpx2.AsyncClient, number: int) -> None:
-    """Ask one replica whether it lives, is ready, and reads and writes."""
+    """Ask one replica whether it is ready, and reads."""
     one = world.fleet[number]
     while True:
-        for path in ("/healthz", "/readyz", "/jobs?limit=1"):
+        for path in ("/readyz", "/jobs?limit=1"):
             if one.alive:
                 await _probe(world, http, one.name, one.url(path), path)
         await asyncio.sleep(0.4)

@@ -40,6 +40,7 @@ async def played(scenario: Scenario, folder: Path, seed: int) -> Path:
             asyncio.create_task(callers.know_replicas(world, http)),
             asyncio.create_task(callers.sample_runs(world, http)),
             asyncio.create_task(callers.measure(world)),
+            asyncio.create_task(callers.watch_lives(world)),
             asyncio.create_task(callers.write_on(world, http, draw)),
             *(
                 asyncio.create_task(callers.watch_health(world, http, number))
