@@ -8,6 +8,7 @@ import asyncio
 from collections import Counter
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
+from functools import partial
 from uuid import UUID
 
 import msgspec
@@ -28,7 +29,7 @@ from scheduler_svc.engine.placing import Placing
 from scheduler_svc.store import notices, settlements, timers
 from scheduler_svc.store.claims import ClaimedRun
 from scheduler_svc.store.pool import Connection, run_once_more
-from scheduler_svc.store.timers import NIL, Mark, Plain
+from scheduler_svc.store.timers import NIL, Contested, Mark, Plain
 
 CHOKED_BATCH = 50
 LEARNT_IN_A_ROW = 200
@@ -84,11 +85,15 @@ async def claim_listed(parts: Parts, job_ids: list[UUID]) -> Scan:
 
 
 async def _claimed_by(parts: Parts, lock: Lock, after: Mark, batch: int, *, portion: int) -> Scan:
-    scan = await run_once_more(
-        parts.pool,
-        lambda conn: _claim(parts, conn, lock, after, batch, portion=portion),
-        seconds=parts.limits.database_seconds,
-    )
+    async def work(conn: Connection, *, contested: bool = False) -> Scan:
+        return await _claim(parts, conn, lock, after, batch, portion=portion, contested=contested)
+
+    seconds = parts.limits.database_seconds
+    try:
+        scan = await run_once_more(parts.pool, work, seconds=seconds)
+    except Contested:
+        again = partial(work, contested=True)
+        scan = await run_once_more(parts.pool, again, seconds=seconds)
     await run_quota.make_missing(parts, scan.missing)
     for job_id in scan.resumed:
         parts.on_event(EventName.JOB_RESUMED, job_id=job_id)
@@ -117,7 +122,14 @@ def _batch(parts: Parts, room: int) -> int:
 
 
 async def _claim(
-    parts: Parts, conn: Connection, lock: Lock, after: Mark, batch: int, *, portion: int
+    parts: Parts,
+    conn: Connection,
+    lock: Lock,
+    after: Mark,
+    batch: int,
+    *,
+    portion: int,
+    contested: bool,
 ) -> Scan:
     locked = await lock(conn, parts.clock.now_ms() + parts.limits.lookahead_ms)
     if not locked:
@@ -131,12 +143,14 @@ async def _claim(
     now_ms = parts.clock.now_ms()
     quotas = await run_quota.locked_for(parts, conn, known.values(), now_ms=now_ms)
     placing = Placing(parts, now_ms=now_ms)
-    about = About(ending, sifted, standing, quotas, placing, now_ms, portion)
+    about = About(ending, sifted, standing, quotas, placing, now_ms, portion, contested)
     decided = await decide_locked(parts, conn, locked, about)
     decisions, again, last = decided.decisions, decided.again, decided.last
     await quotas.save(conn)
     written = await _write(parts, conn, decisions, now_ms) if decisions else set()
-    plain = await _write_plain(parts, conn, decided.plain, now_ms) if decided.plain else []
+    if plain := decided.plain:
+        claims = [one for one, _ in plain]
+        await timers.write_plain(conn, claims, replica=parts.replica, now_ms=now_ms)
     # What is due still, or again, lies behind the mark.
     again += [d.fire_ms for d in decisions if d.fire_ms is not None and d.fire_ms <= now_ms]
     again += [one.next_ms for one, _ in plain if one.next_ms <= now_ms]
@@ -215,16 +229,6 @@ async def known_unlocked(parts: Parts, conn: Connection, seen: list[Timer]) -> d
         if count % LEARNT_IN_A_ROW == 0:
             await asyncio.sleep(0)  # what is due meanwhile leaves between
     return known
-
-
-async def _write_plain(
-    parts: Parts, conn: Connection, plain: list[tuple[Plain, KnownJob]], now_ms: int
-) -> list[tuple[Plain, KnownJob]]:
-    """Write plain claims; return those whose runs were not there already."""
-    refused = await timers.write_plain(
-        conn, [one for one, _ in plain], replica=parts.replica, now_ms=now_ms
-    )
-    return [pair for pair in plain if pair[0].claim.id not in refused] if refused else plain
 
 
 async def _write(
