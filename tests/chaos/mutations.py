@@ -55,6 +55,27 @@ MUTATIONS = (
         SETTLE_TESTS,
     ),
     Mutation(
+        "the fence of plain ends without the attempt",
+        f"{SQL}/settle.sql",
+        "AND r.id = s.id AND r.attempt_count = 1\n",
+        "AND r.id = s.id\n",
+        SETTLE_TESTS,
+    ),
+    Mutation(
+        "the fence of plain ends without the state",
+        f"{SQL}/settle.sql",
+        "AND r.attempt_count = 1\n    AND r.status || '' = 'running'",
+        "AND r.attempt_count = 1",
+        SETTLE_TESTS,
+    ),
+    Mutation(
+        "a plain claim that is held though its timer is gone",
+        "src/scheduler_svc/store/timers.py",
+        '    if int(done.rsplit(" ", 1)[-1]) != len(plain):\n        raise Contested\n',
+        "",
+        STORE_TESTS,
+    ),
+    Mutation(
         "a run id that is not of its occurrence",
         "src/scheduler_svc/domain/ids.py",
         "digest = sha256(\n        job_id.bytes",

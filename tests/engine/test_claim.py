@@ -257,15 +257,18 @@ async def test_a_job_that_can_not_be_decided_is_parked_and_the_pass_goes_on(
 async def test_an_occurrence_that_is_in_the_ledger_already_is_not_sent_again(
     rig: Rig, engine_pool: Pool
 ) -> None:
+    """Nor does it hold back whoever is claimed beside it."""
     job = await rig.job(schedule=EVERY)
     await rig.pass_time(HOUR)
     await rig.work()
+    beside = await rig.job(schedule=EVERY)
     await engine_pool.execute(
         "UPDATE job_timers SET scheduled_for = $1, fire_at = $1", instant_at(MORNING_MS + HOUR)
     )
     await rig.work()
-    assert len(rig.receiver.requests) == 1
-    assert await rig.said(job) == [("succeeded", None)]
+    assert len(rig.receiver.requests) == 2
+    assert await rig.said(job) == await rig.said(beside) == [("succeeded", None)]
+    assert (await rig.timer(job))["fire_at"] == instant_at(MORNING_MS + 2 * HOUR)
 
 
 async def test_a_job_of_one_instant_is_remembered_until_its_run_has_ended(rig: Rig) -> None:

@@ -146,14 +146,14 @@ async def test_looking_past_a_crowd_reads_what_it_is_told_to_and_locks_by_key(
 
 async def test_reading_definitions_looks_each_up_by_key(conn: Connection) -> None:
     ids = await _due_jobs(conn)
-    told = await _cost(conn, "load_definitions", columns.ids(ids))
+    told = await _cost(conn, "load_definitions", ids)
     assert told.read <= BATCH + EDGE
     assert told.buffers <= BATCH * 6
 
 
 async def test_looking_for_unfinished_runs_reads_no_history(conn: Connection) -> None:
     ids = await _due_jobs(conn)
-    told = await _cost(conn, "open_runs", columns.ids(ids))
+    told = await _cost(conn, "open_runs", ids)
     assert told.read <= BATCH * 6 + EDGE
     days = await conn.fetchval(
         "SELECT count(*) FROM pg_inherits WHERE inhparent = 'runs'::regclass"
@@ -195,8 +195,8 @@ async def test_writing_plain_claims_touches_the_batch(conn: Connection) -> None:
     told = await _cost(
         conn,
         "write_plain",
-        *(columns.ids(ids), columns.ids(uuid4() for _ in ids), at, at, numbers([1] * n)),
-        *(numbers([0] * n), words([None] * n), words(["default"] * n), REPLICA, NOON),
+        *(ids, [uuid4() for _ in ids], numbers([1] * n), "", NOON_MS, at, NOON_MS, at),
+        *(0, "", "default", "", REPLICA, NOON),
     )
     assert told.read <= BATCH + EDGE
     assert told.buffers <= BATCH * BUFFERS_A_ROW * 2
@@ -212,6 +212,19 @@ async def test_settling_looks_each_run_up_by_key(conn: Connection) -> None:
         *(numbers([1] * n), words(["succeeded"] * n), words([None] * n)),
         *(words(['{"number":1}'] * n), numbers([NOON_MS] * n), numbers([NOON_MS] * n)),
         *(numbers([None] * n), numbers([5] * n), numbers([5] * n)),
+    )
+    assert told.read <= BATCH + EDGE
+    assert told.buffers <= BATCH * BUFFERS_A_ROW * 2
+
+
+async def test_settling_plain_ends_looks_each_run_up_by_key(conn: Connection) -> None:
+    held = await _held(conn)
+    n = len(held)
+    told = await _cost(
+        conn,
+        "settle_plain",
+        *([r["id"] for r in held], words(['{"number":1}'] * n), numbers([NOON_MS] * n)),
+        *(numbers([NOON_MS] * n), NOON_MS, numbers(epoch_ms(r["scheduled_for"]) for r in held)),
     )
     assert told.read <= BATCH + EDGE
     assert told.buffers <= BATCH * BUFFERS_A_ROW * 2

@@ -66,6 +66,61 @@ async def test_what_is_not_running_any_more_is_settled_by_nobody(pool: Pool, sta
         assert await conn.fetchrow("SELECT * FROM runs") == before
 
 
+@pytest.mark.parametrize("plan", PLANS)
+async def test_a_plain_end_is_written_as_any_other(pool: Pool, plan: str) -> None:
+    """Of runs of one instant and of several."""
+    rows: list[list[dict[str, Any]]] = []
+    for later_ms in (0, 0, 7):
+        async with transaction(pool) as conn:
+            await conn.execute("TRUNCATE jobs, job_timers, runs CASCADE")
+            replica = UUID(int=1)
+            first, second = await add_job(conn), await add_job(conn)
+            runs = [a_run(first), a_run(second, MORNING_MS + later_ms)]
+            ends = []
+            for job, run in zip((first, second), runs, strict=True):
+                await write(conn, job, run, replica=replica)
+                began = {"started_ms": run.fire_ms + 3, "finished_ms": run.fire_ms + 8}
+                ends.append(an_end(job, run, **began, lateness_ms=3, duration_ms=5))
+            await force(conn, plan)
+            if len(rows) == 0:
+                assert len(await settlements.settle(conn, ends)) == 2
+            else:
+                assert await settlements.settle_plain(conn, ends) == {run.id for run in runs}
+            found = await conn.fetch("SELECT * FROM runs ORDER BY scheduled_for")
+        rows.append([dict(row) | {"id": None, "job_id": None} for row in found])
+    usual, plain, apart = rows
+    assert plain == usual
+    moved = {name for name in apart[1] if apart[1][name] != usual[1][name]}
+    assert moved == {"scheduled_for", "started_at", "finished_at"}
+    assert apart[0] == usual[0]
+
+
+@pytest.mark.parametrize("ended", [{"status": "failed", "reason": "status"}, DUE])
+async def test_a_plain_end_settles_nothing_that_is_not_running_its_first_attempt(
+    pool: Pool, ended: dict[str, Any]
+) -> None:
+    async with transaction(pool) as conn:
+        job, run = await _running(conn, uuid4())
+        other, beside = await _running(conn, uuid4())
+        await settlements.settle(conn, [an_end(job, run, **ended)])
+        before = await conn.fetchrow("SELECT * FROM runs WHERE id = $1", run.id)
+        ends = [an_end(job, run), an_end(other, beside)]
+        assert await settlements.settle_plain(conn, ends) == {beside.id}
+        assert await conn.fetchrow("SELECT * FROM runs WHERE id = $1", run.id) == before
+
+
+async def test_a_plain_end_of_a_first_attempt_does_not_settle_the_second(pool: Pool) -> None:
+    async with transaction(pool) as conn:
+        job, run = await _running(conn, uuid4())
+        await settlements.settle(conn, [an_end(job, run, **DUE)])
+        later_ms = MORNING_MS + HOUR
+        await claims.claim_due_runs(
+            conn, horizon_ms=later_ms, batch=5, replica=uuid4(), now_ms=later_ms
+        )
+        assert await settlements.settle_plain(conn, [an_end(job, run)]) == set()
+        assert (await status_of(conn, run.id))[:2] == ("running", 2)
+
+
 async def test_a_batch_settles_those_that_hold_and_leaves_the_others(pool: Pool) -> None:
     async with transaction(pool) as conn:
         runs = [await _running(conn, uuid4()) for _ in range(20)]

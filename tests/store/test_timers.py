@@ -1,20 +1,22 @@
 """The claim of timers: at most its limit, never shared, runs and timers moved together or not."""
 
 import asyncio
+from typing import Any
 from uuid import UUID, uuid4
 
 import asyncpg
 import pytest
+from msgspec.structs import replace
 
 from factories import MORNING_MS
 from ledger import HOUR, a_run, add_job, due_run, write
 from plans import PLANS, force
-from scheduler_svc.domain.decide import Decision, Timer
-from scheduler_svc.domain.ids import instant_at, run_id
+from scheduler_svc.domain.decide import Decision, PlannedJob, Timer
+from scheduler_svc.domain.ids import epoch_ms, instant_at, run_id
 from scheduler_svc.store import timers
 from scheduler_svc.store.pool import Connection, Pool, transaction
 from scheduler_svc.store.queries import statement
-from scheduler_svc.store.timers import Mark
+from scheduler_svc.store.timers import Contested, Mark, Plain
 
 BEGINNING = Mark()
 A_LOOK_MS = MORNING_MS + 1000
@@ -145,6 +147,77 @@ async def test_timers_and_runs_move_in_one_statement(pool: Pool) -> None:
     assert (row["priority"], row["job_name"], row["namespace"]) == (7, "nightly", "default")
     assert row["claimed_at"] == instant_at(MORNING_MS)
     assert await pool.fetchval("SELECT runs_made FROM job_timers") == 1
+
+
+def _plain(job: PlannedJob, at_ms: int = MORNING_MS) -> Plain:
+    claim = timers.claim_of(job.id, at_ms)
+    rule = job.definition
+    return Plain(claim, rule.name, job.namespace, rule.priority, at_ms + HOUR, 1)
+
+
+async def _write_plain(pool: Pool, jobs: list[PlannedJob]) -> None:
+    async with transaction(pool) as conn:
+        claims = [_plain(job) for job in jobs]
+        await timers.write_plain(conn, claims, replica=uuid4(), now_ms=MORNING_MS)
+
+
+@pytest.mark.parametrize("plan", PLANS)
+@pytest.mark.parametrize("differ", [False, True])
+async def test_plain_claims_are_written_as_decisions_are(
+    pool: Pool, plan: str, differ: bool
+) -> None:
+    """Whether the batch has its instants, priorities, names and namespaces in common or not."""
+    kinds: list[dict[str, Any]] = [
+        {"name": f"job-{n}" if n % 2 else None, "priority": n % 4 - 1} for n in range(10)
+    ]
+    replica = uuid4()
+
+    async def written(*, plainly: bool) -> list[Any]:
+        async with transaction(pool) as conn:
+            await conn.execute("TRUNCATE jobs, job_timers, runs CASCADE")
+            jobs = [await add_job(conn, **kind if differ else {}) for kind in kinds]
+            if differ:
+                jobs = [replace(job, namespace=f"of-{n % 3}") for n, job in enumerate(jobs)]
+            at = [MORNING_MS + n // 2 * differ for n in range(10)]
+            await force(conn, plan)
+            if plainly:
+                claims = [_plain(job, ms) for job, ms in zip(jobs, at, strict=True)]
+                await timers.write_plain(conn, claims, replica=replica, now_ms=MORNING_MS)
+            else:
+                for job, ms in zip(jobs, at, strict=True):
+                    await write(conn, job, a_run(job, ms), replica=replica, next_ms=ms + HOUR)
+            order = {job.id: n for n, job in enumerate(jobs)}
+            rows = await conn.fetch(
+                "SELECT r.*, t.scheduled_for AS following, t.fire_at, t.runs_made"
+                " FROM runs AS r JOIN job_timers AS t USING (job_id)"
+            )
+            assert all(
+                row["id"] == run_id(row["job_id"], epoch_ms(row["scheduled_for"])) for row in rows
+            )
+            told = {order[r["job_id"]]: dict(r) | {"id": None, "job_id": None} for r in rows}
+            return [told[n] for n in range(10)]
+
+    assert await written(plainly=True) == await written(plainly=False)
+
+
+async def test_plain_claims_of_which_one_is_in_the_ledger_leave_all_as_it_was(pool: Pool) -> None:
+    async with transaction(pool) as conn:
+        jobs = [await add_job(conn) for _ in range(3)]
+        await write(conn, jobs[1], a_run(jobs[1]), replica=uuid4(), next_ms=MORNING_MS)
+    before = await pool.fetch("SELECT * FROM job_timers ORDER BY job_id")
+    with pytest.raises(Contested):
+        await _write_plain(pool, jobs)
+    assert await pool.fetch("SELECT * FROM job_timers ORDER BY job_id") == before
+    assert await pool.fetchval("SELECT count(*) FROM runs") == 1
+
+
+async def test_a_plain_claim_whose_timer_is_gone_is_contested(pool: Pool) -> None:
+    async with transaction(pool) as conn:
+        jobs = [await add_job(conn) for _ in range(3)]
+        await conn.execute("DELETE FROM job_timers WHERE job_id = $1", jobs[2].id)
+    with pytest.raises(Contested):
+        await _write_plain(pool, jobs)
+    assert await pool.fetchval("SELECT count(*) FROM runs") == 0
 
 
 async def test_an_occurrence_can_not_have_two_runs(pool: Pool) -> None:

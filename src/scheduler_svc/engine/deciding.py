@@ -51,6 +51,8 @@ class About(msgspec.Struct, frozen=True):
     now_ms: int
     portion: int
     """How many runs of an outage are decided."""
+    contested: bool = False
+    """All of them by the rules: what a plain claim takes for granted did not hold."""
 
 
 class Decided(msgspec.Struct):
@@ -73,7 +75,7 @@ async def decide_locked(
     decided = Decided(list(ending.decisions), [*ending.deferred, *sifted.again], locked[-1])
     plain = decided.plain
     # Most namespaces have neither a quota nor a hold, and are asked nothing.
-    simple = about.quotas is run_quota.NO_RUN_QUOTAS and not sifted.by
+    simple = about.quotas is run_quota.NO_RUN_QUOTAS and not sifted.by and not about.contested
     behind_ms = now_ms - BEHIND_MS
     for timer in locked:
         job = sifted.known.get(timer.job_id)

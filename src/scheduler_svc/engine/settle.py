@@ -41,6 +41,7 @@ EVENTS: dict[RunStatus, EventName] = {
     "due": EventName.RUN_RETRYING,
     "running": EventName.RUN_AWAITING,
 }
+PLAINLY: Settled = ("succeeded", None)
 ALERT_EVENTS = EVENTS | {"succeeded": EventName.ALERT_SENT, "failed": EventName.ALERT_FAILED}
 
 
@@ -168,11 +169,15 @@ async def _write(
 
 
 async def _settle(conn: Connection, batch: list[Settlement], now_ms: int) -> dict[UUID, Settled]:
-    """Write ends; those whose targets report the end themselves have a statement of their own."""
-    plain = [one for one in batch if one.timeout_ms is None]
-    found = await settlements.settle(conn, plain) if plain else {}
+    """Write ends; plain ones, and those whose targets report the end themselves, have statements
+    of their own.
+    """
     settled: dict[UUID, Settled] = {}
-    for one in plain:
+    if plain := [one for one in batch if one.plain]:
+        settled |= dict.fromkeys(await settlements.settle_plain(conn, plain), PLAINLY)
+    others = [one for one in batch if one.timeout_ms is None and not one.plain]
+    found = await settlements.settle(conn, others) if others else {}
+    for one in others:
         if (status := found.get(one.id)) is not None:
             settled[one.id] = status, one.reason if status == one.status else "cancelled"
     if callbacks := [one for one in batch if one.timeout_ms is not None]:
@@ -233,6 +238,8 @@ def _again(ended: Ended, follows: TryAgain | GiveUp) -> Settlement:
 def _final(ended: Ended, status: RunStatus, reason: str | None) -> Settlement:
     claim = ended.held.claim
     sent = ended.record is not None
+    first = sent and claim.started_at is None
+    limit_ms = _timeout_ms(ended)
     return Settlement(
         id=claim.id,
         job_id=claim.job_id,
@@ -244,12 +251,11 @@ def _final(ended: Ended, status: RunStatus, reason: str | None) -> Settlement:
         started_ms=ended.started_ms if sent else None,
         finished_ms=ended.ended_ms,
         # Of the first attempt that left; one that was lost with its replica may never have.
-        lateness_ms=(
-            ended.started_ms - claim.scheduled_ms if sent and claim.started_at is None else None
-        ),
+        lateness_ms=(ended.started_ms - claim.scheduled_ms if first else None),
         duration_ms=ended.ended_ms
         - (ended.started_ms if claim.started_at is None else epoch_ms(claim.started_at)),
-        timeout_ms=_timeout_ms(ended),
+        timeout_ms=limit_ms,
+        plain=first and claim.attempt == 1 and status == "succeeded" and limit_ms is None,
     )
 
 

@@ -8,15 +8,12 @@ import asyncio
 from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
+from functools import partial
 from uuid import UUID
 
 import msgspec
 
-from scheduler_svc.domain.decide import (
-    Decision,
-    NewRun,
-    Timer,
-)
+from scheduler_svc.domain.decide import Decision, NewRun, Timer
 from scheduler_svc.domain.events import EventName
 from scheduler_svc.domain.ids import scheduled_ms_of
 from scheduler_svc.domain.overlap import OpenRun
@@ -29,7 +26,7 @@ from scheduler_svc.engine.placing import Placing, worth_locking
 from scheduler_svc.store import notices, settlements, timers
 from scheduler_svc.store.claims import ClaimedRun
 from scheduler_svc.store.pool import Connection, run_once_more
-from scheduler_svc.store.timers import NIL, Mark, Plain
+from scheduler_svc.store.timers import NIL, Contested, Mark, Plain
 
 LEARNT_IN_A_ROW = 200
 CROWD_SHARE = 4
@@ -66,11 +63,23 @@ def unheard(_: Scan) -> None:
     """Wait for the claim itself."""
 
 
+class Look(msgspec.Struct, frozen=True):
+    """Which timers are locked, from where on, and how many at most."""
+
+    lock: Lock
+    after: Mark
+    batch: int
+    portion: int
+    """How many runs of an outage are decided."""
+    told: Told = unheard
+    """Hears what was found as soon as it is decided, before it is written."""
+
+
 async def claim_timers(
     parts: Parts, after: Mark, *, room: int, portion: int, told: Told = unheard
 ) -> Scan:
     """Take the next batch of timers that are due within the lookahead, in one transaction; of an
-    outage only a portion. What was found is told as soon as it is decided, before it is written.
+    outage only a portion.
     """
     batch = worth_locking(parts, room)
     if after.job_id != NIL and after.fire_ms < parts.clock.now_ms() - BEHIND_MS:
@@ -79,7 +88,7 @@ async def claim_timers(
     async def lock(conn: Connection, horizon_ms: int) -> list[Timer]:
         return await timers.lock_due(conn, after, horizon_ms=horizon_ms, batch=batch)
 
-    return await _claimed_by(parts, lock, after, batch, portion=portion, told=told)
+    return await _claimed_by(parts, Look(lock, after, batch, portion, told))
 
 
 async def claim_listed(parts: Parts, job_ids: list[UUID]) -> Scan:
@@ -88,21 +97,21 @@ async def claim_listed(parts: Parts, job_ids: list[UUID]) -> Scan:
     async def lock(conn: Connection, horizon_ms: int) -> list[Timer]:
         return await timers.lock_listed(conn, job_ids, horizon_ms=horizon_ms)
 
-    batch = len(job_ids) + 1
-    return await _claimed_by(parts, lock, Mark(), batch, portion=deciding.RUNS_MAX)
+    return await _claimed_by(parts, Look(lock, Mark(), len(job_ids) + 1, deciding.RUNS_MAX))
 
 
-async def _claimed_by(
-    parts: Parts, lock: Lock, after: Mark, batch: int, *, portion: int, told: Told = unheard
-) -> Scan:
+async def _claimed_by(parts: Parts, look: Look) -> Scan:
+    seconds = parts.limits.database_seconds
     with parts.hand.expecting() as expect:
-        scan = await run_once_more(
-            parts.pool,
-            lambda conn: _claim(
-                parts, conn, lock, after, batch, portion=portion, expect=expect, told=told
-            ),
-            seconds=parts.limits.database_seconds,
-        )
+
+        async def work(conn: Connection, *, contested: bool = False) -> Scan:
+            return await _claim(parts, conn, look, expect=expect, contested=contested)
+
+        try:
+            scan = await run_once_more(parts.pool, work, seconds=seconds)
+        except Contested:
+            again = partial(work, contested=True)
+            scan = await run_once_more(parts.pool, again, seconds=seconds)
         await run_quota.make_missing(parts, scan.missing)
         for job_id in scan.resumed:
             parts.on_event(EventName.JOB_RESUMED, job_id=job_id)
@@ -121,17 +130,14 @@ async def _claimed_by(
 async def _claim(
     parts: Parts,
     conn: Connection,
-    lock: Lock,
-    after: Mark,
-    batch: int,
+    look: Look,
     *,
-    portion: int,
     expect: Callable[[Mapping[Key, int]], None],
-    told: Told,
+    contested: bool,
 ) -> Scan:
-    locked = await lock(conn, parts.clock.now_ms() + parts.limits.lookahead_ms)
+    locked = await look.lock(conn, parts.clock.now_ms() + parts.limits.lookahead_ms)
     if not locked:
-        return Scan([], frozenset(), [], None, after, full=False)
+        return Scan([], frozenset(), [], None, look.after, full=False)
     ending = await resume.end_pauses(parts, conn, locked)
     known = await _known(parts, conn, locked)
     now_ms = parts.clock.now_ms()
@@ -141,17 +147,19 @@ async def _claim(
     now_ms = parts.clock.now_ms()
     quotas = await run_quota.locked_for(parts, conn, known.values(), now_ms=now_ms)
     placing = Placing(parts, now_ms=now_ms)
-    about = About(ending, sifted, standing, quotas, placing, now_ms, portion)
+    about = About(ending, sifted, standing, quotas, placing, now_ms, look.portion, contested)
     decided = await decide_locked(parts, conn, locked, about)
-    scan = _found(locked, batch, about, decided)
+    scan = _found(locked, look.batch, about, decided)
     expect(placing.taken())
     # The calendar of a namespace is locked until it is written, and the next claim only tries it.
     if quotas is run_quota.NO_RUN_QUOTAS:
-        told(scan)
+        look.told(scan)
     await quotas.save(conn)
     written = await _write(parts, conn, scan.decisions, now_ms) if scan.decisions else set()
-    plain = await _write_plain(parts, conn, scan.plain, now_ms) if scan.plain else []
-    return msgspec.structs.replace(scan, written=frozenset(written), plain=plain)
+    if scan.plain:
+        claims = [one for one, _ in scan.plain]
+        await timers.write_plain(conn, claims, replica=parts.replica, now_ms=now_ms)
+    return msgspec.structs.replace(scan, written=frozenset(written))
 
 
 def _found(locked: list[Timer], batch: int, about: About, decided: Decided) -> Scan:
@@ -239,16 +247,6 @@ async def known_unlocked(parts: Parts, conn: Connection, seen: list[Timer]) -> d
         if count % LEARNT_IN_A_ROW == 0:
             await asyncio.sleep(0)  # what is due meanwhile leaves between
     return known
-
-
-async def _write_plain(
-    parts: Parts, conn: Connection, plain: list[tuple[Plain, KnownJob]], now_ms: int
-) -> list[tuple[Plain, KnownJob]]:
-    """Write plain claims; return those whose runs were not there already."""
-    refused = await timers.write_plain(
-        conn, [one for one, _ in plain], replica=parts.replica, now_ms=now_ms
-    )
-    return [pair for pair in plain if pair[0].claim.id not in refused] if refused else plain
 
 
 async def _write(

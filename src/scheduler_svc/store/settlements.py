@@ -9,7 +9,7 @@ import msgspec
 
 from scheduler_svc.domain.ids import epoch_ms, instant_at
 from scheduler_svc.domain.runs import RunStatus
-from scheduler_svc.store.columns import ids, numbers, words
+from scheduler_svc.store.columns import ids, numbers, shared_number, words
 from scheduler_svc.store.pool import Connection
 from scheduler_svc.store.queries import statement
 
@@ -34,6 +34,8 @@ class Settlement(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     duration_ms: int | None = None
     timeout_ms: int | None = None
     """Of a job whose target reports its end: how long it has, once it took the run."""
+    plain: bool = False
+    """A first attempt that was sent and succeeded: `settle_plain` says the same in fewer words."""
 
 
 class Held(msgspec.Struct, frozen=True):
@@ -51,6 +53,19 @@ async def settle(conn: Connection, batch: Sequence[Settlement]) -> dict[UUID, Ru
     someone asked to cancel is `cancelled`.
     """
     return dict(await conn.fetch(statement("settle_runs"), *settled_texts(batch)))
+
+
+async def settle_plain(conn: Connection, batch: Sequence[Settlement]) -> set[UUID]:
+    """Do the same for first attempts that succeeded; return the ids of those that were settled."""
+    rows = await conn.fetch(
+        statement("settle_plain"),
+        [s.id for s in batch],
+        words([s.record for s in batch]),
+        numbers([s.started_ms for s in batch]),
+        numbers([s.finished_ms for s in batch]),
+        *shared_number([s.scheduled_ms for s in batch]),
+    )
+    return {row[0] for row in rows}
 
 
 def settled_texts(batch: Sequence[Settlement]) -> tuple[Any, ...]:

@@ -9,8 +9,8 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
+import asyncpg
 import msgspec
-from asyncpg import Record
 from asyncpg.pgproto.pgproto import UUID as UUID16
 
 from scheduler_svc.domain.decide import Decision, NewRun, PlannedJob, Timer
@@ -20,13 +20,18 @@ from scheduler_svc.domain.jobs import Definition
 from scheduler_svc.domain.overlap import OpenRun
 from scheduler_svc.domain.runs import rank
 from scheduler_svc.store.claims import ClaimedRun
-from scheduler_svc.store.columns import ids, numbers, words
+from scheduler_svc.store.columns import numbers, shared_number, shared_word, words
 from scheduler_svc.store.pool import Connection
 from scheduler_svc.store.queries import statement
 
 DEFINITION = msgspec.json.Decoder(Definition)
 NIL = UUID(int=0)
-NONE_REFUSED: frozenset[UUID] = frozenset()
+
+
+class Contested(Exception):
+    """A plain claim met what it takes for granted not to be: the run of its occurrence, or a timer
+    that moved. Nothing of the transaction holds; the claim is to be decided by the rules.
+    """
 
 
 class Mark(msgspec.Struct, frozen=True):
@@ -88,7 +93,7 @@ async def read_due(conn: Connection, after: Mark, *, horizon_ms: int, at_most: i
     return _timers(rows)
 
 
-def _timers(rows: Iterable[Record]) -> list[Timer]:
+def _timers(rows: Iterable[asyncpg.Record]) -> list[Timer]:
     timers = []
     # Many are due at one instant, and of most the two are the same.
     last, last_ms, in_order = None, 0, True
@@ -107,14 +112,14 @@ def _timers(rows: Iterable[Record]) -> list[Timer]:
 
 async def load_definitions(conn: Connection, job_ids: Sequence[UUID]) -> list[StoredJob]:
     """Read the definitions of jobs whose timers this transaction holds."""
-    rows = await conn.fetch(statement("load_definitions"), ids(job_ids))
+    rows = await conn.fetch(statement("load_definitions"), job_ids)
     return [StoredJob(*row) for row in rows]
 
 
 async def open_runs(conn: Connection, job_ids: Sequence[UUID]) -> dict[UUID, list[OpenRun]]:
     """Return the unfinished runs of these jobs."""
     found: dict[UUID, list[OpenRun]] = defaultdict(list)
-    for open_id, job_id, queued, behind in await conn.fetch(statement("open_runs"), ids(job_ids)):
+    for open_id, job_id, queued, behind in await conn.fetch(statement("open_runs"), job_ids):
         found[job_id].append(OpenRun(open_id, queued, behind))
     return found
 
@@ -150,25 +155,28 @@ async def write_decisions(
 
 async def write_plain(
     conn: Connection, plain: Sequence[Plain], *, replica: UUID, now_ms: int
-) -> frozenset[UUID]:
-    """Do the same for plain claims; return the ids of the runs that were there already."""
-    claims = [one.claim for one in plain]
-    rows = await conn.fetch(
-        statement("write_plain"),
-        ids([claim.job_id for claim in claims]),
-        ids([claim.id for claim in claims]),
-        numbers([claim.scheduled_ms for claim in claims]),
-        numbers([one.next_ms for one in plain]),
-        numbers([one.runs_made for one in plain]),
-        numbers([one.priority for one in plain]),
-        words([one.name for one in plain]),
-        words([one.namespace for one in plain]),
-        replica,
-        instant_at(now_ms),
-    )
-    if len(rows) == len(plain):
-        return NONE_REFUSED
-    return frozenset(claim.id for claim in claims) - {row[0] for row in rows}
+) -> None:
+    """Do the same for plain claims, all of them; raise Contested where that can not be."""
+    at, ats = shared_number([one.claim.scheduled_ms for one in plain])
+    following, followings = shared_number([one.next_ms for one in plain])
+    priority, priorities = shared_number([one.priority for one in plain])
+    namespace, namespaces = shared_word([one.namespace for one in plain])
+    names = [one.name for one in plain]
+    try:
+        done: str = await conn.execute(
+            statement("write_plain"),
+            [one.claim.job_id for one in plain],
+            [one.claim.id for one in plain],
+            numbers([one.runs_made for one in plain]),
+            words(names) if any(names) else "",
+            *(at, ats, following, followings, priority, priorities, namespace, namespaces),
+            replica,
+            instant_at(now_ms),
+        )
+    except asyncpg.UniqueViolationError as error:
+        raise Contested from error
+    if int(done.rsplit(" ", 1)[-1]) != len(plain):
+        raise Contested
 
 
 def claim_of(job_id: UUID, scheduled_ms: int) -> ClaimedRun:

@@ -45,6 +45,29 @@ WHERE s.attempt + 0 = s.attempt AND s.status || '' = s.status -- one_row
     AND r.status || '' = 'running'
 RETURNING r.id, r.status;
 
+-- settle_plain(ids, records, started_ats, finished_ats, at, ats)
+-- The same for what nearly every end is: a first attempt that succeeded. What all of them have in
+-- common is said once, and half as much is taken apart. The fence is the same: of the first attempt.
+UPDATE runs AS r
+SET status = 'succeeded',
+    reason = NULL,
+    attempts = ARRAY[s.record],
+    started_at = timestamptz 'epoch' + s.started_ms * interval '1 millisecond',
+    finished_at = timestamptz 'epoch' + s.finished_ms * interval '1 millisecond',
+    next_attempt_at = NULL,
+    lateness_ms = s.started_ms - coalesce(s.scheduled_ms, $5::bigint),
+    duration_ms = s.finished_ms - s.started_ms
+FROM unnest(
+    $1::uuid[], string_to_array($2, U&'\001e'), string_to_array($3, ',')::bigint[],
+    string_to_array($4, ',')::bigint[], string_to_array($6, ',', '')::bigint[]
+) AS s (id, record, started_ms, finished_ms, scheduled_ms)
+WHERE s.started_ms + 0 = s.started_ms AND s.finished_ms + 0 = s.finished_ms -- one_row
+    AND r.scheduled_for =
+        timestamptz 'epoch' + coalesce(s.scheduled_ms, $5::bigint) * interval '1 millisecond'
+    AND r.id = s.id AND r.attempt_count = 1
+    AND r.status || '' = 'running'
+RETURNING r.id;
+
 -- lock_queues(job_ids)
 -- Before release_queued, in a statement of its own: what the tick wrote meanwhile is then seen.
 SELECT job_id FROM job_timers WHERE job_id = ANY ($1::uuid[]) ORDER BY job_id FOR UPDATE;
