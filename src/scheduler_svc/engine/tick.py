@@ -7,7 +7,6 @@ when it should be looked again. `pace` decides when that is; `waiting` takes the
 import asyncio
 from collections import Counter
 from collections.abc import Awaitable, Callable
-from contextlib import suppress
 from uuid import UUID
 
 import msgspec
@@ -203,15 +202,22 @@ async def _known(parts: Parts, conn: Connection, locked: list[Timer]) -> dict[UU
 
 async def known_unlocked(parts: Parts, conn: Connection, seen: list[Timer]) -> dict[UUID, KnownJob]:
     """Return the jobs of timers that were only read, each of the revision of its timer."""
-    found = ((timer, parts.jobs.get(timer.job_id, timer.revision)) for timer in seen)
-    known = {timer.job_id: job for timer, job in found if job is not None}
-    missing = {timer.job_id: timer.revision for timer in seen if timer.job_id not in known}
+    known: dict[UUID, KnownJob] = {}
+    missing: dict[UUID, int] = {}
+    for timer in seen:
+        job = parts.jobs.get(timer.job_id, timer.revision)
+        if job is None:
+            missing[timer.job_id] = timer.revision
+        else:
+            known[timer.job_id] = job
     loaded = await timers.load_definitions(conn, list(missing)) if missing else []
     for count, stored in enumerate(loaded, 1):
-        with suppress(Exception):  # whoever locks its timer meets the same, and parks the job
+        try:
             job = parts.jobs.learn(stored)
-            if job.plan.revision == missing[stored.id]:
-                known[stored.id] = job
+        except Exception:  # noqa: BLE001, S112 - who locks its timer meets the same, and parks it
+            continue
+        if job.plan.revision == missing[stored.id]:
+            known[stored.id] = job
         if count % LEARNT_IN_A_ROW == 0:
             await asyncio.sleep(0)  # what is due meanwhile leaves between
     return known
