@@ -22,7 +22,7 @@ from scheduler_svc.engine.hand import HeldRun
 from scheduler_svc.engine.parts import Parts
 from scheduler_svc.store import backfills, completion, settlements
 from scheduler_svc.store.incidents import Noted
-from scheduler_svc.store.pool import Connection, is_database_away, run_once_more
+from scheduler_svc.store.pool import Connection, is_database_away, run_alone, run_once_more
 from scheduler_svc.store.settlements import Settlement
 
 GATHER_SECONDS = 0.005
@@ -94,11 +94,22 @@ async def flush(parts: Parts, outbox: Outbox) -> None:
         return
     written = [(ended, _settlement(parts, ended)) for ended in batch]
     telling = _leading_on(parts, written)
-    settled, noted = await run_once_more(
-        parts.pool,
-        lambda conn: _write(parts, conn, written, telling, parts.clock.now_ms()),
-        seconds=parts.limits.database_seconds,
-    )
+    if telling or any(settlement.timeout_ms is not None for _, settlement in written):
+        settled, noted = await run_once_more(
+            parts.pool,
+            lambda conn: _write(parts, conn, written, telling, parts.clock.now_ms()),
+            seconds=parts.limits.database_seconds,
+        )
+    else:
+        ends = [settlement for _, settlement in written]
+        settled, noted = (
+            await run_alone(
+                parts.pool,
+                lambda conn: _settle_plain(conn, ends),
+                seconds=parts.limits.database_seconds,
+            ),
+            Noted([], {}),
+        )
     del outbox.ended[: len(batch)]
     was_full = parts.hand.free == 0 or parts.hand.background_free == 0
     parts.hand.drop_all([ended.held for ended in batch])
