@@ -5,7 +5,7 @@ The clock moves by hand, so a test says when; nothing of the engine is replaced.
 
 import asyncio
 import os
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -23,7 +23,7 @@ from scheduler_svc.domain.arming import arm
 from scheduler_svc.domain.completion import Callbacks
 from scheduler_svc.domain.decide import PlannedJob, plan_job
 from scheduler_svc.domain.egress import EgressRules
-from scheduler_svc.domain.events import EventName
+from scheduler_svc.domain.events import EventName, OnEvent, OnEvents, T
 from scheduler_svc.domain.ids import instant_at, job_id
 from scheduler_svc.domain.jobs import Alerts, Definition, Job
 from scheduler_svc.domain.occurrences import fire_at
@@ -240,7 +240,11 @@ async def rigged(
     def hear(name: EventName, /, **fields: object) -> None:
         events.append((name, fields))
 
-    parts = _parts(pool, clock, sender, slots, Limits(**limits), hear, chance, pressure)
+    def hear_all(name: EventName, told: Sequence[T], fields: Callable[[T], dict[str, Any]]) -> None:
+        events.extend((name, fields(one)) for one in told)
+
+    heard = hear, hear_all
+    parts = _parts(pool, clock, sender, slots, Limits(**limits), heard, chance, pressure)
     shared: dict[str, Alerts] = {}
     parts = replace(parts, callbacks=callbacks, namespace_alerts=shared.get)
     rig = Rig(
@@ -267,7 +271,7 @@ def _parts(
     sender: Sender,
     slots: int,
     limits: Limits,
-    hear: Callable[..., None],
+    heard: tuple[OnEvent, OnEvents],
     chance: Chance,
     pressure: PressureRules,
 ) -> Parts:
@@ -290,7 +294,8 @@ def _parts(
         ),
         sender=sender,
         limits=limits,
-        on_event=hear,
+        on_event=heard[0],
+        on_events=heard[1],
         rand=chance,
         random_bytes=os.urandom,
         to_claim=Alarm(),

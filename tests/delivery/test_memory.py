@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from receiver import Received, Wire, endless, raw, receiving, silence
-from scheduler_svc.delivery.capture import captured
+from scheduler_svc.delivery.capture import response_text
 from scheduler_svc.domain.redaction import redaction_of
 from sending import both_loops, call, sending
 
@@ -68,7 +68,7 @@ async def test_what_is_remembered_of_heads_is_little_however_large_they_are(
             for _ in range(count):
                 exchange = await sender.send(call(url, total_timeout=15.0))
                 assert exchange.outcome == "ok"
-                captured(exchange, redaction_of([], []))
+                response_text(exchange, redaction_of([], []))
 
         await round_of(5)
         before = resident()

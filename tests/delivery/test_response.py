@@ -123,11 +123,16 @@ BODIES = [
 def told(octets: bytes, *, head_only: bool = False, cap: int = 64) -> tuple[object, ...]:
     reader = ResponseReader(head_bytes_max=1024)
     reader.begin(head_only=head_only, capture_max=cap)
-    reader.feed(octets)
-    return (
-        *(reader.outcome, reader.status, reader.headers(), reader.body(), reader.truncated),
-        *(reader.exact, reader.keep_alive_hint, reader.untouched, reader.error),
-    )
+    if (seen := reader.seen(octets)) is not None:
+        body = octets[len(octets) - seen.length :]
+        verdict: tuple[object, ...] = ("ok", seen.status, seen.headers, body, False, True, None)
+    else:
+        reader.feed(octets)
+        verdict = (
+            *(reader.outcome, reader.status, reader.headers(), reader.body(), reader.truncated),
+            *(reader.exact, reader.error),
+        )
+    return *verdict, reader.keep_alive_hint
 
 
 @given(HEADS, st.lists(st.integers(0, 66), min_size=1, max_size=4), st.permutations(BODIES))
@@ -161,3 +166,31 @@ def test_few_heads_are_remembered_and_no_long_ones() -> None:
     response._seen.clear()
     told(b"HTTP/1.1 200 OK\r\nX: %b\r\nContent-Length: 0\r\n\r\n" % (b"y" * 1000))
     assert response._seen == {}
+
+
+def test_a_reader_is_as_new_after_answers_that_were_seen_before() -> None:
+    response._seen.clear()
+    plain = b"HTTP/1.1 200 OK\r\nKeep-Alive: timeout=5\r\nContent-Length: 2\r\n\r\nok"
+    other = b"HTTP/1.1 500 No\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n"
+    told(plain)
+    reader = ResponseReader(head_bytes_max=1024)
+    for _ in range(2):
+        reader.begin(head_only=False, capture_max=64)
+        assert reader.seen(plain) is not None
+        assert reader.keep_alive_hint == b"timeout=5"
+        reader.begin(head_only=False, capture_max=64)
+        assert reader.seen(other) is None
+        reader.feed(other)
+        assert (reader.outcome, reader.status, reader.body()) == ("ok", 500, b"abc")
+        assert reader.exact
+        assert reader.keep_alive_hint is None
+
+
+def test_an_answer_that_began_is_not_taken_for_one_that_was_seen() -> None:
+    response._seen.clear()
+    plain = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
+    told(plain)
+    reader = ResponseReader(head_bytes_max=1024)
+    reader.begin(head_only=False, capture_max=64)
+    reader.feed(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(plain))
+    assert reader.seen(plain) is None

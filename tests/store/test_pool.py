@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import ExitStack, asynccontextmanager
 from importlib.util import find_spec
 from pathlib import Path
@@ -21,6 +21,7 @@ from scheduler_svc.store.pool import (
     connection,
     is_database_away,
     open_pool,
+    run_alone,
     run_once_more,
     transaction,
 )
@@ -219,7 +220,10 @@ async def test_opening_a_pool_on_a_frozen_server_ends_in_time(own_server: embedd
     assert is_database_away(raised.value)
 
 
-async def test_work_whose_connection_breaks_is_done_once_more_on_another(pool: Pool) -> None:
+@pytest.mark.parametrize("run", [run_once_more, run_alone])
+async def test_work_whose_connection_breaks_is_done_once_more_on_another(
+    run: Callable[..., Awaitable[int]], pool: Pool
+) -> None:
     backends: list[int] = []
 
     async def work(lent: Connection) -> int:
@@ -228,11 +232,14 @@ async def test_work_whose_connection_breaks_is_done_once_more_on_another(pool: P
             await lent.execute("SELECT pg_terminate_backend(pg_backend_pid())")
         return len(backends)
 
-    assert await run_once_more(pool, work) == 2
+    assert await run(pool, work) == 2
     assert backends[0] != backends[1]
 
 
-async def test_work_is_done_twice_at_most_and_never_after_a_fault_of_its_own(pool: Pool) -> None:
+@pytest.mark.parametrize("run", [run_once_more, run_alone])
+async def test_work_is_done_twice_at_most_and_never_after_a_fault_of_its_own(
+    run: Callable[..., Awaitable[None]], pool: Pool
+) -> None:
     calls: list[str] = []
 
     async def breaks(lent: Connection) -> None:
@@ -244,10 +251,10 @@ async def test_work_is_done_twice_at_most_and_never_after_a_fault_of_its_own(poo
         await lent.execute("SELECT 1/0")
 
     with pytest.raises(asyncpg.PostgresError) as raised:
-        await run_once_more(pool, breaks)
+        await run(pool, breaks)
     assert is_database_away(raised.value)
     with pytest.raises(asyncpg.DivisionByZeroError):
-        await run_once_more(pool, faulty)
+        await run(pool, faulty)
     assert calls == ["breaks", "breaks", "faulty"]
 
 
@@ -340,7 +347,10 @@ async def test_a_transaction_that_a_user_leaves_open_is_rolled_back(dsn: str, po
             assert await lent.fetchval("SELECT to_regclass('left_open')") is None
 
 
-async def test_all_connections_cut_at_once_cost_a_caller_nothing(dsn: str, pool: Pool) -> None:
+@pytest.mark.parametrize("run", [run_once_more, run_alone])
+async def test_all_connections_cut_at_once_cost_a_caller_nothing(
+    run: Callable[..., Awaitable[int]], dsn: str, pool: Pool
+) -> None:
     """As after a restart of the server: each idle connection is stale, and one retry must do."""
     async with _pool(dsn, size_max=5) as opened:
         await asyncio.gather(*(_one(opened, seconds=5, pause=0.05) for _ in range(5)))
@@ -348,7 +358,7 @@ async def test_all_connections_cut_at_once_cost_a_caller_nothing(dsn: str, pool:
             "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
             " WHERE application_name = 'pool test'"
         )
-        answers = await asyncio.gather(*(run_once_more(opened, _answer) for _ in range(5)))
+        answers = await asyncio.gather(*(run(opened, _answer) for _ in range(5)))
         assert answers == [42] * 5
 
 

@@ -14,7 +14,7 @@ import structlog
 
 from scheduler_svc.domain.events import EventName
 from scheduler_svc.telemetry import logs
-from scheduler_svc.telemetry.events import EVENTS, emit, fan_out
+from scheduler_svc.telemetry.events import EVENTS, emit, fan_out, fan_out_all
 
 SOURCE = Path(__file__).parents[2] / "src" / "scheduler_svc"
 
@@ -178,3 +178,20 @@ def test_several_listeners_hear_the_same_event() -> None:
         ("a", EventName.JOB_DELETED, {"job_id": "j"}),
         ("b", EventName.JOB_DELETED, {"job_id": "j"}),
     ]
+
+
+def test_several_listeners_hear_the_same_batch_and_the_log_each_event_of_it() -> None:
+    heard: list[tuple[str, EventName, list[dict[str, object]]]] = []
+    logged: list[tuple[EventName, dict[str, object]]] = []
+
+    def listener(label: str) -> Any:
+        return lambda name, told, fields: heard.append((label, name, [fields(one) for one in told]))
+
+    def log(name: EventName, /, **fields: object) -> None:
+        logged.append((name, fields))
+
+    tell = fan_out_all(listener("a"), listener("b"), log=log)
+    tell(EventName.RUN_FAILED, [1, 2], lambda one: {"attempt": one})
+    each: list[dict[str, object]] = [{"attempt": 1}, {"attempt": 2}]
+    assert heard == [("a", EventName.RUN_FAILED, each), ("b", EventName.RUN_FAILED, each)]
+    assert logged == [(EventName.RUN_FAILED, one) for one in each]

@@ -104,6 +104,32 @@ def test_a_run_cancelled_before_it_was_sent_is_no_attempt() -> None:
     assert found["scheduler_runs_total cancelled cancelled 0"] == 1
 
 
+def test_an_end_that_no_attempt_led_to_is_counted_though_it_names_no_trigger() -> None:
+    tally = Tally()
+    late = ended(outcome=None, duration_ms=None, lateness_ms=None, reason="completion")
+    del late["trigger"]
+    tally(EventName.RUN_FAILED, **late)
+    assert read(tally)["scheduler_runs_total completion failed 0"] == 1
+
+
+def test_what_comes_by_the_batch_is_counted_as_if_each_had_come_alone() -> None:
+    alone, together = Tally(jobs_max=2), Tally(jobs_max=2)
+    told = [
+        ended(),
+        ended(attempt=2, lateness_ms=None, trigger="manual"),
+        ended(job_id=UUID(int=8), duration_ms=5000.0, outcome="timeout"),
+        ended(outcome=None, duration_ms=None, lateness_ms=None),
+    ]
+    for name in (
+        *(EventName.RUN_SUCCEEDED, EventName.RUN_FAILED, EventName.RUN_RETRYING),
+        *(EventName.RUN_AWAITING, EventName.SETTLE_SUPERSEDED, EventName.RUN_STARTED),
+    ):
+        for one in told:
+            alone(name, **one)
+        together.hear_all(name, told, dict)
+    assert read(together) == read(alone)
+
+
 def test_a_row_of_missed_occurrences_counts_each_by_its_policy() -> None:
     tally = Tally()
     skipped = {"run_id": uuid4(), "job_id": JOB}

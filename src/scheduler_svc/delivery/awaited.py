@@ -5,7 +5,7 @@ The engine's flights are the other kind: they are told, and nobody waits (`engin
 
 import asyncio
 
-from scheduler_svc.delivery.connection import Call
+from scheduler_svc.delivery.call import Call
 from scheduler_svc.delivery.exchange import Exchange, HttpRequest, Withheld
 
 

@@ -7,14 +7,15 @@ complete JSON with those parts masked: what can not be looked into is not kept a
 
 import base64
 import re
+from collections.abc import Callable
 from functools import lru_cache
+from typing import NamedTuple
 
 import msgspec
 
 from scheduler_svc.delivery.exchange import Exchange
 from scheduler_svc.delivery.response import KNOWN_HEADERS_MAX, KNOWN_HEADS_MAX
 from scheduler_svc.domain.redaction import Redaction, is_secret, mask_parts
-from scheduler_svc.domain.runs import CapturedResponse
 from scheduler_svc.domain.secrecy import MASK
 
 TEXTUAL = re.compile(
@@ -32,7 +33,9 @@ CODECS = {
     "us-ascii": "ascii",
     "ascii": "ascii",
 }
+ENCODE = msgspec.json.Encoder().encode
 NAME_KNOWN_MAX = 256
+KNOWN_BODY_MAX = 256
 UNSAID = "utf_8"  # a codec, and a name that no answer gives it
 TWO_TYPES = ""  # of two types none counts
 CUT = "not kept: the body is not complete, so redact.pointers can not be applied"
@@ -40,30 +43,53 @@ COMPRESSED = "not kept: the body is compressed, so redact.pointers can not be ap
 NO_JSON = "not kept: the body is no JSON, so redact.pointers can not be applied"
 
 
-def captured(exchange: Exchange, redaction: Redaction) -> CapturedResponse:
-    """Make the record of an answer's head and body, with what is secret masked."""
-    few = len(exchange.headers) <= KNOWN_HEADERS_MAX
-    head = _head if few else _head.__wrapped__
-    headers, kind, is_compressed = head(tuple(exchange.headers), redaction.headers)
-    codec = None if is_compressed else _codec(kind)
+class Head(NamedTuple):
+    """What the headers of an answer come to."""
+
+    kept: str
+    """As JSON, with what is secret masked."""
+    codec: str | None
+    """Of a textual body that is not packed."""
+    is_compressed: bool
+
+
+def response_text(exchange: Exchange, redaction: Redaction) -> str:
+    """Write the record of an answer's head and body, with what is secret masked: the JSON of
+    `domain.runs.CapturedResponse`.
+    """
+    headers, body = exchange.headers, exchange.body
+    few = len(headers) <= KNOWN_HEADERS_MAX
+    whole = exchange.outcome == "ok" and not exchange.truncated
+    if whole and few and len(body) <= KNOWN_BODY_MAX:
+        return _known(tuple(headers), body, redaction)
+    return _written(tuple(headers), exchange, redaction, _head if few else _head.__wrapped__)
+
+
+@lru_cache(maxsize=KNOWN_HEADS_MAX)
+def _known(headers: tuple[tuple[str, str], ...], body: bytes, redaction: Redaction) -> str:
+    """Write a short answer once, where equal ones come: many say `ok` and nothing else."""
+    return _written(headers, Exchange("ok", body=body), redaction, _head)
+
+
+def _written(
+    headers: tuple[tuple[str, str], ...],
+    exchange: Exchange,
+    redaction: Redaction,
+    head: Callable[[tuple[tuple[str, str], ...], frozenset[str]], Head],
+) -> str:
+    kept, codec, is_compressed = head(headers, redaction.headers)
     body, encoded, omitted = _body(exchange, redaction, codec, is_compressed=is_compressed)
-    return CapturedResponse(
-        headers=headers,
-        body=body,
-        body_base64=encoded,
-        truncated=exchange.truncated,
-        omitted=omitted,
+    return (
+        f'{{"headers":{kept},"body":{ENCODE(body).decode()}'
+        f',"body_base64":{ENCODE(encoded).decode()}'
+        f',"truncated":{"true" if exchange.truncated else "false"}'
+        f',"omitted":{ENCODE(omitted).decode()}}}'
     )
 
 
 @lru_cache(maxsize=KNOWN_HEADS_MAX)
-def _head(
-    headers: tuple[tuple[str, str], ...], masked: frozenset[str]
-) -> tuple[dict[str, str], str | None, bool]:
-    """Answer what is kept of the headers, the type that they name, and whether the body is packed.
-
-    Made once for answers that have the same, as those of one second often do: not to be changed.
-    """
+def _head(headers: tuple[tuple[str, str], ...], masked: frozenset[str]) -> Head:
+    """Read the headers, once for answers that have the same, as those of one second often do."""
     kept: dict[str, str] = {}
     kind, is_compressed = None, False
     for name, value in headers:
@@ -76,7 +102,8 @@ def _head(
             kind = value if kind is None else TWO_TYPES
         elif key == "content-encoding" and value.strip().lower() != "identity":
             is_compressed = True
-    return kept, kind, is_compressed
+    codec = None if is_compressed else _codec(kind)
+    return Head(ENCODE(kept).decode(), codec, is_compressed)
 
 
 def _body(

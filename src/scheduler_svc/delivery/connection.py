@@ -9,13 +9,13 @@ import asyncio
 import re
 import select
 import ssl
-from collections.abc import Callable
 from time import perf_counter
 from typing import TYPE_CHECKING, Final, cast
 
 from scheduler_svc.delivery import tls
-from scheduler_svc.delivery.exchange import Exchange, ExchangeOutcome, Timing, Withheld
-from scheduler_svc.delivery.response import ResponseReader
+from scheduler_svc.delivery.call import Call
+from scheduler_svc.delivery.exchange import Exchange, Timing, Withheld
+from scheduler_svc.delivery.response import ResponseReader, SeenHead
 
 if TYPE_CHECKING:
     from scheduler_svc.delivery.origin import Origin
@@ -27,61 +27,6 @@ HINT_MARGIN_SECONDS: Final = 1.0
 # Younger than this, an idle connection is not asked whether it is still there.
 FRESH_SECONDS: Final = 0.05
 HINT = re.compile(rb"timeout\s*=\s*(\d{1,6})", re.IGNORECASE)
-
-
-class Call:
-    """One request on its way to its Exchange, with its limits; `answer` takes what comes of it."""
-
-    __slots__ = (
-        "body_cap",
-        "connection",
-        "deadline",
-        "dial_timing",
-        "first_byte_timeout",
-        "head_only",
-        "may_write",
-        "payload",
-        "started",
-        "written",
-    )
-
-    def __init__(
-        self,
-        payload: bytes,
-        *,
-        head_only: bool,
-        may_write: Callable[[], bool] | None,
-        body_cap: int,
-        first_byte_timeout: float,
-        deadline: float,
-    ) -> None:
-        self.payload = payload
-        self.head_only = head_only
-        self.may_write = may_write
-        self.body_cap = body_cap
-        self.first_byte_timeout = first_byte_timeout
-        self.deadline = deadline
-        """Of the whole call, by the loop's clock; redirects share that of the first."""
-        self.started = self.written = perf_counter()
-        self.dial_timing: Timing | None = None
-        self.connection: Connection | None = None
-
-    @property
-    def waits(self) -> bool:
-        """Tell whether somebody still wants the answer."""
-        raise NotImplementedError
-
-    def answer(self, said: Exchange | Withheld | None) -> None:
-        """Take the end of the call; None is word that it has a slot now, and is to dial."""
-        raise NotImplementedError
-
-    def failed(self, outcome: ExchangeOutcome, error: str) -> Exchange:
-        return Exchange(
-            outcome,
-            error=error,
-            timing=self.dial_timing or Timing(),
-            duration_ms=(perf_counter() - self.started) * 1000,
-        )
 
 
 class Connection(asyncio.Protocol):
@@ -135,9 +80,10 @@ class Connection(asyncio.Protocol):
             return
         self.call = call
         call.connection = self
-        self._deadline = min(self._loop.time() + call.first_byte_timeout, call.deadline)
-        if self._timer is None or self._deadline < self._timer_at:
-            self._watch(self._deadline)
+        deadline = self._loop.time() + call.first_byte_timeout
+        self._deadline = deadline = min(deadline, call.deadline)
+        if self._timer is None or deadline < self._timer_at:
+            self._watch(deadline)
         call.written = perf_counter()
         transport.write(call.payload)
 
@@ -149,20 +95,43 @@ class Connection(asyncio.Protocol):
             self.origin.ended(self, reusable=False)
 
     def _finish(self) -> None:
-        call, reader, transport = self.call, self._reader, self._transport
-        if call is None or transport is None:
+        call, reader = self.call, self._reader
+        if call is not None:
+            # Before the next call is started, for that makes the reader new.
+            self._end(call, self._exchange(call, reader), exact=reader.exact)
+
+    def _end(self, call: Call, exchange: Exchange, *, exact: bool) -> None:
+        """Hand the connection on, and then the answer to who waits for it."""
+        transport = self._transport
+        if transport is None:
             return
         self.call = None
-        # Before the next call is started, for that makes the reader new.
-        exchange = self._exchange(call, reader)
         self._served += 1
         # An answer that came before the request was all written leaves the rest in the way.
-        done = reader.outcome == "ok" and not transport.get_write_buffer_size()
-        reusable = done and reader.exact and not transport.is_closing()
+        done = exchange.outcome == "ok" and not transport.get_write_buffer_size()
+        reusable = done and exact and not transport.is_closing()
         if not reusable:
-            self.close(polite=done and not reader.truncated)
+            self.close(polite=done and not exchange.truncated)
         self.origin.ended(self, reusable=reusable)
         call.answer(exchange)
+
+    def _seen_exchange(self, call: Call, seen: SeenHead, data: bytes) -> Exchange:
+        """Make the exchange of an answer that came in one piece, under a head that is known."""
+        now, dialled = perf_counter(), call.dial_timing
+        first_byte_ms = (now - call.written) * 1000
+        return Exchange(
+            "ok",
+            seen.status,
+            seen.headers,
+            data[len(data) - seen.length :],
+            False,  # noqa: FBT003 - by place, on the path of every fire
+            None,
+            Timing(None, None, None, first_byte_ms)
+            if dialled is None
+            else Timing(dialled.dns_ms, dialled.connect_ms, dialled.tls_ms, first_byte_ms),
+            (now - call.started) * 1000,
+            self._served > 0,
+        )
 
     def _exchange(self, call: Call, reader: ResponseReader) -> Exchange:
         now = perf_counter()
@@ -224,6 +193,10 @@ class Connection(asyncio.Protocol):
             self.close(polite=False)
             return
         if not self._first_byte:
+            seen = reader.seen(data)
+            if seen is not None:
+                self._end(call, self._seen_exchange(call, seen, data), exact=True)
+                return
             self._first_byte = perf_counter()
             self._deadline = call.deadline
         reader.feed(data)

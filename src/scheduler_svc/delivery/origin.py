@@ -10,7 +10,8 @@ from collections import deque
 from math import inf
 from typing import Final
 
-from scheduler_svc.delivery.connection import Call, Connection
+from scheduler_svc.delivery.call import Call
+from scheduler_svc.delivery.connection import Connection
 
 TICK_SECONDS: Final = 0.001
 """The loop counts its timers in these, and may ring so much early."""

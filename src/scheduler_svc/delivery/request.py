@@ -110,30 +110,24 @@ def payload(
     the sender make of it.
     """
     run_id = str(claim.id).encode()
-    stamp = b"%d" % (now_ms // 1000)
     parts = [
         prepared.opening,
         b"\r\nwebhook-id: ",
         run_id,
-        b"\r\nwebhook-timestamp: ",
-        stamp,
-        b"\r\nIdempotency-Key: ",
+        _stamp(now_ms // 1000),
         run_id,
         b"\r\ntraceparent: ",
         trace,
         b"\r\nScheduler-Job: ",
         prepared.job,
-        b"\r\nScheduler-Scheduled-For: ",
-        _instant(claim.scheduled_ms),
-        b"\r\nScheduler-Attempt: %d\r\nScheduler-Trigger: " % claim.attempt,
-        claim.trigger.encode(),
+        _occurrence(claim.scheduled_ms, claim.attempt, claim.trigger),
         prepared.named,
     ]
     if signers and prepared.signed:
         signed = signatures(
             signers,
             host=prepared.url.host,
-            content=(run_id, stamp, prepared.body),
+            content=(run_id, b"%d" % (now_ms // 1000), prepared.body),
             now_ms=now_ms,
         )
         if signed is not None:
@@ -169,6 +163,22 @@ def _signature(
         now_ms=sending.now_ms,
     )
     return [] if signed is None else [(b"webhook-signature", signed)]
+
+
+@lru_cache(maxsize=4)
+def _stamp(seconds: int) -> bytes:
+    """Write the line of the present second, up to the key that is the run's id again."""
+    return b"\r\nwebhook-timestamp: %d\r\nIdempotency-Key: " % seconds
+
+
+@lru_cache(maxsize=64)
+def _occurrence(scheduled_ms: int, attempt: int, trigger: str) -> bytes:
+    """Write the lines that are the same for all that is due at one instant."""
+    return b"\r\nScheduler-Scheduled-For: %b\r\nScheduler-Attempt: %d\r\nScheduler-Trigger: %b" % (
+        _instant(scheduled_ms),
+        attempt,
+        trigger.encode(),
+    )
 
 
 @lru_cache(maxsize=64)

@@ -53,13 +53,13 @@ class ResponseReader:
         "_body",
         "_body_length",
         "_capture_max",
+        "_fresh",
         "_head_bytes_max",
         "_head_only",
         "_headers",
         "_informational",
         "_parser",
         "_raw_length",
-        "_seen",
         "error",
         "exact",
         "keep_alive_hint",
@@ -71,14 +71,18 @@ class ResponseReader:
     def __init__(self, head_bytes_max: int) -> None:
         self._head_bytes_max = head_bytes_max
         self._parser = httptools.HttpResponseParser(self)
+        self._fresh, self._head_only, self._capture_max = False, False, 0
         self.begin(head_only=False, capture_max=0)
 
     def begin(self, *, head_only: bool, capture_max: int) -> None:
         """Make ready for the response to the request being written."""
+        self.keep_alive_hint: bytes | None = None
+        if self._fresh and head_only == self._head_only and capture_max == self._capture_max:
+            return  # answers that were seen before leave nothing here
+        self._fresh = True
         self._head_only = head_only
         self._capture_max = capture_max
         self._headers: list[tuple[bytes, bytes]] = []
-        self._seen: SeenHead | None = None
         self._body: list[bytes] = []
         self._body_length = self._raw_length = self._informational = 0
         self.status: int | None = None
@@ -86,7 +90,6 @@ class ResponseReader:
         self.error: str | None = None
         self.truncated = False
         self.exact = False  # ended in a frame of its own, nothing after it: the next may follow
-        self.keep_alive_hint: bytes | None = None
 
     @property
     def untouched(self) -> bool:
@@ -94,8 +97,6 @@ class ResponseReader:
 
     def headers(self) -> list[tuple[str, str]]:
         """Answer the headers of a head that was complete."""
-        if self._seen is not None:
-            return self._seen.headers
         if self.status is None:
             return []
         few = len(self._headers) <= KNOWN_HEADERS_MAX
@@ -108,25 +109,26 @@ class ResponseReader:
         """Part with the parser, which holds this object as this object holds it."""
         del self._parser
 
-    def feed(self, data: bytes) -> None:
-        """Read on; afterwards `outcome` tells whether the response ended."""
-        if self._raw_length or self._head_only:
-            self._parse(data)
-            return
+    def seen(self, data: bytes) -> SeenHead | None:
+        """Return what is known of an answer that is here whole, and ended exactly here; its body
+        is the last `length` bytes. None where it has to be read, by `feed`.
+        """
+        if not self._fresh or self._head_only:
+            return None
         end = data.find(END_OF_HEAD) + len(END_OF_HEAD)
         seen = _seen.get(data[:end])
         if seen is None or seen.length != len(data) - end or seen.length > self._capture_max:
-            self._parse(data)
-            self._see(data, end)
-            return
-        self._raw_length = len(data)
-        self._seen = seen
-        self.status = seen.status
+            return None
         self.keep_alive_hint = seen.keep_alive_hint
-        if seen.length:
-            self._body.append(data[end:])
-        self.outcome = "ok"
-        self.exact = True
+        return seen
+
+    def feed(self, data: bytes) -> None:
+        """Read on; afterwards `outcome` tells whether the response ended."""
+        first = self._fresh and not self._head_only
+        self._fresh = False
+        self._parse(data)
+        if first:
+            self._see(data, data.find(END_OF_HEAD) + len(END_OF_HEAD))
 
     def _see(self, data: bytes, end: int) -> None:
         """Remember the head of an answer that was one head and its body, and nothing else.
@@ -202,6 +204,7 @@ class ResponseReader:
         self.exact = False
 
     def _end(self, outcome: ExchangeOutcome, error: str | None) -> None:
+        self._fresh = False
         self.outcome = outcome
         self.error = error
 

@@ -15,7 +15,8 @@ import msgspec
 
 from scheduler_svc.delivery import egress, tls
 from scheduler_svc.delivery.awaited import AwaitedCall
-from scheduler_svc.delivery.connection import Call, Connection
+from scheduler_svc.delivery.call import Call
+from scheduler_svc.delivery.connection import Connection
 from scheduler_svc.delivery.exchange import (
     REDIRECTS_MAX,
     Exchange,

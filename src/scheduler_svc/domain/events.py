@@ -5,8 +5,11 @@ Says nothing itself: the engine and the API are given a listener, and the edges 
 becomes of it.
 """
 
+from collections.abc import Callable, Sequence
 from enum import StrEnum
-from typing import Protocol
+from typing import Any, Protocol, TypeVar
+
+T = TypeVar("T")
 
 
 class EventName(StrEnum):
@@ -94,6 +97,17 @@ class OnEvent(Protocol):
     """Takes one event; must be quick, must not raise, and must not keep the fields."""
 
     def __call__(self, name: EventName, /, **fields: object) -> None: ...
+
+
+class OnEvents(Protocol):
+    """Takes several events of one name, as they came; under the same rules as `OnEvent`.
+
+    `fields` writes down those of one, and is asked only where somebody wants them.
+    """
+
+    def __call__(
+        self, name: EventName, told: Sequence[T], fields: Callable[[T], dict[str, Any]], /
+    ) -> None: ...
 
 
 def ignore(_name: EventName, /, **_fields: object) -> None:

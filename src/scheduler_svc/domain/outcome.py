@@ -79,6 +79,13 @@ def status_matches(status: int, rules: Sequence[int | str]) -> bool:
 
 
 @lru_cache(maxsize=1024)
+def statuses_of(rules: tuple[int | str, ...]) -> frozenset[int]:
+    """Return all statuses that fall under any of the rules: one set for all who ask the same."""
+    every = range(STATUS_MIN, STATUS_MAX + 1)
+    return frozenset(status for status in every if status_matches(status, rules))
+
+
+@lru_cache(maxsize=1024)
 def status_range(rule: int | str) -> tuple[int, int]:
     """Return the statuses of a rule, both ends included; raise ValueError with the reason."""
     text = str(rule)

@@ -23,6 +23,7 @@ from scheduler_svc.domain.jobs import (
     Target,
 )
 from scheduler_svc.domain.occurrences import Timetable, shared_timetable
+from scheduler_svc.domain.outcome import statuses_of
 from scheduler_svc.domain.pressure import Key, key_of
 from scheduler_svc.domain.retention import Asked
 from scheduler_svc.domain.schedule import Schedule
@@ -33,6 +34,7 @@ PARTS_MAX = 1024
 LENGTH_MAX = 4096
 """Longer ones are not kept: a body of 256 KiB is hardly one that many jobs send."""
 DEFAULTS = Raw(b"{}")
+NO_RULES = b"[{},{},{}]"
 T = TypeVar("T")
 
 
@@ -57,6 +59,7 @@ class _Outline(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True, gc
 _OUTLINE = msgspec.json.Decoder(_Outline)
 _SCHEDULE = msgspec.json.Decoder(Schedule)
 _TARGET = msgspec.json.Decoder(Target)
+_RULES = msgspec.json.Decoder(tuple[Retry, Misfire, Alerts])
 
 
 class Rhythm(Struct, frozen=True):
@@ -71,8 +74,22 @@ class Way(Struct, frozen=True):
 
     target: Target
     key: Key
+    reports: bool
+    """Whether it reports the end of a run itself: its answer only says that it took it."""
+    good: frozenset[int]
+    """The statuses that are a success."""
     prepared: Prepared | None
     """None where secrets have to be opened first, each by the job that it was sealed for."""
+
+
+class Rules(Struct, frozen=True):
+    """What is asked of runs, whatever their target and their schedule."""
+
+    retry: Retry
+    misfire: Misfire
+    alerts: Alerts
+    heeds: bool
+    """Whether they make more of the end of a run than its row."""
 
 
 class Read(Struct, frozen=True, gc=False):
@@ -81,6 +98,7 @@ class Read(Struct, frozen=True, gc=False):
     definition: Definition
     rhythm: Rhythm
     way: Way
+    rules: Rules
 
 
 class _Kept(Generic[T]):
@@ -90,9 +108,8 @@ class _Kept(Generic[T]):
         self._make = make
         self._known = lru_cache(maxsize=PARTS_MAX)(make)
 
-    def of(self, part: Raw, *more: str) -> T:
-        text = bytes(part)
-        return (self._known if len(text) <= LENGTH_MAX else self._make)(text, *more)
+    def of(self, part: bytes, *more: str) -> T:
+        return (self._known if len(part) <= LENGTH_MAX else self._make)(part, *more)
 
 
 class Alike:
@@ -101,31 +118,51 @@ class Alike:
     def __init__(self, version: str) -> None:
         self._ways = _Kept(partial(_way, version))
         self._rhythms = _Kept(_rhythm)
-        self._retries = _Kept(msgspec.json.Decoder(Retry).decode)
-        self._misfires = _Kept(msgspec.json.Decoder(Misfire).decode)
-        self._alerts = _Kept(msgspec.json.Decoder(Alerts).decode)
+        self._rules = _Kept(_rules)
+        self._no_rules = _rules(NO_RULES)
 
     def read(self, text: str, namespace: str) -> Read:
         """Read a definition; raise where it can not be understood."""
         outline = _OUTLINE.decode(text)
-        rhythm = self._rhythms.of(outline.schedule)
-        way = self._ways.of(outline.target, namespace)
+        rhythm = self._rhythms.of(bytes(outline.schedule))
+        way = self._ways.of(bytes(outline.target), namespace)
+        retry, misfire, alerts = outline.retry, outline.misfire, outline.alerts
+        if retry is misfire is alerts is DEFAULTS:
+            rules = self._no_rules
+        else:  # the three together: jobs that have one alike mostly have all
+            rules = self._rules.of(b"[%b,%b,%b]" % (bytes(retry), bytes(misfire), bytes(alerts)))
         definition = Definition(
             name=outline.name,
             description=outline.description,
             labels=outline.labels,
             schedule=rhythm.schedule,
             target=way.target,
-            retry=self._retries.of(outline.retry),
-            misfire=self._misfires.of(outline.misfire),
+            retry=rules.retry,
+            misfire=rules.misfire,
             overlap=outline.overlap,
             priority=outline.priority,
-            alerts=self._alerts.of(outline.alerts),
+            alerts=rules.alerts,
             auto_pause_after=outline.auto_pause_after,
             delete_after_completion=outline.delete_after_completion,
             retention=outline.retention,
         )
-        return Read(definition, rhythm, way)
+        return Read(definition, rhythm, way, rules)
+
+
+def _rules(text: bytes) -> Rules:
+    retry, misfire, alerts = _RULES.decode(text)
+    return Rules(retry, misfire, alerts, heeds=heeds(misfire, alerts))
+
+
+def heeds(misfire: Misfire, alerts: Alerts) -> bool:
+    """Tell whether rules ask for the next in line, or for word to somebody, when a run ends."""
+    return misfire.policy == "all" or alerts.url is not None
+
+
+def way_of(target: Target, namespace: str, prepared: Prepared | None) -> Way:
+    """Find what there is to know of a target."""
+    good = statuses_of(tuple(target.success_status))
+    return Way(target, key_of(target, namespace), target.completion == "callback", good, prepared)
 
 
 def _rhythm(text: bytes) -> Rhythm:
@@ -138,4 +175,4 @@ def _way(version: str, text: bytes, namespace: str) -> Way:
     made = None
     if target.tls is None and next(secrets_of(target), None) is None:
         made = prepare_target(target, namespace=namespace, version=version)
-    return Way(target, key_of(target, namespace), made)
+    return way_of(target, namespace, made)

@@ -5,21 +5,26 @@ nothing that the timer's revision does not tell. Whatever else is seen is claime
 its lock. Promises the verdicts of a claim (`Placing.leaves`), not that what it saw is still there.
 """
 
+import asyncio
+from uuid import UUID
+
 import msgspec
 
 from scheduler_svc.domain.decide import Timer
 from scheduler_svc.domain.pressure import Key
 from scheduler_svc.engine import tick
 from scheduler_svc.engine.deciding import looked_at_again_ms
+from scheduler_svc.engine.jobs import KnownJob
 from scheduler_svc.engine.parts import Parts
 from scheduler_svc.engine.placing import Placing
 from scheduler_svc.engine.tick import Scan
 from scheduler_svc.store import timers
-from scheduler_svc.store.pool import connection
+from scheduler_svc.store.pool import Connection, connection
 from scheduler_svc.store.timers import Mark
 
 LOOK_MAX = 2500
 """Timers that one statement reads past."""
+LEARNT_IN_A_ROW = 200
 
 
 async def look_past(parts: Parts, before: Scan, *, room: int) -> Scan:
@@ -27,7 +32,7 @@ async def look_past(parts: Parts, before: Scan, *, room: int) -> Scan:
     horizon_ms = parts.clock.now_ms() + parts.limits.lookahead_ms
     async with connection(parts.pool, seconds=parts.limits.database_seconds) as conn:
         seen = await timers.read_due(conn, before.mark, horizon_ms=horizon_ms, at_most=LOOK_MAX)
-        known = await tick.known_unlocked(parts, conn, seen)
+        known = await _known_unlocked(parts, conn, seen)
     if not seen:
         return Scan([], frozenset(), [], None, before.mark, full=False)
     placing = Placing(parts, now_ms=parts.clock.now_ms())
@@ -55,6 +60,31 @@ async def look_past(parts: Parts, before: Scan, *, room: int) -> Scan:
         left_ms=earlier(placing.left_ms, found.left_ms),
         mostly_left=left * 2 > len(seen),
     )
+
+
+async def _known_unlocked(
+    parts: Parts, conn: Connection, seen: list[Timer]
+) -> dict[UUID, KnownJob]:
+    """Return the jobs of timers that were only read, each of the revision of its timer."""
+    known: dict[UUID, KnownJob] = {}
+    missing: dict[UUID, int] = {}
+    for timer in seen:
+        job = parts.jobs.get(timer.job_id, timer.revision)
+        if job is None:
+            missing[timer.job_id] = timer.revision
+        else:
+            known[timer.job_id] = job
+    loaded = await timers.load_definitions(conn, list(missing)) if missing else []
+    for count, stored in enumerate(loaded, 1):
+        try:
+            job = parts.jobs.learn(stored)
+        except Exception:  # noqa: BLE001, S112 - who locks its timer meets the same, and parks it
+            continue
+        if job.plan.revision == missing[stored.id]:
+            known[stored.id] = job
+        if count % LEARNT_IN_A_ROW == 0:
+            await asyncio.sleep(0)  # what is due meanwhile leaves between
+    return known
 
 
 async def _claimed(parts: Parts, others: list[Timer]) -> Scan:

@@ -13,12 +13,11 @@ from scheduler_svc.delivery.exchange import Exchange
 from scheduler_svc.delivery.request import Sending
 from scheduler_svc.domain.completion import report_to
 from scheduler_svc.domain.events import EventName
-from scheduler_svc.domain.ids import instant_at
 from scheduler_svc.domain.outcome import Retryable
 from scheduler_svc.domain.spans import attempt_traceparent
 from scheduler_svc.engine import bounds, judged, outgoing
 from scheduler_svc.engine.ended import Ended
-from scheduler_svc.engine.flight import Volley
+from scheduler_svc.engine.flight import Volley, started_fields
 from scheduler_svc.engine.hand import HeldRun
 from scheduler_svc.engine.parts import Parts
 from scheduler_svc.engine.settle import Outbox
@@ -44,6 +43,7 @@ def start_due(parts: Parts, outbox: Outbox, tasks: asyncio.TaskGroup) -> None:
             continue
         held.task = task = tasks.create_task(attempt(parts, outbox, held))
         task.add_done_callback(partial(_unstarted, parts, outbox, held))
+    volley.tell()
 
 
 async def attempt(parts: Parts, outbox: Outbox, held: HeldRun) -> None:
@@ -59,14 +59,7 @@ async def attempt(parts: Parts, outbox: Outbox, held: HeldRun) -> None:
         judged.unsent(parts, held)
         outbox.put(Ended(held=held, verdict=verdict, started_ms=started_ms, ended_ms=started_ms))
         return
-    parts.on_event(
-        EventName.RUN_STARTED,
-        run_id=claim.id,
-        job_id=claim.job_id,
-        attempt=claim.attempt,
-        scheduled_for=instant_at(claim.scheduled_ms),
-        trigger=claim.trigger,
-    )
+    parts.on_event(EventName.RUN_STARTED, **started_fields(claim))
     try:
         exchange = await _send(parts, held, started_ms)
     except asyncio.CancelledError:

@@ -4,9 +4,10 @@ from typing import TypeAlias
 
 import msgspec
 
+from scheduler_svc.delivery.record import Record
 from scheduler_svc.domain.ids import epoch_ms
 from scheduler_svc.domain.outcome import Verdict
-from scheduler_svc.domain.runs import Attempt, RunStatus
+from scheduler_svc.domain.runs import RunStatus
 from scheduler_svc.engine.hand import HeldRun
 
 Settled: TypeAlias = tuple[RunStatus, str | None]
@@ -20,7 +21,7 @@ class Ended(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     verdict: Verdict
     started_ms: int
     ended_ms: int
-    record: Attempt | None = None
+    record: Record | None = None
 
     @property
     def first_ms(self) -> int:

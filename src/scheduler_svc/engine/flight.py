@@ -7,11 +7,11 @@ the lease before and in the moment of writing, the same end in the outbox.
 
 import asyncio
 from collections.abc import Sequence
-from datetime import datetime
 from functools import partial
+from time import perf_counter
 from typing import NamedTuple
 
-from scheduler_svc.delivery.connection import Call
+from scheduler_svc.delivery.call import Call
 from scheduler_svc.delivery.exchange import Exchange, Route, Withheld
 from scheduler_svc.delivery.origin import Origin
 from scheduler_svc.delivery.request import payload
@@ -19,11 +19,13 @@ from scheduler_svc.delivery.sender import CLOSED, withdraw
 from scheduler_svc.delivery.signing import Signer
 from scheduler_svc.domain.events import EventName
 from scheduler_svc.domain.ids import instant_at
+from scheduler_svc.domain.pressure import weigh
 from scheduler_svc.domain.spans import attempt_traceparent
 from scheduler_svc.engine import judged
 from scheduler_svc.engine.hand import HeldRun
 from scheduler_svc.engine.parts import Parts
 from scheduler_svc.engine.settle import Outbox
+from scheduler_svc.store.claims import ClaimedRun
 
 
 class Landed:
@@ -47,14 +49,16 @@ class Flight(Call):
 
     def __init__(self, volley: "Volley", held: HeldRun, message: bytes, started_ms: int) -> None:
         prepared = held.job.prepared
-        super().__init__(
-            message,
-            head_only=prepared.method == "HEAD",
-            may_write=volley.may_write,
-            body_cap=volley.body_cap,
-            first_byte_timeout=prepared.timeout,
-            deadline=volley.loop.time() + prepared.timeout,
-        )
+        # As the base does it, without the call: this is on the path of every fire.
+        self.payload = message
+        self.head_only = prepared.method == "HEAD"
+        self.may_write = volley.may_write
+        self.body_cap = volley.body_cap
+        self.first_byte_timeout = prepared.timeout
+        self.deadline = volley.loop.time() + prepared.timeout
+        self.started = self.written = perf_counter()
+        self.dial_timing = None
+        self.connection = None
         self._volley = volley
         self._dialling: asyncio.Task[None] | None = None
         self.held = held
@@ -117,6 +121,17 @@ class Plain(NamedTuple):
     """It has rules of its own about whom it may call."""
 
 
+def started_fields(claim: ClaimedRun) -> dict[str, object]:
+    """Write down what is told of an attempt that begins."""
+    return {
+        "run_id": claim.id,
+        "job_id": claim.job_id,
+        "attempt": claim.attempt,
+        "scheduled_for": instant_at(claim.scheduled_ms),
+        "trigger": claim.trigger,
+    }
+
+
 class Volley:
     """What the attempts that start together share."""
 
@@ -127,11 +142,13 @@ class Volley:
         self.sender = parts.sender
         self.loop = asyncio.get_running_loop()
         self.body_cap = parts.limits.capture_max
+        self._now_ms = parts.clock.now_ms
+        self._trace_least = parts.limits.trace_least
         self._term = parts.lease.term
         self._may_send = parts.lease.held
         self.may_write = partial(parts.lease.holds, self._term)
+        self._begun: list[ClaimedRun] = []
         self._plain: dict[str, Plain] = {}
-        self._instants: dict[int, datetime] = {}
 
     def launch(self, held: HeldRun) -> bool:
         """Start an attempt; False where it has to take the longer way."""
@@ -148,20 +165,13 @@ class Volley:
         signers = plain.signers if prepared.signed else ()
         if signers is None or plain.narrowed:
             return False
-        started_ms = self._parts.clock.now_ms()
-        trace = attempt_traceparent(claim.id, claim.attempt, self._parts.limits.trace_least)
+        started_ms = self._now_ms()
+        trace = attempt_traceparent(claim.id, claim.attempt, self._trace_least)
         try:
             message = payload(prepared, claim, now_ms=started_ms, trace=trace, signers=signers)
         except Exception:  # noqa: BLE001 - the longer way finds the same, and says what it means
             return False
-        self._parts.on_event(
-            EventName.RUN_STARTED,
-            run_id=claim.id,
-            job_id=claim.job_id,
-            attempt=claim.attempt,
-            scheduled_for=self._instant(claim.scheduled_ms),
-            trigger=claim.trigger,
-        )
+        self._begun.append(claim)
         held.term = self._term
         held.task = flight = Flight(self, held, message, started_ms)
         try:
@@ -169,6 +179,12 @@ class Volley:
         except Exception as error:  # noqa: BLE001 - part of the one broad catch around a dispatch
             flight.answer(self.fault(held, error))
         return True
+
+    def tell(self) -> None:
+        """Say what has begun, once all of it is on its way: before any end of it can be told."""
+        begun, self._begun = self._begun, []
+        if begun:
+            self._parts.on_events(EventName.RUN_STARTED, begun, started_fields)
 
     def _submit(self, flight: Flight, route: Route) -> None:
         origin = self.sender.origin(route.key, self.loop)
@@ -187,12 +203,6 @@ class Volley:
         )
         return found
 
-    def _instant(self, ms: int) -> datetime:
-        found = self._instants.get(ms)
-        if found is None:
-            found = self._instants[ms] = instant_at(ms)
-        return found
-
     def landed(self, flight: Flight, said: Exchange | Withheld) -> None:
         """Put an end into the outbox; nothing escapes, for it is the loop that calls."""
         held, parts = flight.held, self._parts
@@ -200,12 +210,16 @@ class Volley:
             self._outbox.unsendable(held)
             return
         try:
+            now_ms = self._now_ms()
             # A fault of ours says nothing of the target.
-            known = None if said.error is judged.INTERNAL else said
-            judged.note(parts, held, known, flight.started_ms)
-            ended = judged.ended(
-                parts, held, said, flight.started_ms, self._instant(flight.started_ms)
-            )
+            ours = said.error is judged.INTERNAL
+            good = None if ours else weigh(said.outcome, said.status_code)
+            if good is False and judged.stood_still(parts, held, said):
+                good = None
+            started_ms = flight.started_ms
+            if parts.pressure.note(held, good=good, started_ms=started_ms, now_ms=now_ms):
+                parts.to_claim.ring()
+            ended = judged.ended(parts, held, said, started_ms, now_ms)
         except Exception as error:  # noqa: BLE001 - part of the one broad catch around a dispatch
             ended = judged.ended(parts, held, self.fault(held, error), flight.started_ms)
         self._outbox.put(ended)

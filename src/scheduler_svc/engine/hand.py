@@ -136,12 +136,12 @@ class Hand:
 
     def pop_due(self, now_ms: int) -> list[HeldRun]:
         """Take what is to be sent now, marked as being sent; of several namespaces in turn."""
-        due = []
+        due, runs = [], self._runs
         while self._instants and self._instants[0] <= now_ms:
             at_once = self._due.pop(heapq.heappop(self._instants))
             at_once.sort()
             for _, _, held in at_once:
-                if self._is_unsent(held):
+                if not held.sending and runs.get(held.claim.id) is held:
                     held.sending = True
                     due.append(held)
         return due if len(self._of_namespace) < 2 else _in_turn(due)  # noqa: PLR2004

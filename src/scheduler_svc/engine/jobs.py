@@ -13,13 +13,13 @@ from scheduler_svc.delivery.prepare import Prepared, prepare, prepare_job
 from scheduler_svc.domain.decide import PlannedJob, plan_job
 from scheduler_svc.domain.jobs import Definition
 from scheduler_svc.domain.occurrences import is_one_instant
-from scheduler_svc.domain.pressure import Key, key_of
+from scheduler_svc.domain.pressure import Key
 from scheduler_svc.domain.secrecy import (
     change_target,
     masked_target,
     place_of_target,
 )
-from scheduler_svc.engine.alike import Alike
+from scheduler_svc.engine.alike import Alike, Way, heeds, way_of
 from scheduler_svc.store.timers import StoredJob
 from scheduler_svc.store.vault import KeyRing, Unopenable, open_text
 
@@ -32,20 +32,22 @@ class KnownJob(msgspec.Struct, frozen=True, gc=False):
     plan: PlannedJob
     prepared: Prepared
     key: Key
+    reports: bool
+    """Whether its target reports the end of a run itself: its answer only says that it took it."""
     leads_on: bool
     """Whether its rules make more of the end of a run than its row: the next in line, a pause, or
     word to somebody."""
+    good: frozenset[int]
+    """The statuses that are a success."""
     once: bool
     """It has one instant: when its run has ended nobody asks for it again."""
 
 
-def _leads_on(definition: Definition) -> bool:
-    return (
-        definition.overlap == "queue"
-        or definition.misfire.policy == "all"
-        or definition.auto_pause_after > 0
-        or definition.alerts.url is not None
-    )
+def _known(plan: PlannedJob, prepared: Prepared, way: Way, *, heeded: bool) -> KnownJob:
+    rules = plan.definition
+    leads_on = heeded or rules.overlap == "queue" or rules.auto_pause_after > 0
+    once = is_one_instant(rules.schedule)
+    return KnownJob(plan, prepared, way.key, way.reports, leads_on, way.good, once)
 
 
 class KnownJobs:
@@ -92,8 +94,8 @@ class KnownJobs:
             public_url=self._public_url,
         )
         definition = plan.definition
-        key = key_of(definition.target, plan.namespace)
-        return KnownJob(plan, prepared, key, _leads_on(definition), once=True)
+        way = way_of(definition.target, plan.namespace, None)
+        return _known(plan, prepared, way, heeded=heeds(definition.misfire, definition.alerts))
 
     def learn(self, stored: StoredJob) -> KnownJob:
         """Decode, compile and keep a job; raise where its definition can not be understood."""
@@ -111,8 +113,7 @@ class KnownJobs:
             prepared = self._opened(stored, definition)
         else:
             prepared = prepare_job(alike, definition, job_id=stored.id, public_url=self._public_url)
-        once = is_one_instant(definition.schedule)
-        known = KnownJob(plan, prepared, read.way.key, _leads_on(definition), once=once)
+        known = _known(plan, prepared, read.way, heeded=read.rules.heeds)
         self._jobs[stored.id] = known
         if len(self._jobs) > self._size_max:
             self._jobs.popitem(last=False)

@@ -3,13 +3,11 @@
 Shared by both kinds of attempt, those that a task waits for and those that are told (`flight`).
 """
 
-from datetime import datetime
-
 from scheduler_svc.delivery.exchange import Exchange
 from scheduler_svc.delivery.record import record
 from scheduler_svc.domain.ids import instant_at
 from scheduler_svc.domain.jobs import Definition
-from scheduler_svc.domain.outcome import SUCCEEDED, Succeeded, Verdict, classify, status_matches
+from scheduler_svc.domain.outcome import SUCCEEDED, Verdict, classify
 from scheduler_svc.domain.pressure import weigh
 from scheduler_svc.domain.runs import AttemptOutcome
 from scheduler_svc.engine.ended import Ended
@@ -22,16 +20,21 @@ STOOD_STILL_SECONDS = 1.0
 """A time-out that is noticed so late was noticed by a process that was stopped meanwhile."""
 
 
-def note(parts: Parts, held: HeldRun, exchange: Exchange | None, started_ms: int) -> None:
+def note(
+    parts: Parts,
+    held: HeldRun,
+    exchange: Exchange | None,
+    started_ms: int,
+) -> None:
     """Tell the memory of keys how a call went; None is one that says nothing of its target."""
     good = None if exchange is None else weigh(exchange.outcome, exchange.status_code)
-    if good is False and exchange is not None and _stood_still(parts, held, exchange):
+    if good is False and exchange is not None and stood_still(parts, held, exchange):
         good = None
     if parts.pressure.note(held, good=good, started_ms=started_ms, now_ms=parts.clock.now_ms()):
         parts.to_claim.ring()
 
 
-def _stood_still(parts: Parts, held: HeldRun, exchange: Exchange) -> bool:
+def stood_still(parts: Parts, held: HeldRun, exchange: Exchange) -> bool:
     """Tell whether a call failed beside a standstill of this replica, which speaks for itself only:
     stopped and woken, it finds all that it had sent, or was about to, out of time at once.
     """
@@ -51,15 +54,17 @@ def ended(
     held: HeldRun,
     exchange: Exchange,
     started_ms: int,
-    started_at: datetime | None = None,
+    now_ms: int | None = None,
 ) -> Ended:
     """Judge an exchange; what follows from the verdict is decided when it is settled."""
-    now_ms = parts.clock.now_ms()
-    verdict = _verdict(exchange, held.job.plan.definition, now_ms)
+    now_ms = parts.clock.now_ms() if now_ms is None else now_ms
     outcome: AttemptOutcome = exchange.outcome
+    # Most are good, and then nothing else of the answer has to be looked at.
+    good = outcome == "ok" and exchange.status_code in held.job.good
+    verdict = SUCCEEDED if good else _verdict(exchange, held.job.plan.definition, now_ms)
     if held.cancelled:
         outcome = "cancelled"
-    elif exchange.outcome == "ok" and not isinstance(verdict, Succeeded):
+    elif outcome == "ok" and not good:
         outcome = "http_error"
     return Ended(
         held=held,
@@ -68,8 +73,8 @@ def ended(
             exchange,
             outcome,
             number=held.claim.attempt,
-            started_at=started_at or instant_at(started_ms),
-            replica=parts.replica,
+            started_ms=started_ms,
+            replica=parts.name,
             redact=held.job.prepared.redact,
         ),
         started_ms=started_ms,
@@ -78,15 +83,11 @@ def ended(
 
 
 def _verdict(exchange: Exchange, definition: Definition, now_ms: int) -> Verdict:
-    status, success = exchange.status_code, definition.target.success_status
-    # Most are good, and then nothing else of the answer has to be looked at.
-    if exchange.outcome == "ok" and status is not None and status_matches(status, success):
-        return SUCCEEDED
     return classify(
         exchange.outcome,
-        status,
+        exchange.status_code,
         {name.lower(): value for name, value in exchange.headers},
-        success=success,
+        success=definition.target.success_status,
         retry_on=definition.retry.on,
         now=instant_at(now_ms),
     )

@@ -8,7 +8,7 @@ import msgspec
 
 from scheduler_svc.delivery.sender import Sender
 from scheduler_svc.domain.completion import Callbacks
-from scheduler_svc.domain.events import OnEvent
+from scheduler_svc.domain.events import OnEvent, OnEvents
 from scheduler_svc.domain.incidents import no_rules
 from scheduler_svc.domain.jobs import Alerts
 from scheduler_svc.domain.spans import OnSpan
@@ -64,6 +64,8 @@ class Parts(msgspec.Struct, frozen=True, kw_only=True):
     sender: Sender
     limits: Limits
     on_event: OnEvent
+    on_events: OnEvents
+    """Takes the same by the batch."""
     on_span: OnSpan | None = None
     """Takes spans, where somebody traces."""
     rand: Callable[[], float]
@@ -76,3 +78,9 @@ class Parts(msgspec.Struct, frozen=True, kw_only=True):
     namespaces: KnownNamespaces = msgspec.field(default_factory=KnownNamespaces)
     holds: KnownHolds = msgspec.field(default_factory=KnownHolds)
     glance: Glance = msgspec.field(default_factory=Glance)
+
+    name: str = ""
+    """The replica as records name it: written once."""
+
+    def __post_init__(self) -> None:
+        msgspec.structs.force_setattr(self, "name", str(self.replica))

@@ -144,7 +144,9 @@ class Pressure:
         if now_ms - started_ms >= QUICK_MS:
             self._quick.pop(key, None)
         else:
-            self.note_quick(key, now_ms=now_ms)
+            self._quick[key] = now_ms
+            if len(self._quick) > KEYS_MAX:
+                self._quick.popitem(last=False)
         if held.claim.probe:
             self.news[key] = Probed(key, held.claim.id, good)
             return True

@@ -5,44 +5,35 @@ While the database is away outcomes wait here, bounded by the slots they keep (G
 """
 
 import asyncio
-from typing import assert_never
+from typing import TypeAlias, assert_never
 from uuid import UUID
 
 import msgspec
 
 from scheduler_svc.domain.completion import timeout_ms
-from scheduler_svc.domain.events import EventName
 from scheduler_svc.domain.ids import epoch_ms
 from scheduler_svc.domain.outcome import Failed, Retryable, Succeeded
 from scheduler_svc.domain.retry import GiveUp, TryAgain, next_attempt
 from scheduler_svc.domain.runs import UNFINISHED, RunStatus
-from scheduler_svc.engine import aftermath, tracing
+from scheduler_svc.engine import aftermath, told, tracing
 from scheduler_svc.engine.bounds import next_occurrence_ms
 from scheduler_svc.engine.ended import Ended, Settled
 from scheduler_svc.engine.hand import HeldRun
 from scheduler_svc.engine.parts import Parts
 from scheduler_svc.store import backfills, completion, settlements
 from scheduler_svc.store.incidents import Noted
-from scheduler_svc.store.pool import Connection, is_database_away, run_once_more
+from scheduler_svc.store.pool import Connection, is_database_away, run_alone, run_once_more
 from scheduler_svc.store.settlements import Settlement
 
 GATHER_SECONDS = 0.005
-ENCODE = msgspec.json.Encoder().encode
 GATHERS_MAX = 8
 RUSH = 5
 """So many ends in the time of gathering are a rush."""
 BATCH_MAX = 500
 GONE = "the target answered 410 Gone"
 BACKOFF_SECONDS_MAX = 2.0
-EVENTS: dict[RunStatus, EventName] = {
-    "succeeded": EventName.RUN_SUCCEEDED,
-    "failed": EventName.RUN_FAILED,
-    "cancelled": EventName.RUN_CANCELLED,
-    "due": EventName.RUN_RETRYING,
-    "running": EventName.RUN_AWAITING,
-}
 PLAINLY: Settled = ("succeeded", None)
-ALERT_EVENTS = EVENTS | {"succeeded": EventName.ALERT_SENT, "failed": EventName.ALERT_FAILED}
+Written: TypeAlias = list[tuple[Ended, Settlement]]
 
 
 class Outbox:
@@ -56,8 +47,10 @@ class Outbox:
 
     def put(self, ended: Ended) -> None:
         """Take the end of an attempt."""
+        first = not self.ended
         self.ended.append(ended)
-        self._parts.to_settle.ring()
+        if first:  # where others lie there already, nobody waits for one
+            self._parts.to_settle.ring()
 
     def unsendable(self, held: HeldRun, *, forget: bool = False) -> None:
         """Take a run that may not be sent any more and can not be given back yet."""
@@ -101,26 +94,33 @@ async def flush(parts: Parts, outbox: Outbox) -> None:
     if not batch:
         return
     written = [(ended, _settlement(parts, ended)) for ended in batch]
-    settled, noted = await run_once_more(
-        parts.pool,
-        lambda conn: _write(parts, conn, written, parts.clock.now_ms()),
-        seconds=parts.limits.database_seconds,
-    )
+    telling = _leading_on(parts, written)
+    ends = [settlement for _, settlement in written]
+    seconds = parts.limits.database_seconds
+    if not telling and all(one.plain for one in ends):
+        # One statement, which needs no transaction around it.
+        settled = await run_alone(
+            parts.pool, lambda conn: _settle_plain(conn, ends), seconds=seconds
+        )
+        noted = Noted([], {})
+    else:
+        settled, noted = await run_once_more(
+            parts.pool,
+            lambda conn: _write(parts, conn, written, telling, parts.clock.now_ms()),
+            seconds=seconds,
+        )
     del outbox.ended[: len(batch)]
     was_full = parts.hand.free == 0 or parts.hand.background_free == 0
-    retry_ms = []
-    parts.hand.drop_all([ended.held for ended, _ in written])
-    for ended, settlement in written:
-        _tell(parts, ended, settlement, settled=settled.get(settlement.id))
-        if settlement.status == "due":
-            retry_ms.append(settlement.next_attempt_ms)
-            parts.pressure.waits |= ended.held.claim.keyed
-        elif ended.held.job.once:
-            parts.jobs.let_go(settlement.job_id)
+    parts.hand.drop_all([ended.held for ended in batch])
+    told.tell(parts, written, settled)
+    again = [ended.held.claim.keyed for ended, settlement in written if settlement.status == "due"]
+    parts.pressure.waits |= any(again)
+    for job_id in [s.job_id for e, s in written if e.held.job.once and s.status != "due"]:
+        parts.jobs.let_go(job_id)
     aftermath.tell(parts, noted)
     if parts.on_span is not None:
         tracing.settled(parts, parts.on_span, written, settled)
-    if was_full or retry_ms or parts.pressure.waits or _is_choked(parts):
+    if was_full or again or parts.pressure.waits or _is_choked(parts):
         parts.to_claim.ring()
     if outbox.ended:
         parts.to_settle.ring()
@@ -131,9 +131,8 @@ def _is_choked(parts: Parts) -> bool:
 
 
 async def _write(
-    parts: Parts, conn: Connection, written: list[tuple[Ended, Settlement]], now_ms: int
+    parts: Parts, conn: Connection, written: Written, telling: Written, now_ms: int
 ) -> tuple[dict[UUID, Settled], Noted]:
-    telling = [pair for pair in written if _leads_on(parts, *pair)]
     in_line = {ended.held.claim.job_id for ended, _ in telling if _may_free_another(ended)}
     gone = {
         ended.held.claim.job_id
@@ -174,7 +173,7 @@ async def _settle(conn: Connection, batch: list[Settlement], now_ms: int) -> dic
     """
     settled: dict[UUID, Settled] = {}
     if plain := [one for one in batch if one.plain]:
-        settled |= dict.fromkeys(await settlements.settle_plain(conn, plain), PLAINLY)
+        settled |= await _settle_plain(conn, plain)
     others = [one for one in batch if one.timeout_ms is None and not one.plain]
     found = await settlements.settle(conn, others) if others else {}
     for one in others:
@@ -185,15 +184,22 @@ async def _settle(conn: Connection, batch: list[Settlement], now_ms: int) -> dic
     return settled
 
 
-def _leads_on(parts: Parts, ended: Ended, settlement: Settlement) -> bool:
-    """Tell whether an end may lead to anything beside its row: of most, nothing else is asked."""
-    job, claim = ended.held.job, ended.held.claim
-    return (
-        settlement.status != "succeeded"
-        or job.leads_on
-        or claim.trigger != "schedule"
-        or parts.namespace_alerts(job.key.namespace) is not None
-    )
+async def _settle_plain(conn: Connection, batch: list[Settlement]) -> dict[UUID, Settled]:
+    return dict.fromkeys(await settlements.settle_plain(conn, batch), PLAINLY)
+
+
+def _leading_on(parts: Parts, written: Written) -> Written:
+    """Return the ends that may lead to anything beside their rows: of most, nothing is asked."""
+    names = {ended.held.job.key.namespace for ended, _ in written}
+    heeded = {name for name in names if parts.namespace_alerts(name) is not None}
+    return [
+        (ended, settlement)
+        for ended, settlement in written
+        if settlement.status != "succeeded"
+        or (held := ended.held).job.leads_on
+        or held.claim.trigger != "schedule"
+        or (heeded and held.job.key.namespace in heeded)
+    ]
 
 
 def _may_free_another(ended: Ended) -> bool:
@@ -212,8 +218,7 @@ def _settlement(parts: Parts, ended: Ended) -> Settlement:
     match ended.verdict:
         case Succeeded():
             # Where the target reports the end itself, its answer only says that it took the run.
-            callback = ended.held.job.plan.definition.target.completion == "callback"
-            return _final(ended, "running" if callback else "succeeded", None)
+            return _final(ended, "running" if ended.held.job.reports else "succeeded", None)
         case Failed(reason):
             return _final(ended, "failed", reason)
         case Retryable() if ended.held.cancelled:
@@ -236,10 +241,11 @@ def _again(ended: Ended, follows: TryAgain | GiveUp) -> Settlement:
 
 
 def _final(ended: Ended, status: RunStatus, reason: str | None) -> Settlement:
-    claim = ended.held.claim
-    sent = ended.record is not None
-    first = sent and claim.started_at is None
-    limit_ms = _timeout_ms(ended)
+    claim, job = ended.held.claim, ended.held.job
+    record, started_ms, ended_ms = ended.record, ended.started_ms, ended.ended_ms
+    sent, began = record is not None, claim.started_at
+    limit_ms = timeout_ms(job.plan.definition.target) if job.reports else None
+    first = sent and began is None
     return Settlement(
         id=claim.id,
         job_id=claim.job_id,
@@ -247,21 +253,15 @@ def _final(ended: Ended, status: RunStatus, reason: str | None) -> Settlement:
         attempt=claim.attempt,
         status=status,
         reason=reason,
-        record=ENCODE(ended.record).decode() if sent else None,
-        started_ms=ended.started_ms if sent else None,
-        finished_ms=ended.ended_ms,
+        record=None if record is None else record.text,
+        started_ms=started_ms if sent else None,
+        finished_ms=ended_ms,
         # Of the first attempt that left; one that was lost with its replica may never have.
-        lateness_ms=(ended.started_ms - claim.scheduled_ms if first else None),
-        duration_ms=ended.ended_ms
-        - (ended.started_ms if claim.started_at is None else epoch_ms(claim.started_at)),
+        lateness_ms=started_ms - claim.scheduled_ms if first else None,
+        duration_ms=ended_ms - (started_ms if began is None else epoch_ms(began)),
         timeout_ms=limit_ms,
         plain=first and claim.attempt == 1 and status == "succeeded" and limit_ms is None,
     )
-
-
-def _timeout_ms(ended: Ended) -> int | None:
-    target = ended.held.job.plan.definition.target
-    return timeout_ms(target) if target.completion == "callback" else None
 
 
 def _follows(parts: Parts, ended: Ended, retry_after_ms: int | None) -> TryAgain | GiveUp:
@@ -275,23 +275,4 @@ def _follows(parts: Parts, ended: Ended, retry_after_ms: int | None) -> TryAgain
         next_occurrence_ms=next_occurrence_ms(plan, claim, ended.first_ms),
         retry_after_ms=retry_after_ms,
         rand=parts.rand(),
-    )
-
-
-def _tell(parts: Parts, ended: Ended, settlement: Settlement, *, settled: Settled | None) -> None:
-    """Say what the database made of an end; None: another replica has taken the run over."""
-    events = ALERT_EVENTS if ended.held.claim.trigger == "alert" else EVENTS
-    name = EventName.SETTLE_SUPERSEDED if settled is None else events[settled[0]]
-    sent = ended.record
-    parts.on_event(
-        name,
-        run_id=settlement.id,
-        job_id=settlement.job_id,
-        attempt=settlement.attempt,
-        outcome=None if sent is None else sent.outcome,
-        status_code=None if sent is None else sent.status_code,
-        reason=settlement.reason if settled is None else settled[1],
-        duration_ms=None if sent is None else sent.duration_ms,
-        lateness_ms=settlement.lateness_ms,
-        trigger=ended.held.claim.trigger,
     )

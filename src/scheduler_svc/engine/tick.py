@@ -4,10 +4,8 @@ A look at the timers is one short transaction. It asks for no more than the free
 when it should be looked again. `pace` decides when that is; `waiting` takes the runs that wait.
 """
 
-import asyncio
 from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping
-from contextlib import suppress
 from functools import partial
 from uuid import UUID
 
@@ -28,7 +26,6 @@ from scheduler_svc.store.claims import ClaimedRun
 from scheduler_svc.store.pool import Connection, run_once_more
 from scheduler_svc.store.timers import NIL, Contested, Mark, Plain
 
-LEARNT_IN_A_ROW = 200
 CROWD_SHARE = 4
 """A namespace with a fourth of a whole batch is a crowd, and others may be due behind it."""
 Lock = Callable[[Connection, int], Awaitable[list[Timer]]]
@@ -230,22 +227,6 @@ async def _known(parts: Parts, conn: Connection, locked: list[Timer]) -> dict[UU
                 known[stored.id] = parts.jobs.learn(stored)
             except Exception as error:  # noqa: BLE001 - the poison guard
                 await park(parts, conn, stored.id, error)
-    return known
-
-
-async def known_unlocked(parts: Parts, conn: Connection, seen: list[Timer]) -> dict[UUID, KnownJob]:
-    """Return the jobs of timers that were only read, each of the revision of its timer."""
-    found = ((timer, parts.jobs.get(timer.job_id, timer.revision)) for timer in seen)
-    known = {timer.job_id: job for timer, job in found if job is not None}
-    missing = {timer.job_id: timer.revision for timer in seen if timer.job_id not in known}
-    loaded = await timers.load_definitions(conn, list(missing)) if missing else []
-    for count, stored in enumerate(loaded, 1):
-        with suppress(Exception):  # whoever locks its timer meets the same, and parks the job
-            job = parts.jobs.learn(stored)
-            if job.plan.revision == missing[stored.id]:
-                known[stored.id] = job
-        if count % LEARNT_IN_A_ROW == 0:
-            await asyncio.sleep(0)  # what is due meanwhile leaves between
     return known
 
 

@@ -7,8 +7,9 @@ are made after the fact: an attempt that is under way costs nothing and waits fo
 from collections.abc import Mapping
 from uuid import UUID
 
+from scheduler_svc.delivery.record import Record
 from scheduler_svc.domain import spans
-from scheduler_svc.domain.runs import UNFINISHED, Attempt
+from scheduler_svc.domain.runs import UNFINISHED
 from scheduler_svc.domain.spans import OnSpan, RunEnd, Span, SpanContext
 from scheduler_svc.engine.ended import Ended, Settled
 from scheduler_svc.engine.parts import Parts
@@ -32,7 +33,7 @@ def settled(
             continue
         became = found.get(settlement.id)
         if ended.record is not None:
-            tell(_attempt(ended, ended.record, whole, least))
+            tell(_attempt(parts, ended, ended.record, whole))
         begun_ns = min(ended.ended_ms * NS, now_ns)
         tell(_settle(settlement, became, whole, (begun_ns, now_ns), len(written)))
         if became is not None and became[0] not in UNFINISHED:
@@ -66,14 +67,14 @@ def passed(parts: Parts, tell: OnSpan, duration_ms: float) -> None:
     )
 
 
-def _attempt(ended: Ended, record: Attempt, whole: SpanContext, least: int) -> Span:
+def _attempt(parts: Parts, ended: Ended, record: Record, whole: SpanContext) -> Span:
     claim, job = ended.held.claim, ended.held.job
     url = job.prepared.url
     start_ns = ended.started_ms * NS
     return Span(
         name="attempt",
         kind="client",
-        context=spans.of_attempt(claim.id, claim.attempt, least),
+        context=spans.of_attempt(claim.id, claim.attempt, parts.limits.trace_least),
         parent=whole,
         start_ns=start_ns,
         end_ns=start_ns + int(record.duration_ms * NS),
@@ -94,7 +95,7 @@ def _attempt(ended: Ended, record: Attempt, whole: SpanContext, least: int) -> S
             "scheduler.lateness_ms": (
                 ended.started_ms - claim.scheduled_ms if claim.attempt == 1 else None
             ),
-            "scheduler.replica.id": str(record.replica),
+            "scheduler.replica.id": str(parts.replica),
         },
         error=None if record.outcome == "ok" else record.error or record.outcome,
     )

@@ -21,7 +21,7 @@ from scheduler_svc.api.gate import Gate
 from scheduler_svc.delivery.sender import Sender
 from scheduler_svc.domain.drift import DriftRefused
 from scheduler_svc.domain.egress import EgressRules
-from scheduler_svc.domain.events import EventName, OnEvent
+from scheduler_svc.domain.events import EventName, OnEvent, OnEvents
 from scheduler_svc.domain.spans import OnSpan, threshold
 from scheduler_svc.domain.zones import tzdata_version
 from scheduler_svc.engine import drift, history
@@ -77,6 +77,7 @@ async def assembled(
     *,
     own: tuple[str, int],
     on_event: OnEvent,
+    on_events: OnEvents,
     stop: asyncio.Event,
     tally: Tally,
     broadcast: Broadcast,
@@ -103,6 +104,7 @@ async def assembled(
             sender=sender,
             own=own,
             on_event=on_event,
+            on_events=on_events,
             on_span=on_span,
             ring=ring,
         )
@@ -174,6 +176,7 @@ def _parts(
     sender: Sender,
     own: tuple[str, int],
     on_event: OnEvent,
+    on_events: OnEvents,
     on_span: OnSpan | None,
     ring: KeyRing | None,
 ) -> Parts:
@@ -199,15 +202,9 @@ def _parts(
             )
         ),
         sender=sender,
-        limits=Limits(
-            lookahead_ms=int(settings.lookahead * 1000),
-            poll_ms=int(settings.poll * 1000) if settings.listen else 1000,
-            batch=settings.claim_batch,
-            capture_max=settings.capture_bytes,
-            hold_after_ms=int(settings.hold_after * 1000),
-            trace_least=threshold(settings.trace_sample),
-        ),
+        limits=_limits(settings),
         on_event=on_event,
+        on_events=on_events,
         on_span=on_span,
         rand=random.random,
         random_bytes=os.urandom,
@@ -215,6 +212,17 @@ def _parts(
         to_claim=Alarm(),
         to_send=Alarm(),
         to_settle=Alarm(),
+    )
+
+
+def _limits(settings: Settings) -> Limits:
+    return Limits(
+        lookahead_ms=int(settings.lookahead * 1000),
+        poll_ms=int(settings.poll * 1000) if settings.listen else 1000,
+        batch=settings.claim_batch,
+        capture_max=settings.capture_bytes,
+        hold_after_ms=int(settings.hold_after * 1000),
+        trace_least=threshold(settings.trace_sample),
     )
 
 

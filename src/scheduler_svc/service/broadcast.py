@@ -8,13 +8,14 @@ database is away, is lost to the stream. The record is the list of runs.
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
+from typing import Any
 
 from scheduler_svc.api.context import Deps
 from scheduler_svc.api.feed import Feed
 from scheduler_svc.api.gate import Gate
-from scheduler_svc.domain.events import EventName
+from scheduler_svc.domain.events import EventName, T
 from scheduler_svc.domain.stream import PUBLISHED, Happened, happened
 from scheduler_svc.engine.alarm import Alarm
 from scheduler_svc.store import events
@@ -50,6 +51,14 @@ class Broadcast:
         if told is not None:
             self._queue.append(told)
             self.to_write.ring()
+
+    def hear_all(
+        self, name: EventName, told: Sequence[T], fields: Callable[[T], dict[str, Any]], /
+    ) -> None:
+        """Take several events of a name."""
+        if self.wanted and name in PUBLISHED:
+            for one in told:
+                self.hear(name, fields(one))
 
     def ears(self, gate: Gate, feed: Feed) -> dict[str, Callable[[str], None]]:
         """Return who hears of what: which notices are not the engine's."""

@@ -20,7 +20,7 @@ import uvicorn
 import uvloop
 
 from scheduler_svc.api.app import build_app
-from scheduler_svc.domain.events import EventName
+from scheduler_svc.domain.events import EventName, OnEvent, OnEvents
 from scheduler_svc.engine import run as engine_run
 from scheduler_svc.service import assembly
 from scheduler_svc.service.broadcast import Broadcast, broadcasting
@@ -43,7 +43,7 @@ from scheduler_svc.service.sql_requests import carrying_out
 from scheduler_svc.settings import Settings
 from scheduler_svc.store import embedded
 from scheduler_svc.telemetry import logs
-from scheduler_svc.telemetry.events import emit, fan_out
+from scheduler_svc.telemetry.events import emit, fan_out, fan_out_all
 from scheduler_svc.telemetry.sampling import Sampled
 from scheduler_svc.telemetry.tally import Tally
 
@@ -92,14 +92,14 @@ async def _run(
         lifeline.on_end(stop)
     host, port = listening.getsockname()[:2]
     tally = Tally(jobs_max=settings.metrics_jobs_max)
-    log = Sampled(emit, most=settings.log_successes_max, monotonic=time.monotonic)
     broadcast = Broadcast()
-    tell = fan_out(tally.hear, broadcast.hear, log=log)
+    tell, tell_all = _tellers(settings, tally, broadcast)
     async with assembly.assembled(
         settings,
         dsn,
         own=(host, port),
         on_event=tell,
+        on_events=tell_all,
         stop=stop,
         tally=tally,
         broadcast=broadcast,
@@ -126,6 +126,15 @@ async def _run(
     code = OK if fault is None else FAILED
     emit(EventName.SERVICE_STOPPED, code=code, error=None if fault is None else repr(fault))
     return code
+
+
+def _tellers(settings: Settings, tally: Tally, broadcast: Broadcast) -> tuple[OnEvent, OnEvents]:
+    """Return who is told of an event, and of several at once: the log, metrics, the stream."""
+    log = Sampled(emit, most=settings.log_successes_max, monotonic=time.monotonic)
+    return (
+        fan_out(tally.hear, broadcast.hear, log=log),
+        fan_out_all(tally.hear_all, broadcast.hear_all, log=log),
+    )
 
 
 async def _serve_built(

@@ -16,7 +16,10 @@ SEPARATOR: Final = "\x1e"
 
 def numbers(values: Iterable[int | None]) -> str:
     """Write numbers; `string_to_array(text, ',', '')` makes null again of what is missing."""
-    return ",".join(["" if value is None else str(value) for value in values])
+    listed = values if isinstance(values, list) else list(values)
+    if listed and listed.count(listed[0]) == len(listed):  # as many a column is
+        return ",".join(["" if listed[0] is None else str(listed[0])] * len(listed))
+    return ",".join(["" if value is None else str(value) for value in listed])
 
 
 def shared_number(values: Sequence[int]) -> tuple[int, str]:

@@ -27,6 +27,7 @@ __all__ = [
     "connection",
     "is_database_away",
     "open_pool",
+    "run_alone",
     "run_once_more",
     "transaction",
 ]
@@ -207,6 +208,20 @@ async def run_once_more(
         if not is_worth_one_more(error):
             raise
     async with transaction(pool, seconds=seconds) as lent:
+        return await work(lent)
+
+
+async def run_alone(
+    pool: Pool, work: Callable[[Connection], Awaitable[T]], *, seconds: float = CALL_SECONDS
+) -> T:
+    """Do the same for work that is one statement, which needs no transaction around it."""
+    try:
+        async with connection(pool, seconds=seconds) as lent:
+            return await work(lent)
+    except Exception as error:
+        if not is_worth_one_more(error):
+            raise
+    async with transaction(pool, seconds=seconds) as lent:  # on a connection that is whole
         return await work(lent)
 
 

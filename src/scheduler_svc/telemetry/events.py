@@ -5,13 +5,13 @@ Will not format sentences: an event is a name and fields, so that it can be coun
 """
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, NamedTuple, Protocol
 
 import structlog
 
-from scheduler_svc.domain.events import EventName, OnEvent
+from scheduler_svc.domain.events import EventName, OnEvent, OnEvents, T
 
 _LOG = structlog.get_logger()
 _D, _I, _W, _E = logging.DEBUG, logging.INFO, logging.WARNING, logging.ERROR
@@ -254,6 +254,28 @@ def fan_out(*listeners: Listener, log: OnEvent | None = None) -> OnEvent:
             listener(name, fields)
 
     return tell
+
+
+def fan_out_all(*listeners: OnEvents, log: OnEvent | None = None) -> OnEvents:
+    """Do the same for events that come by the batch: each listener hears all of them at once."""
+    levels, root = {name: described.level for name, described in EVENTS.items()}, logging.root
+
+    def tell(name: EventName, told: Sequence[T], fields: Callable[[T], dict[str, Any]], /) -> None:
+        if log is None or levels[name] < root.level:
+            for listener in listeners:
+                listener(name, told, fields)
+            return
+        written = [fields(one) for one in told]
+        for one in written:
+            log(name, **one)
+        for listener in listeners:
+            listener(name, written, _as_they_are)
+
+    return tell
+
+
+def _as_they_are(fields: dict[str, Any]) -> dict[str, Any]:
+    return fields
 
 
 def table() -> str:

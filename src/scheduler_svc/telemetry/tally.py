@@ -5,12 +5,13 @@ and never raises for an unknown value. Formats nothing: `exposition` does, when 
 """
 
 from bisect import bisect_left
-from collections.abc import Callable, Mapping
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import msgspec
 
-from scheduler_svc.domain.events import EventName
+from scheduler_svc.domain.events import EventName, T
 from scheduler_svc.telemetry.families import BY_NAME
 
 TRIGGERS = ("schedule", "manual", "backfill", "catch_up", "replay", "alert")
@@ -19,6 +20,16 @@ ENDS: dict[str, str] = {
     EventName.RUN_FAILED: "failed",
     EventName.RUN_CANCELLED: "cancelled",
 }
+ENDED: frozenset[str] = frozenset(
+    {
+        *ENDS,
+        EventName.RUN_RETRYING,
+        EventName.RUN_AWAITING,
+        EventName.ALERT_SENT,
+        EventName.ALERT_FAILED,
+    }
+)
+"""What tells of an attempt that was made, of most by the batch."""
 MISSED = frozenset({"misfire", "too_late", "merged"})
 METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 OTHER = "other"
@@ -75,13 +86,6 @@ class Tally:
         self._took: dict[str, Spread] = {"ok": self._spread("attempt_duration_seconds", "ok")}
         self._begin()
         self._handlers: Mapping[str, Callable[[str, dict[str, Any]], None]] = {
-            EventName.RUN_SUCCEEDED: self._ended,
-            EventName.RUN_FAILED: self._ended,
-            EventName.RUN_CANCELLED: self._ended,
-            EventName.RUN_RETRYING: self._ended,
-            EventName.RUN_AWAITING: self._tried,
-            EventName.ALERT_SENT: self._tried,
-            EventName.ALERT_FAILED: self._tried,
             EventName.SETTLE_SUPERSEDED: self._superseded,
             EventName.RUN_SKIPPED: self._skipped,
             EventName.RUN_RESCUED: self._rescued,
@@ -99,8 +103,21 @@ class Tally:
     def hear(self, name: EventName, fields: dict[str, Any]) -> None:
         """Count one event whose fields are at hand."""
         self._events[name] = self._events.get(name, 0) + 1
-        if (handler := self._handlers.get(name)) is not None:
+        if name in ENDED:
+            self._ended(name, (fields,))
+        elif (handler := self._handlers.get(name)) is not None:
             handler(name, fields)
+
+    def hear_all(
+        self, name: EventName, told: Sequence[T], fields: Callable[[T], dict[str, Any]], /
+    ) -> None:
+        """Count several events of a name; of most names nothing but how many there were."""
+        self._events[name] = self._events.get(name, 0) + len(told)
+        if name in ENDED:
+            self._ended(name, [fields(one) for one in told])
+        elif (handler := self._handlers.get(name)) is not None:
+            for one in told:
+                handler(name, fields(one))
 
     def statement(self, name: str, seconds: float, *, failed: bool) -> None:
         """Count one statement of the database."""
@@ -155,32 +172,42 @@ class Tally:
         counted = self._counts[family]
         counted[labels] = counted.get(labels, 0) + by
 
-    def _tried(self, _name: str, fields: dict[str, Any]) -> None:
-        outcome = fields["outcome"]
-        if outcome is None:
-            return
-        trigger = fields["trigger"]
-        self._attempts[outcome,] = self._attempts.get((outcome,), 0) + 1
-        if fields["attempt"] == 1:
-            self._fired(trigger)
-        took = self._took.get(outcome)
-        if took is None:
-            took = self._took[outcome] = self._spread("attempt_duration_seconds", outcome)
-        took.add(fields["duration_ms"] / 1000)
-        if (late := fields["lateness_ms"]) is not None:
-            spread = self._late.get(trigger) or self._spread("lateness_seconds", OTHER)
-            spread.add(late / 1000)
+    def _tried(self, told: Sequence[dict[str, Any]]) -> None:
+        """Count attempts; many that come together fall under the same labels."""
+        sent = [one for one in told if one["outcome"] is not None]
+        kinds = Counter([(one["outcome"], one["trigger"], one["attempt"] == 1) for one in sent])
+        for (outcome, trigger, first), count in kinds.items():
+            self._attempts[outcome,] = self._attempts.get((outcome,), 0) + count
+            if first:
+                self._fired(trigger, count)
+        for one in sent:
+            outcome = one["outcome"]
+            took = self._took.get(outcome)
+            if took is None:
+                took = self._took[outcome] = self._spread("attempt_duration_seconds", outcome)
+            # As `Spread.add` does it, without the calls: this is on the path of every fire.
+            seconds = one["duration_ms"] / 1000
+            took.counts[bisect_left(took.bounds, seconds)] += 1
+            took.total += seconds
+            if (late := one["lateness_ms"]) is not None:
+                spread = self._late.get(one["trigger"]) or self._spread("lateness_seconds", OTHER)
+                seconds = late / 1000
+                spread.counts[bisect_left(spread.bounds, seconds)] += 1
+                spread.total += seconds
 
-    def _ended(self, name: str, fields: dict[str, Any]) -> None:
-        self._tried(name, fields)
+    def _ended(self, name: str, told: Sequence[dict[str, Any]]) -> None:
+        self._tried(told)
         status = ENDS.get(name)
-        if status is None:  # another attempt follows
-            self._counts["retries"][()] += 1
+        if status is None:
+            if name == EventName.RUN_RETRYING:  # another attempt follows
+                self._counts["retries"][()] += len(told)
             return
-        key = status, fields["reason"] or ""
-        self._runs[key] = self._runs.get(key, 0) + 1
+        for reason, count in Counter([one["reason"] or "" for one in told]).items():
+            key = status, reason
+            self._runs[key] = self._runs.get(key, 0) + count
         if self._jobs_max:
-            self._of_job(str(fields["job_id"]), status)
+            for one in told:
+                self._of_job(str(one["job_id"]), status)
 
     def _of_job(self, job_id: str, status: str) -> None:
         if job_id not in self._seen:
@@ -200,10 +227,10 @@ class Tally:
         if reason in MISSED:
             self._add("misfires", fields.get("policy") or OTHER, reason, by=count)
 
-    def _fired(self, trigger: str) -> None:
+    def _fired(self, trigger: str, count: int = 1) -> None:
         """Count a first attempt, once it is in the ledger: one that was not sent is begun again."""
         key = (trigger,)
-        self._fires[key] = self._fires.get(key, 0) + 1
+        self._fires[key] = self._fires.get(key, 0) + count
 
     def _rescued(self, _name: str, fields: dict[str, Any]) -> None:
         self._add("rescued", fields["status"])
