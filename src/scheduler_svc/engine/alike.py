@@ -22,7 +22,7 @@ from scheduler_svc.domain.jobs import (
     Retry,
     Target,
 )
-from scheduler_svc.domain.occurrences import Timetable, shared_timetable
+from scheduler_svc.domain.occurrences import Timetable, is_one_instant, shared_timetable
 from scheduler_svc.domain.outcome import statuses_of
 from scheduler_svc.domain.pressure import Key, key_of
 from scheduler_svc.domain.retention import Asked
@@ -67,6 +67,8 @@ class Rhythm(Struct, frozen=True):
 
     schedule: Schedule
     timetable: Timetable | None
+    once: bool
+    """It names one instant."""
 
 
 class Way(Struct, frozen=True):
@@ -167,7 +169,7 @@ def way_of(target: Target, namespace: str, prepared: Prepared | None) -> Way:
 
 def _rhythm(text: bytes) -> Rhythm:
     schedule = _SCHEDULE.decode(text)
-    return Rhythm(schedule, shared_timetable(schedule))
+    return Rhythm(schedule, shared_timetable(schedule), is_one_instant(schedule))
 
 
 def _way(version: str, text: bytes, namespace: str) -> Way:

@@ -12,7 +12,6 @@ import msgspec
 from scheduler_svc.delivery.prepare import Prepared, prepare, prepare_job
 from scheduler_svc.domain.decide import PlannedJob, plan_job
 from scheduler_svc.domain.jobs import Definition
-from scheduler_svc.domain.occurrences import is_one_instant
 from scheduler_svc.domain.pressure import Key
 from scheduler_svc.domain.secrecy import (
     change_target,
@@ -43,10 +42,9 @@ class KnownJob(msgspec.Struct, frozen=True, gc=False):
     """It has one instant: when its run has ended nobody asks for it again."""
 
 
-def _known(plan: PlannedJob, prepared: Prepared, way: Way, *, heeded: bool) -> KnownJob:
+def _known(plan: PlannedJob, prepared: Prepared, way: Way, *, heeded: bool, once: bool) -> KnownJob:
     rules = plan.definition
     leads_on = heeded or rules.overlap == "queue" or rules.auto_pause_after > 0
-    once = is_one_instant(rules.schedule)
     return KnownJob(plan, prepared, way.key, way.reports, leads_on, way.good, once)
 
 
@@ -95,7 +93,8 @@ class KnownJobs:
         )
         definition = plan.definition
         way = way_of(definition.target, plan.namespace, None)
-        return _known(plan, prepared, way, heeded=heeds(definition.misfire, definition.alerts))
+        heeded = heeds(definition.misfire, definition.alerts)
+        return _known(plan, prepared, way, heeded=heeded, once=True)
 
     def learn(self, stored: StoredJob) -> KnownJob:
         """Decode, compile and keep a job; raise where its definition can not be understood."""
@@ -113,7 +112,7 @@ class KnownJobs:
             prepared = self._opened(stored, definition)
         else:
             prepared = prepare_job(alike, definition, job_id=stored.id, public_url=self._public_url)
-        known = _known(plan, prepared, read.way, heeded=read.rules.heeds)
+        known = _known(plan, prepared, read.way, heeded=read.rules.heeds, once=read.rhythm.once)
         self._jobs[stored.id] = known
         if len(self._jobs) > self._size_max:
             self._jobs.popitem(last=False)
