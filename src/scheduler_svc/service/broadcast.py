@@ -27,7 +27,7 @@ GATHER_SECONDS = 0.05
 WRITE_SECONDS = 5.0
 LOOK_SECONDS, LOOK_SECONDS_DEAF = 10.0, 1.0
 PRUNE_BATCH = 5_000
-FEED_SECONDS = 0.4
+FEED_SECONDS = 0.25
 """How often is looked for more where no notice is heard."""
 
 
