@@ -134,6 +134,33 @@ async def test_a_pass_that_is_ended_leaves_no_claim_behind(
     assert await rig.runs() == []
 
 
+async def test_a_look_that_is_ended_beside_a_claim_that_is_not_decided_leaves_neither(
+    rig: Rig, made: list[UUID], pool: Pool
+) -> None:
+    decided = asyncio.Event()
+
+    async def look() -> None:
+        async with Chain(rig.parts) as chain:
+            first = await chain.scan(Mark(), None, room=SLOTS, portion=100)
+            decided.set()
+            await chain.scan(first.mark, first, room=SLOTS, portion=100)
+
+    async with connection(pool, seconds=60) as conn, connection(pool, seconds=60) as looking:
+        async with conn.transaction():
+            await conn.execute(STOPPED)
+            ticking = asyncio.create_task(look())
+            await decided.wait()
+            await asyncio.sleep(0)  # the next has begun, and has asked the database nothing yet
+            ticking.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await ticking
+            assert rig.parts.hand.free == SLOTS
+        async with asyncio.timeout(30):  # the server notices that they are gone
+            while await _free(looking) != made:  # noqa: ASYNC110
+                await asyncio.sleep(0.01)
+    assert await rig.runs() == []
+
+
 async def test_a_claim_that_was_made_anew_from_elsewhere_says_so(
     rig: Rig, made: list[UUID], pool: Pool
 ) -> None:
