@@ -10,6 +10,7 @@ import pytest
 
 from receiver import Receiver
 from rig import Rig, rigged
+from scheduler_svc.domain.ids import instant_at
 from scheduler_svc.engine import run_quota
 from scheduler_svc.engine.chain import Chain
 from scheduler_svc.store.pool import Connection, Pool, connection
@@ -159,6 +160,25 @@ async def test_a_look_that_is_ended_beside_a_claim_that_is_not_decided_leaves_ne
             while await _free(looking) != made:  # noqa: ASYNC110
                 await asyncio.sleep(0.01)
     assert await rig.runs() == []
+
+
+async def test_a_job_that_is_remembered_no_more_while_its_claim_is_written_is_sent(
+    rig: Rig, pool: Pool
+) -> None:
+    """Of one instant, it is let go when another run of it has ended, such as one by hand."""
+    job = await rig.job(schedule={"at": instant_at(rig.clock.ms + 3_600_000)})
+    await rig.pass_time(3_600_000)
+    async with connection(pool, seconds=60) as conn, connection(pool, seconds=60) as looking:
+        async with conn.transaction():
+            await conn.execute(STOPPED)
+            ticking = asyncio.create_task(rig.tick())
+            await _waiting(looking, 1)
+            rig.parts.jobs.let_go(job)
+        await ticking
+    assert [row["status"] for row in await rig.runs()] == ["running"]
+    assert [one.claim.job_id for one in rig.held()] == [job]
+    await rig.send()
+    assert await rig.said() == [("succeeded", None)]
 
 
 async def test_a_claim_that_was_made_anew_from_elsewhere_says_so(
