@@ -10,8 +10,8 @@ import pytest
 
 from receiver import Receiver
 from rig import Rig, rigged
-from scheduler_svc.domain.ids import instant_at
-from scheduler_svc.engine import run_quota
+from scheduler_svc.domain.ids import instant_at, run_id
+from scheduler_svc.engine import run_quota, tick
 from scheduler_svc.engine.chain import Chain
 from scheduler_svc.store.pool import Connection, Pool, connection
 from scheduler_svc.store.timers import Mark
@@ -179,6 +179,25 @@ async def test_a_job_that_is_remembered_no_more_while_its_claim_is_written_is_se
     assert [one.claim.job_id for one in rig.held()] == [job]
     await rig.send()
     assert await rig.said() == [("succeeded", None)]
+
+
+async def test_a_claim_that_is_made_anew_finds_the_slots_that_it_had_counted_for_itself(
+    rig: Rig, made: list[UUID], pool: Pool
+) -> None:
+    """One occurrence has its run already: the claim is contested, and all others are sent."""
+    claimed = set(made[:BATCH])
+    await rig.parts.pool.execute(
+        "INSERT INTO runs (id, scheduled_for, job_id, namespace, trigger, status, finished_at)"
+        " SELECT $2, scheduled_for, job_id, 'default', 'schedule', 'succeeded', scheduled_for"
+        " FROM job_timers WHERE job_id = $1",
+        made[0],
+        run_id(made[0], rig.clock.ms),
+    )
+    rig.parts.hand.slots = BATCH
+    await tick.claim_timers(rig.parts, Mark(), room=BATCH, portion=100)
+    assert {one.claim.job_id for one in rig.held()} == claimed - {made[0]}
+    assert sorted(await rig.said()) == [("running", None), ("succeeded", None)]
+    assert rig.parts.hand.free == 1
 
 
 async def test_a_claim_that_was_made_anew_from_elsewhere_says_so(

@@ -104,6 +104,7 @@ async def _claimed_by(parts: Parts, look: Look) -> Scan:
     with parts.hand.expecting() as expect:
 
         async def work(conn: Connection, *, contested: bool = False) -> Scan:
+            expect({})  # what a look that is made anew had said of itself
             return await _claim(parts, conn, look, expect=expect, contested=contested)
 
         try:
