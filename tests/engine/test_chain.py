@@ -13,6 +13,7 @@ from rig import Rig, rigged
 from scheduler_svc.domain.ids import instant_at, run_id
 from scheduler_svc.engine import run_quota, tick
 from scheduler_svc.engine.chain import Chain
+from scheduler_svc.engine.pressure import PressureRules
 from scheduler_svc.store.pool import Connection, Pool, connection
 from scheduler_svc.store.timers import Mark
 
@@ -229,3 +230,33 @@ async def test_a_claim_that_was_made_anew_from_elsewhere_says_so(
     assert chain.broken
     assert first.mark.job_id == made[BATCH - 1]
     assert {one.claim.job_id for one in rig.held()} == set(made[1 : 1 + BATCH])
+
+
+async def test_a_claim_that_was_made_anew_and_left_what_it_had_taken_says_so(
+    engine_pool: Pool, receiver: Receiver, pool: Pool
+) -> None:
+    """It came to the same place; but the mark is not to be raised past what it left."""
+    half = PressureRules(share=1.0, namespace_share=0.5)
+    async with (
+        rigged(engine_pool, receiver, slots=SLOTS, batch=BATCH, pressure=half) as rig,
+        connection(pool, seconds=60) as conn,
+        connection(pool, seconds=60) as looking,
+    ):
+        for _ in range(BATCH):
+            await rig.job(schedule=EVERY)
+        await rig.pass_time(3_600_000)
+        chain = Chain(rig.parts)
+        async with conn.transaction():
+            await conn.execute(STOPPED)
+            first = await chain.scan(Mark(), None, room=SLOTS, portion=100)
+            (writer,) = await _waiting(looking, 1)
+            rig.parts.hand.slots = BATCH  # as if others had come into the hand
+            await looking.execute("SELECT pg_terminate_backend($1)", writer)
+            ending = asyncio.create_task(chain.end())
+            async with asyncio.timeout(30):
+                while await _waiting(looking, 1) == [writer]:  # noqa: ASYNC110
+                    await asyncio.sleep(0.01)
+        await ending
+        assert first.left_ms is None
+        assert len(rig.held()) == 1
+        assert chain.broken

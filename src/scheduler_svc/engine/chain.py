@@ -27,7 +27,7 @@ class Chain:
         self._told: Scan | None = None
         """What the claim that is being written has said of itself."""
         self.broken = False
-        """A claim was made anew, and came to another place than it had said."""
+        """A claim was made anew, and came elsewhere than it had said, or left other timers."""
 
     async def __aenter__(self) -> Self:
         return self
@@ -78,4 +78,9 @@ class Chain:
         task, self._written = self._written, None
         if task is not None:
             scan = await task
-            self.broken |= self._told is not None and scan.mark != self._told.mark
+            self.broken |= self._told is not None and _course(scan) != _course(self._told)
+
+
+def _course(scan: Scan) -> tuple[object, ...]:
+    """What the look goes by."""
+    return scan.mark, scan.full, scan.deferred_ms, scan.left_ms
