@@ -10,8 +10,10 @@ import pytest
 
 from receiver import Receiver
 from rig import Rig, rigged
-from scheduler_svc.engine import run_quota
+from scheduler_svc.domain.ids import instant_at, run_id
+from scheduler_svc.engine import run_quota, tick
 from scheduler_svc.engine.chain import Chain
+from scheduler_svc.engine.pressure import PressureRules
 from scheduler_svc.store.pool import Connection, Pool, connection
 from scheduler_svc.store.timers import Mark
 
@@ -134,6 +136,71 @@ async def test_a_pass_that_is_ended_leaves_no_claim_behind(
     assert await rig.runs() == []
 
 
+async def test_a_look_that_is_ended_beside_a_claim_that_is_not_decided_leaves_neither(
+    rig: Rig, made: list[UUID], pool: Pool
+) -> None:
+    decided = asyncio.Event()
+
+    async def look() -> None:
+        async with Chain(rig.parts) as chain:
+            first = await chain.scan(Mark(), None, room=SLOTS, portion=100)
+            decided.set()
+            await chain.scan(first.mark, first, room=SLOTS, portion=100)
+
+    async with connection(pool, seconds=60) as conn, connection(pool, seconds=60) as looking:
+        async with conn.transaction():
+            await conn.execute(STOPPED)
+            ticking = asyncio.create_task(look())
+            await decided.wait()
+            await asyncio.sleep(0)  # the next has begun, and has asked the database nothing yet
+            ticking.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await ticking
+            assert rig.parts.hand.free == SLOTS
+        async with asyncio.timeout(30):  # the server notices that they are gone
+            while await _free(looking) != made:  # noqa: ASYNC110
+                await asyncio.sleep(0.01)
+    assert await rig.runs() == []
+
+
+async def test_a_job_that_is_remembered_no_more_while_its_claim_is_written_is_sent(
+    rig: Rig, pool: Pool
+) -> None:
+    """Of one instant, it is let go when another run of it has ended, such as one by hand."""
+    job = await rig.job(schedule={"at": instant_at(rig.clock.ms + 3_600_000)})
+    await rig.pass_time(3_600_000)
+    async with connection(pool, seconds=60) as conn, connection(pool, seconds=60) as looking:
+        async with conn.transaction():
+            await conn.execute(STOPPED)
+            ticking = asyncio.create_task(rig.tick())
+            await _waiting(looking, 1)
+            rig.parts.jobs.let_go(job)
+        await ticking
+    assert [row["status"] for row in await rig.runs()] == ["running"]
+    assert [one.claim.job_id for one in rig.held()] == [job]
+    await rig.send()
+    assert await rig.said() == [("succeeded", None)]
+
+
+async def test_a_claim_that_is_made_anew_finds_the_slots_that_it_had_counted_for_itself(
+    rig: Rig, made: list[UUID], pool: Pool
+) -> None:
+    """One occurrence has its run already: the claim is contested, and all others are sent."""
+    claimed = set(made[:BATCH])
+    await rig.parts.pool.execute(
+        "INSERT INTO runs (id, scheduled_for, job_id, namespace, trigger, status, finished_at)"
+        " SELECT $2, scheduled_for, job_id, 'default', 'schedule', 'succeeded', scheduled_for"
+        " FROM job_timers WHERE job_id = $1",
+        made[0],
+        run_id(made[0], rig.clock.ms),
+    )
+    rig.parts.hand.slots = BATCH
+    await tick.claim_timers(rig.parts, Mark(), room=BATCH, portion=100)
+    assert {one.claim.job_id for one in rig.held()} == claimed - {made[0]}
+    assert sorted(await rig.said()) == [("running", None), ("succeeded", None)]
+    assert rig.parts.hand.free == 1
+
+
 async def test_a_claim_that_was_made_anew_from_elsewhere_says_so(
     rig: Rig, made: list[UUID], pool: Pool
 ) -> None:
@@ -163,3 +230,33 @@ async def test_a_claim_that_was_made_anew_from_elsewhere_says_so(
     assert chain.broken
     assert first.mark.job_id == made[BATCH - 1]
     assert {one.claim.job_id for one in rig.held()} == set(made[1 : 1 + BATCH])
+
+
+async def test_a_claim_that_was_made_anew_and_left_what_it_had_taken_says_so(
+    engine_pool: Pool, receiver: Receiver, pool: Pool
+) -> None:
+    """It came to the same place; but the mark is not to be raised past what it left."""
+    half = PressureRules(share=1.0, namespace_share=0.5)
+    async with (
+        rigged(engine_pool, receiver, slots=SLOTS, batch=BATCH, pressure=half) as rig,
+        connection(pool, seconds=60) as conn,
+        connection(pool, seconds=60) as looking,
+    ):
+        for _ in range(BATCH):
+            await rig.job(schedule=EVERY)
+        await rig.pass_time(3_600_000)
+        chain = Chain(rig.parts)
+        async with conn.transaction():
+            await conn.execute(STOPPED)
+            first = await chain.scan(Mark(), None, room=SLOTS, portion=100)
+            (writer,) = await _waiting(looking, 1)
+            rig.parts.hand.slots = BATCH  # as if others had come into the hand
+            await looking.execute("SELECT pg_terminate_backend($1)", writer)
+            ending = asyncio.create_task(chain.end())
+            async with asyncio.timeout(30):
+                while await _waiting(looking, 1) == [writer]:  # noqa: ASYNC110
+                    await asyncio.sleep(0.01)
+        await ending
+        assert first.left_ms is None
+        assert len(rig.held()) == 1
+        assert chain.broken

@@ -5,6 +5,7 @@ import json
 import threading
 from typing import Any
 
+import pytest
 from msgspec.structs import replace
 
 from factories import MORNING_MS
@@ -15,7 +16,7 @@ from scheduler_svc.domain.egress import EgressRules
 from scheduler_svc.domain.events import EventName
 from scheduler_svc.domain.ids import instant_at
 from scheduler_svc.domain.stream import happened
-from scheduler_svc.engine import dispatch, tick, upkeep
+from scheduler_svc.engine import dispatch, settle, tick, upkeep
 from scheduler_svc.store import replicas
 from scheduler_svc.store.pool import Pool, transaction
 from scheduler_svc.store.timers import Mark
@@ -378,3 +379,26 @@ async def test_an_attempt_that_waited_for_its_connection_beyond_the_lease_is_not
     assert sent.headers["scheduler-attempt"] == "2"
     assert await rig.said() == [("succeeded", None)]
     await sender.close()
+
+
+async def test_ends_that_nobody_waited_for_any_more_are_told_as_what_they_are(
+    engine_pool: Pool, receiver: Receiver, pool: Pool
+) -> None:
+    """The database stood still for longer than a settle waits, and then carried it out."""
+    async with rigged(engine_pool, receiver, database_seconds=0.3) as rig:
+        await rig.job(schedule=EVERY)
+        await rig.pass_time(HOUR)
+        await rig.tick()
+        async with attempts(rig.parts) as tasks:
+            dispatch.start_due(rig.parts, rig.outbox, tasks)
+        async with transaction(pool, seconds=60) as conn:
+            await conn.execute("SELECT 1 FROM runs FOR UPDATE")
+            with pytest.raises(TimeoutError):
+                await settle.flush(rig.parts, rig.outbox)
+        async with asyncio.timeout(30):
+            while (await rig.run())["status"] == "running":  # noqa: ASYNC110
+                await asyncio.sleep(0.01)
+        await settle.flush(rig.parts, rig.outbox)
+        assert rig.told(EventName.SETTLE_SUPERSEDED) == []
+        assert len(rig.told(EventName.RUN_SUCCEEDED)) == 1
+        assert rig.held() == []

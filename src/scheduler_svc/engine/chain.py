@@ -21,11 +21,13 @@ class Chain:
 
     def __init__(self, parts: Parts) -> None:
         self._parts = parts
+        self._begun: asyncio.Task[Scan] | None = None
+        """The claim that is not decided yet."""
         self._written: asyncio.Task[Scan] | None = None
         self._told: Scan | None = None
         """What the claim that is being written has said of itself."""
         self.broken = False
-        """A claim was made anew, and came to another place than it had said."""
+        """A claim was made anew, and came elsewhere than it had said, or left other timers."""
 
     async def __aenter__(self) -> Self:
         return self
@@ -39,11 +41,13 @@ class Chain:
         if error is None:
             await self.end()
             return
-        if self._written is not None:
-            if isinstance(error, asyncio.CancelledError):
-                self._written.cancel()
+        both = [task for task in (self._written, self._begun) if task is not None]
+        if isinstance(error, asyncio.CancelledError):
+            for task in both:
+                task.cancel()
+        for task in both:
             with suppress(Exception, asyncio.CancelledError):  # the first error says more
-                await self._written
+                await task
 
     async def scan(self, after: Mark, before: Scan | None, *, room: int, portion: int) -> Scan:
         """Take the next timers; where those before were left for their key, read past what is too.
@@ -60,12 +64,10 @@ class Chain:
                 told.set_result(scan)
 
         claim = tick.claim_timers(self._parts, after, room=room, portion=portion, told=tell)
-        task = asyncio.create_task(claim)
-        try:
-            await asyncio.wait({task, told}, return_when=asyncio.FIRST_COMPLETED)
-            await self.end()
-        finally:
-            self._written = task
+        self._begun = task = asyncio.create_task(claim)
+        await asyncio.wait({task, told}, return_when=asyncio.FIRST_COMPLETED)
+        await self.end()
+        self._written, self._begun = task, None
         self._told = told.result() if told.done() else await task
         if self._told.cut:
             await self.end()
@@ -76,4 +78,9 @@ class Chain:
         task, self._written = self._written, None
         if task is not None:
             scan = await task
-            self.broken |= self._told is not None and scan.mark != self._told.mark
+            self.broken |= self._told is not None and _course(scan) != _course(self._told)
+
+
+def _course(scan: Scan) -> tuple[object, ...]:
+    """What the look goes by."""
+    return scan.mark, scan.full, scan.deferred_ms, scan.left_ms

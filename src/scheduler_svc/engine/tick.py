@@ -54,6 +54,8 @@ class Scan(msgspec.Struct, frozen=True):
     """What follows is read past first (`behind`)."""
     crowds: frozenset[str] = frozenset()
     """The namespaces that had a good part of a whole batch, or of which timers were left."""
+    known: Mapping[UUID, KnownJob] = {}
+    """The jobs of the decisions: one that has ended meanwhile is remembered no more."""
 
 
 def unheard(_: Scan) -> None:
@@ -102,6 +104,7 @@ async def _claimed_by(parts: Parts, look: Look) -> Scan:
     with parts.hand.expecting() as expect:
 
         async def work(conn: Connection, *, contested: bool = False) -> Scan:
+            expect({})  # what a look that is made anew had said of itself
             return await _claim(parts, conn, look, expect=expect, contested=contested)
 
         try:
@@ -114,7 +117,8 @@ async def _claimed_by(parts: Parts, look: Look) -> Scan:
             parts.on_event(EventName.JOB_RESUMED, job_id=job_id)
         taken = parts.hand.taken
         for decision in scan.decisions:
-            _take(parts, decision, scan.written)
+            job = parts.jobs.get(decision.job.id, decision.job.revision)
+            _take(parts, decision, job or scan.known.get(decision.job.id), scan.written)
         parts.hand.add_all([(one.claim, job) for one, job in scan.plain])
     if parts.hand.taken > taken:
         parts.to_send.ring()
@@ -181,6 +185,7 @@ def _found(locked: list[Timer], batch: int, about: About, decided: Decided) -> S
         mostly_left=placing.left * 2 > len(locked),
         crowds=frozenset(placing.crowds | many),
         missing=about.quotas.missing,
+        known=known,
     )
 
 
@@ -245,9 +250,8 @@ async def _write(
     return written
 
 
-def _take(parts: Parts, decision: Decision, written: frozenset[UUID]) -> None:
+def _take(parts: Parts, decision: Decision, job: KnownJob | None, written: frozenset[UUID]) -> None:
     """Hold the runs of a committed decision, and tell what it ended."""
-    job = parts.jobs.get(decision.job.id, decision.job.revision)
     for run in decision.runs:
         if run.id not in written:
             continue

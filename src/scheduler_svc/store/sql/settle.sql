@@ -68,6 +68,21 @@ WHERE s.started_ms + 0 = s.started_ms AND s.finished_ms + 0 = s.finished_ms -- o
     AND r.status || '' = 'running'
 RETURNING r.id;
 
+-- plain_ends(ids, records, at, ats)
+-- Which of these first attempts are settled already as they were to be: settle_plain commits by
+-- itself, and may have done so for a caller who had stopped waiting, or whose connection broke. Asked
+-- only where it matched fewer than it was given; the record tells an end from any other.
+SELECT r.id
+FROM unnest(
+    $1::uuid[], string_to_array($2, U&'\001e'), string_to_array($4, ',', '')::bigint[]
+) AS s (id, record, scheduled_ms)
+JOIN runs AS r
+    ON r.id = s.id
+    AND r.scheduled_for =
+        timestamptz 'epoch' + coalesce(s.scheduled_ms, $3::bigint) * interval '1 millisecond'
+WHERE s.id::text || '' = s.id::text AND s.record || '' = s.record -- one_row
+    AND r.status || '' = 'succeeded' AND r.attempts = ARRAY[s.record];
+
 -- lock_queues(job_ids)
 -- Before release_queued, in a statement of its own: what the tick wrote meanwhile is then seen.
 SELECT job_id FROM job_timers WHERE job_id = ANY ($1::uuid[]) ORDER BY job_id FOR UPDATE;
