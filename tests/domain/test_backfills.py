@@ -92,7 +92,7 @@ def test_however_it_is_stepped_each_occurrence_is_made_once_in_order_and_the_rat
     if not hours:
         backfill = structs.replace(backfill, range_to=instant_at(BEGIN_MS + 1))
     now_ms, dues, made_at = MORNING_MS, [], []
-    for turn in range(100_000):
+    for turn in range(200_000):  # an occurrence a minute, looked at ten times a second
         made = stepped(backfill, now_ms=now_ms)
         dues += [run.due_ms for run in made.runs]
         made_at += [run.scheduled_ms for run in made.runs]

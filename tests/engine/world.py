@@ -32,7 +32,12 @@ RETRY = {"max_attempts": 3, "initial_delay": "40m", "jitter": "none", "multiplie
 NEXT = """
     SELECT least(
         (SELECT min(fire_at) FROM job_timers),
-        (SELECT min(next_attempt_at) FROM runs WHERE status = 'due' AND NOT queued)
+        ( -- what an open breaker keeps back goes when it may be tried again
+            SELECT min(greatest(r.next_attempt_at, k.retry_at))
+            FROM runs AS r LEFT JOIN concurrency_keys AS k
+                ON k.namespace = r.namespace AND k.key = '127.0.0.1' AND k.breaker = 'open'
+            WHERE r.status = 'due' AND NOT r.queued
+        )
     ) AS work,
     (
         SELECT min(p.lease_until) FROM replicas AS p
