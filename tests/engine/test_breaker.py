@@ -10,9 +10,10 @@ from factories import waiting_run
 from pressing import KEY, deferrals, held, pass_time, replicas
 from receiver import OK, Receiver, answer, raw, reset, silence
 from rig import HOUR, MINUTE, SECOND, Rig, attempts, rigged
+from scheduler_svc.delivery.exchange import Exchange
 from scheduler_svc.domain.events import EventName
 from scheduler_svc.domain.pressure import BreakerRules, Key
-from scheduler_svc.engine import dispatch, keys, upkeep
+from scheduler_svc.engine import dispatch, judged, keys, upkeep
 from scheduler_svc.engine import run as engine_run
 from scheduler_svc.engine.placing import TELLING_MS
 from scheduler_svc.engine.pressure import PressureRules
@@ -389,3 +390,20 @@ async def test_what_failed_while_the_lease_was_over_says_nothing_of_the_target(
     await rig.beat()
     await rig.tick()
     assert await _state(engine_pool) != "open"
+
+
+async def test_a_time_out_that_is_noticed_late_says_nothing_of_the_target_with_the_lease_held(
+    rigs: list[Rig],
+) -> None:
+    """A standstill shorter than the lease; a time-out that is noticed in time counts as ever."""
+    rig = rigs[0]
+    await rig.job(schedule={"every": "1h"}, target={"timeout": "2s"})
+    await pass_time(rigs, HOUR)
+    await rig.tick()
+    (one,) = rig.held()
+    one.term = rig.parts.lease.term
+    for seconds, told in ((3.5, False), (2.5, True)):
+        late = Exchange("timeout", error="no answer", duration_ms=seconds * 1000)
+        for _ in range(RULES.breaker.failures):
+            judged.note(rig.parts, one, late, started_ms=rig.clock.ms)
+        assert (one.job.key in rig.parts.pressure.news) is told

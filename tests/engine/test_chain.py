@@ -51,6 +51,13 @@ async def _free(conn: Connection) -> list[UUID]:
     return [row["job_id"] for row in found]
 
 
+async def _all_free(conn: Connection, made: list[UUID]) -> None:
+    """Wait until the server has noticed that claims are gone."""
+    async with asyncio.timeout(30):
+        while await _free(conn) != made:  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+
+
 async def _waiting(conn: Connection, count: int, *, by_hand: bool = False) -> list[int]:
     """Wait until so many claims, or statements of a test, wait for a lock; return whose."""
     async with asyncio.timeout(30):
@@ -130,9 +137,7 @@ async def test_a_pass_that_is_ended_leaves_no_claim_behind(
             with pytest.raises(asyncio.CancelledError):
                 await ticking
             assert rig.parts.hand.free == SLOTS
-        async with asyncio.timeout(30):  # the server notices that they are gone
-            while await _free(looking) != made:  # noqa: ASYNC110
-                await asyncio.sleep(0.01)
+        await _all_free(looking, made)
     assert await rig.runs() == []
 
 
@@ -157,9 +162,7 @@ async def test_a_look_that_is_ended_beside_a_claim_that_is_not_decided_leaves_ne
             with pytest.raises(asyncio.CancelledError):
                 await ticking
             assert rig.parts.hand.free == SLOTS
-        async with asyncio.timeout(30):  # the server notices that they are gone
-            while await _free(looking) != made:  # noqa: ASYNC110
-                await asyncio.sleep(0.01)
+        await _all_free(looking, made)
     assert await rig.runs() == []
 
 
