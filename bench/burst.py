@@ -1,10 +1,12 @@
 """Many jobs due at one instant: how fast they leave, how late, and what each costs.
 
-    python bench/burst.py [--jobs N] [--replicas N] [--workers N] [--rounds N]
+    python bench/burst.py [--jobs N] [--replicas N] [--workers N [N ...]] [--rounds N]
 
 Each job is one POST of 200 bytes to a receiver in C and a durable record that it ran. A server with
 fsync on is started, or DATABASE_URL names one (its processor time is then not counted). A first,
-smaller round warms the replica. Prints each round and the medians.
+smaller round warms the replica. Prints each round and the medians. Where several numbers of workers
+are given they take turns, each with a database and replicas of its own on one server, for a machine
+is not as fast at every minute; the last is then set beside the first.
 """
 
 import argparse
@@ -23,6 +25,7 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 from bench._ground import Ground, a_database, durable, receiver, used
 
 from fleet import Replica, database, replica
+from scheduler_svc.domain.drift import versions
 from scheduler_svc.store.pool import Connection
 
 AHEAD_SECONDS = 4.0
@@ -42,6 +45,9 @@ DUE = """
                 'anchor', to_char(at, 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"'))))::json,
             'active', NULL, 1, at - interval '1 day', now()
         FROM planned, instant
+    ),
+    expected AS (
+        INSERT INTO job_expectations SELECT id, $4, ARRAY[at], NULL FROM planned, instant
     ),
     armed AS (INSERT INTO job_timers SELECT id, at, at, 1 FROM planned, instant)
     SELECT at FROM instant
@@ -90,7 +96,8 @@ async def burst(
     """Have so many jobs due at one instant, and wait until each has ended."""
     body = {"n": "x" * 192}
     made = json.dumps({"target": {"url": url, "body": body}, "overlap": "skip"})
-    at = await conn.fetchval(DUE, jobs, AHEAD_SECONDS + jobs / 20_000, made)
+    ahead = AHEAD_SECONDS + jobs / 20_000
+    at = await conn.fetchval(DUE, jobs, ahead, made, versions(), timeout=600)
     await conn.execute("ANALYZE job_timers")
     wal = await conn.fetchval("SELECT pg_current_wal_insert_lsn()")
     commits = await conn.fetchval(COMMITS)
@@ -127,21 +134,35 @@ async def ended(conn: Connection, at: datetime, *, seconds: float) -> None:
     await conn.execute("RESET enable_seqscan")
 
 
+async def stand(
+    stack: AsyncExitStack, ground: Ground, url: str, *, replicas: int, workers: int
+) -> tuple[Connection, list[Replica]]:
+    """Have a database with replicas that are warm."""
+    dsn = await stack.enter_async_context(a_database(ground))
+    conn = await stack.enter_async_context(database(dsn))
+    given = {"workers": str(workers)} if workers > 1 else {}
+    fleet = [await stack.enter_async_context(replica(dsn, **given)) for _ in range(replicas)]
+    await burst(ground, conn, fleet, url, WARM)
+    return conn, fleet
+
+
 async def measure(ground: Ground, url: str, asked: argparse.Namespace) -> list[Round]:
-    """Run the rounds on one database, after one that warms up."""
-    rounds = []
+    """Run the rounds in turns; return the medians by the numbers of workers."""
     async with AsyncExitStack() as stack:
-        dsn = await stack.enter_async_context(a_database(ground))
-        conn = await stack.enter_async_context(database(dsn))
-        workers = {"workers": str(asked.workers)} if asked.workers > 1 else {}
-        fleet = [
-            await stack.enter_async_context(replica(dsn, **workers)) for _ in range(asked.replicas)
+        stands = [
+            await stand(stack, ground, url, replicas=asked.replicas, workers=workers)
+            for workers in asked.workers
         ]
-        await burst(ground, conn, fleet, url, WARM)
+        rounds: list[list[Round]] = [[] for _ in stands]
         for _ in range(asked.rounds):
-            rounds.append(await burst(ground, conn, fleet, url, asked.jobs))
-            print(f"{asked.jobs:,} at once: {rounds[-1]}", flush=True)
-    return rounds
+            for (conn, fleet), found, workers in zip(stands, rounds, asked.workers, strict=True):
+                found.append(await burst(ground, conn, fleet, url, asked.jobs))
+                title = f"{asked.jobs:,} at once" + f", {workers} workers" * (workers > 1)
+                print(f"{title}: {found[-1]}", flush=True)
+    return [
+        Round(*(median(getattr(each, name) for each in found) for name in FIELDS))
+        for found in rounds
+    ]
 
 
 def main() -> None:
@@ -149,13 +170,16 @@ def main() -> None:
     given = argparse.ArgumentParser(description="jobs that are all due at one instant")
     given.add_argument("--jobs", type=int, default=10_000)
     given.add_argument("--replicas", type=int, default=1)
-    given.add_argument("--workers", type=int, default=1)
+    given.add_argument("--workers", type=int, nargs="+", default=[1])
     given.add_argument("--rounds", type=int, default=5)
     asked = given.parse_args()
     with durable() as ground, receiver() as url:
-        rounds = asyncio.run(measure(ground, url, asked))
-    middle = Round(*(median(getattr(each, name) for each in rounds) for name in FIELDS))
-    print(f"medians of {len(rounds)}:   {middle}")
+        middles = asyncio.run(measure(ground, url, asked))
+    for workers, middle in zip(asked.workers, middles, strict=True):
+        print(f"medians of {asked.rounds}, {workers} workers:   {middle}")
+    if len(middles) > 1:
+        times = middles[-1].calls_per_second / middles[0].calls_per_second
+        print(f"{asked.workers[-1]} workers beside {asked.workers[0]}: {times:.2f} times the calls")
 
 
 FIELDS = tuple(Round.__dataclass_fields__)

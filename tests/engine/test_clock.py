@@ -131,8 +131,12 @@ def test_a_job_is_known_by_its_revision_alone() -> None:
     assert known.get(UUID(int=1), 1) is None
 
 
-def test_the_jobs_used_last_are_kept_and_no_more_than_so_many() -> None:
-    known = KnownJobs(version="0", size_max=2)
+def test_the_jobs_used_last_are_kept_and_no_more_than_weigh_so_much() -> None:
+    other = KnownJobs(version="0")
+    first = other.learn(_stored(1)).weight  # of which the parts are not known yet
+    alike = other.learn(_stored(2)).weight
+    assert alike < first
+    known = KnownJobs(version="0", bytes_max=first + alike)
     known.learn(_stored(1))
     known.learn(_stored(2))
     assert known.get(UUID(int=1), 1) is not None

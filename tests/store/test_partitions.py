@@ -50,13 +50,26 @@ async def test_days_are_made_from_yesterday_to_so_many_ahead(pool: Pool) -> None
         assert await partitions.names(conn) == made
 
 
-async def test_of_a_large_day_a_twentieth_may_be_dead_before_it_is_vacuumed(pool: Pool) -> None:
+async def test_a_day_is_vacuumed_at_a_twentieth_and_analysed_at_a_half(pool: Pool) -> None:
     async with connection(pool) as conn:
         (*_, day) = await partitions.ensure(conn, today=TODAY, ahead=0)
         given = await conn.fetchval("SELECT reloptions FROM pg_class WHERE relname = $1", day)
+        uncounted = await conn.fetch(
+            "SELECT attname FROM pg_attribute"
+            " WHERE attrelid = $1::text::regclass AND attstattarget = 0 AND attnum > 0",
+            day,
+        )
     assert set(given) == {
         "autovacuum_vacuum_scale_factor=0.05",
         "autovacuum_vacuum_threshold=500",
+        "autovacuum_analyze_scale_factor=0.5",
+        "autovacuum_analyze_threshold=5000",
+    }
+    assert {row["attname"] for row in uncounted} == {
+        "attempts",
+        "overrides",
+        "deferral",
+        "completion_detail",
     }
 
 

@@ -4,28 +4,42 @@ import asyncio
 
 
 class Alarm:
-    """Clear it before looking for work, wait on it after: a ring in between ends the wait."""
+    """Clear it before looking for work, wait on it after: a ring in between ends the wait.
+
+    At a steady load the sender sleeps once a fire, so a sleep is a future and a timer of the loop,
+    and no scope of a time-out around an event.
+    """
 
     def __init__(self) -> None:
-        self._event = asyncio.Event()
+        self._rung = False
+        self._sleeping: set[asyncio.Future[None]] = set()
 
     def ring(self) -> None:
         """End the present wait, or the next one."""
-        self._event.set()
+        self._rung = True
+        for sleep in self._sleeping:
+            _end(sleep)
 
     def clear(self) -> None:
         """Forget earlier rings; to be called before looking for work, never after."""
-        self._event.clear()
+        self._rung = False
 
     async def wait(self, seconds: float | None) -> None:
         """Sleep so long, or until rung; None sleeps until rung."""
-        if self._event.is_set():
+        if self._rung or (seconds is not None and seconds <= 0):
             return
-        if seconds is None:
-            await self._event.wait()
-        elif seconds > 0:
-            try:
-                async with asyncio.timeout(seconds):
-                    await self._event.wait()
-            except TimeoutError:
-                pass
+        loop = asyncio.get_running_loop()
+        sleep = loop.create_future()
+        timer = None if seconds is None else loop.call_later(seconds, _end, sleep)
+        self._sleeping.add(sleep)
+        try:
+            await sleep
+        finally:
+            self._sleeping.discard(sleep)
+            if timer is not None:
+                timer.cancel()
+
+
+def _end(sleep: asyncio.Future[None]) -> None:
+    if not sleep.done():
+        sleep.set_result(None)

@@ -101,14 +101,23 @@ class Read(Struct, frozen=True, gc=False):
     rhythm: Rhythm
     way: Way
     rules: Rules
+    own: int
+    """Bytes of its parts that were made for it: nobody has them alike, as far as is known."""
 
 
 class _Kept(Generic[T]):
     """Values by the text of their part, and by whatever else they are made of."""
 
     def __init__(self, make: Callable[..., T]) -> None:
-        self._make = make
-        self._known = lru_cache(maxsize=PARTS_MAX)(make)
+        self.made = 0
+        """Bytes of parts that were not known."""
+
+        def counted(part: bytes, *more: str) -> T:
+            self.made += len(part)
+            return make(part, *more)
+
+        self._make = counted
+        self._known = lru_cache(maxsize=PARTS_MAX)(counted)
 
     def of(self, part: bytes, *more: str) -> T:
         return (self._known if len(part) <= LENGTH_MAX else self._make)(part, *more)
@@ -126,6 +135,7 @@ class Alike:
     def read(self, text: str, namespace: str) -> Read:
         """Read a definition; raise where it can not be understood."""
         outline = _OUTLINE.decode(text)
+        made = self._made()
         rhythm = self._rhythms.of(bytes(outline.schedule))
         way = self._ways.of(bytes(outline.target), namespace)
         retry, misfire, alerts = outline.retry, outline.misfire, outline.alerts
@@ -148,7 +158,10 @@ class Alike:
             delete_after_completion=outline.delete_after_completion,
             retention=outline.retention,
         )
-        return Read(definition, rhythm, way, rules)
+        return Read(definition, rhythm, way, rules, self._made() - made)
+
+    def _made(self) -> int:
+        return self._ways.made + self._rhythms.made + self._rules.made
 
 
 def _rules(text: bytes) -> Rules:

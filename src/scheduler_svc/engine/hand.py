@@ -110,6 +110,11 @@ class Hand:
             del self._due[heapq.heappop(self._instants)]
         return None
 
+    def is_due(self, now_ms: int) -> bool:
+        """Tell whether something is to be sent by now."""
+        next_ms = self.next_fire_ms
+        return next_ms is not None and next_ms <= now_ms
+
     def add(self, claim: ClaimedRun, job: KnownJob) -> None:
         """Hold a claimed run until its instant; of one instant the higher priority goes first."""
         self.add_all(((claim, job),))

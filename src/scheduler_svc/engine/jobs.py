@@ -22,7 +22,13 @@ from scheduler_svc.engine.alike import Alike, Way, heeds, way_of
 from scheduler_svc.store.timers import StoredJob
 from scheduler_svc.store.vault import KeyRing, Unopenable, open_text
 
-KNOWN_MAX = 20_000
+KNOWN_BYTES_MAX = 80_000_000
+"""What all known jobs may weigh, about: 100,000 that are alike, 20,000 of which each has a target
+of its own, a hundred with the longest bodies there are."""
+JOB_BYTES = 450
+OWN_BYTES = 2000
+OWN_TIMES = 3
+"""A part that is a job's own is there as text, as a value, and as what is sent of it."""
 
 
 class KnownJob(msgspec.Struct, frozen=True, gc=False):
@@ -40,16 +46,25 @@ class KnownJob(msgspec.Struct, frozen=True, gc=False):
     """The statuses that are a success."""
     once: bool
     """It has one instant: when its run has ended nobody asks for it again."""
+    weight: int = 0
+    """About how many bytes of memory it takes."""
 
 
-def _known(plan: PlannedJob, prepared: Prepared, way: Way, *, heeded: bool, once: bool) -> KnownJob:
+def _known(
+    plan: PlannedJob, prepared: Prepared, way: Way, *, heeded: bool, once: bool, weight: int = 0
+) -> KnownJob:
     rules = plan.definition
     leads_on = heeded or rules.overlap == "queue" or rules.auto_pause_after > 0
-    return KnownJob(plan, prepared, way.key, way.reports, leads_on, way.good, once)
+    return KnownJob(plan, prepared, way.key, way.reports, leads_on, way.good, once, weight)
+
+
+def _weight(text: str, own: int) -> int:
+    """Guess the memory of a job by its text and by what it shares with no other; measured."""
+    return JOB_BYTES + len(text) + (OWN_BYTES + OWN_TIMES * own if own else 0)
 
 
 class KnownJobs:
-    """The jobs used last, at most `size_max` of them."""
+    """The jobs used last, no more than weigh `bytes_max` together."""
 
     def __init__(
         self,
@@ -57,13 +72,14 @@ class KnownJobs:
         version: str,
         ring: KeyRing | None = None,
         public_url: str | None = None,
-        size_max: int = KNOWN_MAX,
+        bytes_max: int = KNOWN_BYTES_MAX,
     ) -> None:
         self._version = version
         self._alike = Alike(version)
         self._ring = ring
         self._public_url = public_url
-        self._size_max = size_max
+        self._bytes_max = bytes_max
+        self._bytes = 0
         self._jobs: OrderedDict[UUID, KnownJob] = OrderedDict()
 
     def get(self, job_id: UUID, revision: int) -> KnownJob | None:
@@ -77,10 +93,13 @@ class KnownJobs:
     def forget(self) -> None:
         """Know none: the database is another one, where a revision may mean something else."""
         self._jobs.clear()
+        self._bytes = 0
 
     def let_go(self, job_id: UUID) -> None:
         """Know this one no more: it would only be in the way of others."""
-        self._jobs.pop(job_id, None)
+        gone = self._jobs.pop(job_id, None)
+        if gone is not None:
+            self._bytes -= gone.weight
 
     def foreign(self, plan: PlannedJob) -> KnownJob:
         """Prepare what is not stored as a job, and keep nothing of it."""
@@ -112,10 +131,20 @@ class KnownJobs:
             prepared = self._opened(stored, definition)
         else:
             prepared = prepare_job(alike, definition, job_id=stored.id, public_url=self._public_url)
-        known = _known(plan, prepared, read.way, heeded=read.rules.heeds, once=read.rhythm.once)
+        known = _known(
+            plan,
+            prepared,
+            read.way,
+            heeded=read.rules.heeds,
+            once=read.rhythm.once,
+            weight=_weight(stored.definition, read.own),
+        )
+        self.let_go(stored.id)
         self._jobs[stored.id] = known
-        if len(self._jobs) > self._size_max:
-            self._jobs.popitem(last=False)
+        self._bytes += known.weight
+        while self._bytes > self._bytes_max and len(self._jobs) > 1:
+            _, gone = self._jobs.popitem(last=False)
+            self._bytes -= gone.weight
         return known
 
     def _opened(self, stored: StoredJob, definition: Definition) -> Prepared:

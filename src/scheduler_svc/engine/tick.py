@@ -4,6 +4,7 @@ A look at the timers is one short transaction. It asks for no more than the free
 when it should be looked again. `pace` decides when that is; `waiting` takes the runs that wait.
 """
 
+import asyncio
 from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
@@ -28,6 +29,8 @@ from scheduler_svc.store.timers import NIL, Contested, Mark, Plain
 
 CROWD_SHARE = 4
 """A namespace with a fourth of a whole batch is a crowd, and others may be due behind it."""
+LEARNT = 16
+"""After so many jobs that were not known, what is due meanwhile is sent."""
 Lock = Callable[[Connection, int], Awaitable[list[Timer]]]
 Told = Callable[["Scan"], None]
 
@@ -227,7 +230,9 @@ async def _known(parts: Parts, conn: Connection, locked: list[Timer]) -> dict[UU
         else:
             known[timer.job_id] = job
     if missing:
-        for stored in await timers.load_definitions(conn, missing):
+        for n, stored in enumerate(await timers.load_definitions(conn, missing), 1):
+            if n % LEARNT == 0 and parts.hand.is_due(parts.clock.now_ms()):
+                await asyncio.sleep(0)
             try:
                 known[stored.id] = parts.jobs.learn(stored)
             except Exception as error:  # noqa: BLE001 - the poison guard
