@@ -1,0 +1,53 @@
+"""What a look reads about the timers that it has locked, before it decides them."""
+
+from uuid import UUID
+
+from scheduler_svc.domain.decide import Timer
+from scheduler_svc.domain.overlap import OpenRun
+from scheduler_svc.engine.jobs import KnownJob
+from scheduler_svc.engine.parking import Parking
+from scheduler_svc.engine.parts import Parts
+from scheduler_svc.store import timers
+from scheduler_svc.store.pool import Connection
+
+
+async def standing_of(
+    conn: Connection, locked: list[Timer], known: dict[UUID, KnownJob]
+) -> dict[UUID, list[OpenRun]]:
+    """Return the unfinished runs that matter to each timer.
+
+    Of a job that allows overlap only the run of this very occurrence does: where an edit put the
+    timer back, some replica may still hold it.
+    """
+    contested, allowed = [], []
+    for timer in locked:
+        job = known.get(timer.job_id)
+        if job is None or timer.scheduled_ms is None:
+            continue
+        if job.plan.definition.overlap == "allow":
+            allowed.append((timer.job_id, timer.scheduled_ms))
+        else:
+            contested.append(timer.job_id)
+    standing = await timers.open_runs(conn, contested) if contested else {}
+    return standing | (await timers.open_occurrences(conn, allowed) if allowed else {})
+
+
+async def known_of(
+    parts: Parts, conn: Connection, locked: list[Timer], parking: Parking
+) -> dict[UUID, KnownJob]:
+    """Return the locked timers' jobs, reading those whose present revision is not known."""
+    known = {}
+    missing = []
+    for timer in locked:
+        job = parts.jobs.get(timer.job_id, timer.revision)
+        if job is None:
+            missing.append(timer.job_id)
+        else:
+            known[timer.job_id] = job
+    if missing:
+        for stored in await timers.load_definitions(conn, missing):
+            try:
+                known[stored.id] = parts.jobs.learn(stored)
+            except Exception as error:  # noqa: BLE001 - the poison guard
+                await parking.park(conn, stored.id, error)
+    return known
