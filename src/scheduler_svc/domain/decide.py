@@ -24,6 +24,7 @@ from scheduler_svc.domain.occurrences import (
     spread_ms,
 )
 from scheduler_svc.domain.overlap import OpenRun
+from scheduler_svc.domain.recorded import NOTHING, Recorded, around
 from scheduler_svc.domain.runs import Trigger
 
 
@@ -117,10 +118,18 @@ def plain_following(job: PlannedJob, timer: Timer, now_ms: int) -> int | None:
     return following if following > now_ms and at >= now_ms - grace_ms else None
 
 
-def decide(
-    job: PlannedJob, timer: Timer, open_runs: list[OpenRun], *, now_ms: int
+def decide(  # one fact of the timer each
+    job: PlannedJob,
+    timer: Timer,
+    open_runs: list[OpenRun],
+    *,
+    now_ms: int,
+    recorded: Recorded = NOTHING,
 ) -> Decision | Deferred:
-    """Decide one timer whose `fire_ms` is due, or due within the lookahead."""
+    """Decide one timer whose `fire_ms` is due, or due within the lookahead.
+
+    `recorded` are the rows that its occurrences have already, where it was put back.
+    """
     if timer.scheduled_ms is None:
         if timer.fire_ms > now_ms:
             return Deferred(timer.fire_ms)
@@ -132,19 +141,29 @@ def decide(
         if any(other.id == run.id for other in open_runs):
             return Deferred(timer.fire_ms)
         following = next_after(job.timetable, timer.scheduled_ms)
-        return _move(job, timer, following, [run], [], last_ms=timer.scheduled_ms, now_ms=now_ms)
-    return _decide_due(job, timer, timer.scheduled_ms, open_runs, now_ms)
+        runs = [] if recorded.holds(timer.scheduled_ms) else [run]
+        return _move(job, timer, following, runs, [], last_ms=timer.scheduled_ms, now_ms=now_ms)
+    due = misfire.judge(
+        job.timetable, job.definition.misfire, first_ms=timer.scheduled_ms, now_ms=now_ms
+    )
+    due = around(job.timetable, due, recorded)
+    return _decide_due(job, timer, due, open_runs, now_ms=now_ms, rows=recorded)
 
 
-def _decide_due(
-    job: PlannedJob, timer: Timer, first_ms: int, open_runs: list[OpenRun], now_ms: int
+def _decide_due(  # one fact of the timer each
+    job: PlannedJob,
+    timer: Timer,
+    due: misfire.Due,
+    open_runs: list[OpenRun],
+    *,
+    now_ms: int,
+    rows: Recorded,
 ) -> Decision:
-    due = misfire.judge(job.timetable, job.definition.misfire, first_ms=first_ms, now_ms=now_ms)
     runs = [_ledger(job, skipped) for skipped in due.skipped]
     cancel: list[UUID] = []
     standing = list(open_runs)
     left = _runs_left(job, timer)
-    last_ms = first_ms
+    last_ms = timer.scheduled_ms or 0
     over: list[int] = []
     for run in _to_send(job, due, now_ms):
         last_ms = max(last_ms, run.scheduled_ms)
@@ -159,8 +178,8 @@ def _decide_due(
         if made.status != "skipped":
             left = None if left is None else left - 1
     if left is not None and left <= 0:
-        runs += _beyond_max_runs(job, over, due.next_ms, now_ms)
-    return _move(job, timer, due.next_ms, runs, cancel, last_ms=last_ms, now_ms=now_ms)
+        runs += _beyond_max_runs(job, over, None if due.cut else due.next_ms, now_ms, rows)
+    return _move(job, timer, due.next_ms, runs, cancel, last_ms=last_ms, now_ms=now_ms, cut=due.cut)
 
 
 def _to_send(job: PlannedJob, due: misfire.Due, now_ms: int) -> list[NewRun]:
@@ -196,7 +215,7 @@ def _place(job: PlannedJob, run: NewRun, standing: list[OpenRun]) -> tuple[NewRu
 
 
 def _beyond_max_runs(
-    job: PlannedJob, over: list[int], next_ms: int | None, now_ms: int
+    job: PlannedJob, over: list[int], next_ms: int | None, now_ms: int, rows: Recorded
 ) -> list[NewRun]:
     """Write down what else was due when the last run that `max_runs` allows was made."""
     stretches: list[list[int]] = []
@@ -208,7 +227,7 @@ def _beyond_max_runs(
     spans = [(stretch[0], stretch[-1]) for stretch in stretches]
     latest = last_due(job.timetable, now_ms)
     if next_ms is not None and latest is not None:
-        spans.append((next_ms, latest))
+        spans += rows.gaps(next_ms, latest)
     found = (misfire.ranges(job.timetable, low, high, "max_runs") for low, high in spans)
     return [_ledger(job, skipped) for each in found for skipped in each]
 
@@ -222,11 +241,13 @@ def _move(
     *,
     last_ms: int,
     now_ms: int,
+    cut: bool = False,
 ) -> Decision:
     """Move the timer on; where nothing is left, complete the job once its last instant has come."""
     made = timer.runs_made + sum(run.status != "skipped" for run in runs)
     limit = job.definition.schedule.max_runs
-    if following is None or (limit is not None and made >= limit):
+    spent = limit is not None and made >= limit and not cut
+    if following is None or spent:
         end_ms = fire_at(job.timetable, last_ms)
         if end_ms <= now_ms:
             return Decision(job, None, None, made, runs, cancel, completed=True)

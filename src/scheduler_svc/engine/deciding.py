@@ -11,6 +11,7 @@ import msgspec
 
 from scheduler_svc.domain.decide import Decision, Deferred, Timer, decide, plain_following
 from scheduler_svc.domain.overlap import OpenRun
+from scheduler_svc.domain.recorded import NOTHING, Recorded
 from scheduler_svc.engine import run_quota
 from scheduler_svc.engine.holding import Sift
 from scheduler_svc.engine.jobs import KnownJob
@@ -52,7 +53,9 @@ class About(msgspec.Struct, frozen=True):
     portion: int
     """How many runs of an outage are decided."""
     contested: bool = False
-    """All of them by the rules: what a plain claim takes for granted did not hold."""
+    """All of them by the rules: what a claim takes for granted did not hold."""
+    recorded: Mapping[UUID, Recorded] = {}
+    """The rows that are there already, where it is contested."""
 
 
 class Decided(msgspec.Struct):
@@ -136,8 +139,9 @@ async def _decide(
     """Decide by the rules, and give what is sent its minute where its namespace has a quota."""
     quotas, sifted = about.quotas, about.sifted
     standing = about.standing.get(timer.job_id, [])
+    rows = about.recorded.get(timer.job_id, NOTHING)
     try:
-        verdict = decide(job.plan, timer, standing, now_ms=about.now_ms)
+        verdict = decide(job.plan, timer, standing, now_ms=about.now_ms, recorded=rows)
     except Exception as error:  # noqa: BLE001 - the poison guard
         await about.parking.park(conn, timer.job_id, error)
         return None

@@ -4,6 +4,7 @@ from uuid import UUID
 
 from scheduler_svc.domain.decide import Timer
 from scheduler_svc.domain.overlap import OpenRun
+from scheduler_svc.domain.recorded import Recorded
 from scheduler_svc.engine.jobs import KnownJob
 from scheduler_svc.engine.parking import Parking
 from scheduler_svc.engine.parts import Parts
@@ -30,6 +31,18 @@ async def standing_of(
             contested.append(timer.job_id)
     standing = await timers.open_runs(conn, contested) if contested else {}
     return standing | (await timers.open_occurrences(conn, allowed) if allowed else {})
+
+
+async def recorded_of(
+    conn: Connection, locked: list[Timer], known: dict[UUID, KnownJob]
+) -> dict[UUID, Recorded]:
+    """Return what the ledger holds already from where each timer stands: some were put back."""
+    firsts = [
+        (timer.job_id, timer.scheduled_ms)
+        for timer in locked
+        if timer.job_id in known and timer.scheduled_ms is not None
+    ]
+    return await timers.recorded_occurrences(conn, firsts) if firsts else {}
 
 
 async def known_of(

@@ -161,6 +161,7 @@ async def _claim(
         now_ms,
         look.portion,
         contested,
+        await locked_timers.recorded_of(conn, locked, known) if contested else {},
     )
     decided = await decide_locked(conn, locked, about)
     scan = _found(locked, look.batch, about, decided)
@@ -170,6 +171,8 @@ async def _claim(
         look.told(scan)
     await quotas.save(conn)
     written = await _write(parts, conn, scan.decisions, now_ms) if scan.decisions else set()
+    if not contested and len(written) < sum(len(each.runs) for each in scan.decisions):
+        raise Contested  # what is there already may be the first of a range that is not
     if scan.plain:
         claims = [one for one, _ in scan.plain]
         await timers.write_plain(conn, claims, replica=parts.replica, now_ms=now_ms)
