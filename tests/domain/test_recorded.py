@@ -142,3 +142,31 @@ def test_rows_over_one_another_are_one_stretch() -> None:
         True,
         False,
     ]
+
+
+def test_a_run_that_is_refused_uses_up_nothing_of_max_runs_and_makes_no_room() -> None:
+    plan = _plan(schedule={"every": "10s", "max_runs": 2}, overlap="cancel")
+    other = OpenRun(UUID(int=7), queued=False)
+    timer = Timer(JOB, FIRST, FIRST, 1, 0)
+    refused = frozenset({run_id(JOB, _at(1)), run_id(JOB, _at(3))})
+    told = decide(plan, timer, [], now_ms=_at(4), refused=refused)
+    assert isinstance(told, Decision)
+    said = [(run.status, run.reason) for run in told.runs]
+    assert said == [
+        ("skipped", "quota"),
+        ("running", None),
+        ("skipped", "quota"),
+        ("running", None),
+    ]
+    assert told.runs_made == 2
+    assert told.completed
+    told = decide(plan, timer, [other], now_ms=FIRST, refused=refused)
+    assert isinstance(told, Decision)
+    assert (told.cancel, told.runs_made, told.scheduled_ms) == ([], 0, FIRST + PERIOD)
+    ahead = decide(plan, timer, [], now_ms=FIRST - 1, refused=refused)
+    assert isinstance(ahead, Decision)
+    assert (ahead.runs[0].reason, ahead.runs_made, ahead.scheduled_ms) == (
+        "quota",
+        0,
+        FIRST + PERIOD,
+    )

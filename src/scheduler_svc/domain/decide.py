@@ -5,7 +5,7 @@ The timer always moves by the schedule alone, whatever else happens to the job (
 """
 
 from datetime import datetime
-from typing import Literal
+from typing import Final, Literal
 from uuid import UUID
 
 from msgspec import Struct, field, structs
@@ -26,6 +26,8 @@ from scheduler_svc.domain.occurrences import (
 from scheduler_svc.domain.overlap import OpenRun
 from scheduler_svc.domain.recorded import NOTHING, Recorded, around
 from scheduler_svc.domain.runs import Trigger
+
+NONE: Final[frozenset[UUID]] = frozenset()
 
 
 class PlannedJob(Struct, frozen=True, gc=False):
@@ -125,10 +127,12 @@ def decide(  # one fact of the timer each
     *,
     now_ms: int,
     recorded: Recorded = NOTHING,
+    refused: frozenset[UUID] = NONE,
 ) -> Decision | Deferred:
     """Decide one timer whose `fire_ms` is due, or due within the lookahead.
 
-    `recorded` are the rows that its occurrences have already, where it was put back.
+    `recorded` are the rows that its occurrences have already, where it was put back. `refused` are
+    runs for which a quota has no room: they are skipped, and use up nothing of `max_runs`.
     """
     if timer.scheduled_ms is None:
         if timer.fire_ms > now_ms:
@@ -138,6 +142,7 @@ def decide(  # one fact of the timer each
         if overlap.contending(open_runs) and job.definition.overlap != "allow":
             return Deferred(timer.fire_ms)
         run = _sent(job, timer.scheduled_ms, "schedule")
+        run = by_quota(run) if run.id in refused else run
         if any(other.id == run.id for other in open_runs):
             return Deferred(timer.fire_ms)
         following = next_after(job.timetable, timer.scheduled_ms)
@@ -147,7 +152,7 @@ def decide(  # one fact of the timer each
         job.timetable, job.definition.misfire, first_ms=timer.scheduled_ms, now_ms=now_ms
     )
     due = around(job.timetable, due, recorded)
-    return _decide_due(job, timer, due, open_runs, now_ms=now_ms, rows=recorded)
+    return _decide_due(job, timer, due, open_runs, now_ms=now_ms, rows=recorded, refused=refused)
 
 
 def _decide_due(  # one fact of the timer each
@@ -158,6 +163,7 @@ def _decide_due(  # one fact of the timer each
     *,
     now_ms: int,
     rows: Recorded,
+    refused: frozenset[UUID],
 ) -> Decision:
     runs = [_ledger(job, skipped) for skipped in due.skipped]
     cancel: list[UUID] = []
@@ -169,6 +175,9 @@ def _decide_due(  # one fact of the timer each
         last_ms = max(last_ms, run.scheduled_ms)
         if any(other.id == run.id for other in open_runs):
             continue  # claimed before the timer was put back, and counted
+        if run.id in refused:
+            runs.append(by_quota(run))
+            continue
         if left is not None and left <= 0:
             over.append(run.scheduled_ms)
             continue
@@ -262,6 +271,11 @@ def _runs_left(job: PlannedJob, timer: Timer) -> int | None:
 
 def _sent(job: PlannedJob, at: int, trigger: Trigger) -> NewRun:
     return NewRun(run_id(job.id, at), at, fire_at(job.timetable, at), trigger, "running")
+
+
+def by_quota(run: NewRun) -> NewRun:
+    """Return the row of an occurrence for which the quota of its namespace has no room."""
+    return NewRun(run.id, run.scheduled_ms, run.fire_ms, run.trigger, "skipped", reason="quota")
 
 
 def _ledger(job: PlannedJob, skipped: misfire.Skipped) -> NewRun:

@@ -136,15 +136,31 @@ async def _by_the_rules(
 async def _decide(
     conn: Connection, job: KnownJob, timer: Timer, about: About
 ) -> Decision | Deferred | None:
-    """Decide by the rules, and give what is sent its minute where its namespace has a quota."""
+    """Decide by the rules, and give what is sent its minute where its namespace has a quota.
+
+    Where that has no room for a run that counts towards `max_runs`, another occurrence has its
+    turn: all is decided again, without that run.
+    """
     quotas, sifted = about.quotas, about.sifted
+    namespace, counted = job.plan.namespace, job.plan.definition.schedule.max_runs is not None
     standing = about.standing.get(timer.job_id, [])
     rows = about.recorded.get(timer.job_id, NOTHING)
-    try:
-        verdict = decide(job.plan, timer, standing, now_ms=about.now_ms, recorded=rows)
-    except Exception as error:  # noqa: BLE001 - the poison guard
-        await about.parking.park(conn, timer.job_id, error)
-        return None
-    if isinstance(verdict, Deferred):
-        return verdict
-    return quotas.place(sifted.after(verdict) if sifted.by else verdict)
+    refused: frozenset[UUID] = frozenset()
+    while True:
+        try:
+            verdict = decide(
+                job.plan, timer, standing, now_ms=about.now_ms, recorded=rows, refused=refused
+            )
+        except Exception as error:  # noqa: BLE001 - the poison guard
+            await about.parking.park(conn, timer.job_id, error)
+            return None
+        if isinstance(verdict, Deferred):
+            return verdict
+        verdict = sifted.after(verdict) if sifted.by else verdict
+        before = quotas.given(namespace) if counted else None
+        placed = quotas.place(verdict)
+        more = {run.id for run in placed.runs if run.reason == "quota"} - refused
+        if before is None or not more:
+            return placed
+        quotas.restore(namespace, before)
+        refused |= more
