@@ -18,7 +18,9 @@ from scheduler_svc.api import sql_requests
 from scheduler_svc.api.context import Deps
 from scheduler_svc.api.sql_requests import carry_out
 from scheduler_svc.domain.events import EventName
+from scheduler_svc.domain.ids import epoch_ms
 from scheduler_svc.domain.quotas import Quotas
+from scheduler_svc.store.notices import CHANNEL
 from scheduler_svc.store.pool import Pool
 
 WAITING = "SELECT count(*) FROM pg_locks WHERE NOT granted"
@@ -93,6 +95,25 @@ async def test_an_instant_that_passed_while_the_transaction_was_open_is_still_to
     await carry_out(deps)
     due = await conn.fetchval("SELECT fire_at <= now() FROM job_timers WHERE job_id = $1", made)
     assert due is True
+
+
+async def test_replicas_look_from_it_on_though_something_else_of_the_job_is_due_now(
+    conn: Any, deps: Deps, dsn: str
+) -> None:
+    instants = [soon(-3600), soon(0.05)]
+    await create(conn, job(schedule={"at": instants, "if_past": "run"}))
+    await asyncio.sleep(0.1)  # the instant itself
+    heard: asyncio.Queue[str] = asyncio.Queue()
+    listening = await asyncpg.connect(dsn, timeout=10)
+    await listening.add_listener(CHANNEL, lambda *said: heard.put_nowait(str(said[3])))
+    await carry_out(deps)
+    async with asyncio.timeout(10):
+        while not (said := await heard.get()).startswith("wake"):
+            pass
+    await listening.close(timeout=5)
+    due = await conn.fetchval("SELECT fire_at FROM job_timers")
+    assert said == f"wake {epoch_ms(due)}"
+    assert await conn.fetchval("SELECT trigger FROM runs WHERE status = 'due'") == "catch_up"
 
 
 @pytest.mark.parametrize(

@@ -97,6 +97,13 @@ MUTATIONS = (
         STORE_TESTS,
     ),
     Mutation(
+        "a claim that goes on though a row of it was there already",
+        f"{ENGINE}/tick.py",
+        "if not contested and len(written) <",
+        "if False and len(written) <",
+        ("tests/engine/test_put_back.py",),
+    ),
+    Mutation(
         "the claim of timers without SKIP LOCKED",
         f"{SQL}/tick.sql",
         "LIMIT $4\nFOR UPDATE SKIP LOCKED",

@@ -16,19 +16,10 @@ from scheduler_svc.engine.chain import Chain
 from scheduler_svc.engine.pressure import PressureRules
 from scheduler_svc.store.pool import Connection, Pool, connection
 from scheduler_svc.store.timers import Mark
+from stopping import STOPPED, waiting
 
 BATCH, JOBS, SLOTS = 2, 6, 50
 EVERY = {"every": "1h"}
-STOPPED = """
-    SET LOCAL idle_in_transaction_session_timeout = '1min';
-    LOCK TABLE runs IN SHARE MODE -- reads go on, writes wait
-"""
-WAITING = """
-    SELECT pid FROM pg_stat_activity
-    WHERE datname = current_database() AND wait_event_type = 'Lock'
-        AND (query LIKE '%FOR UPDATE') = $1
-    ORDER BY xact_start
-"""
 
 
 @pytest.fixture
@@ -58,14 +49,6 @@ async def _all_free(conn: Connection, made: list[UUID]) -> None:
             await asyncio.sleep(0.01)
 
 
-async def _waiting(conn: Connection, count: int, *, by_hand: bool = False) -> list[int]:
-    """Wait until so many claims, or statements of a test, wait for a lock; return whose."""
-    async with asyncio.timeout(30):
-        while len(found := await conn.fetch(WAITING, by_hand)) != count:  # noqa: ASYNC110
-            await asyncio.sleep(0.01)
-    return [row["pid"] for row in found]
-
-
 async def test_the_next_claim_is_decided_while_one_is_written(
     rig: Rig, made: list[UUID], pool: Pool
 ) -> None:
@@ -73,7 +56,7 @@ async def test_the_next_claim_is_decided_while_one_is_written(
         async with conn.transaction():
             await conn.execute(STOPPED)
             ticking = asyncio.create_task(rig.tick())
-            await _waiting(looking, 2)
+            await waiting(looking, 2)
             assert await _free(looking) == made[2 * BATCH :]
             assert rig.held() == []
             assert rig.parts.hand.free == SLOTS - 2 * BATCH
@@ -100,7 +83,7 @@ async def test_a_claim_of_a_namespace_with_a_calendar_is_written_before_the_next
         async with conn.transaction():
             await conn.execute(STOPPED)
             ticking = asyncio.create_task(rig.tick())
-            await _waiting(looking, 1)
+            await waiting(looking, 1)
         await ticking
     assert {one.claim.job_id for one in rig.held()} == set(made)
 
@@ -132,7 +115,7 @@ async def test_a_pass_that_is_ended_leaves_no_claim_behind(
         async with conn.transaction():
             await conn.execute(STOPPED)
             ticking = asyncio.create_task(rig.tick())
-            await _waiting(looking, 2)
+            await waiting(looking, 2)
             ticking.cancel()
             with pytest.raises(asyncio.CancelledError):
                 await ticking
@@ -176,7 +159,7 @@ async def test_a_job_that_is_remembered_no_more_while_its_claim_is_written_is_se
         async with conn.transaction():
             await conn.execute(STOPPED)
             ticking = asyncio.create_task(rig.tick())
-            await _waiting(looking, 1)
+            await waiting(looking, 1)
             rig.parts.jobs.let_go(job)
         await ticking
     assert [row["status"] for row in await rig.runs()] == ["running"]
@@ -220,14 +203,14 @@ async def test_a_claim_that_was_made_anew_from_elsewhere_says_so(
         async with conn.transaction(), other.transaction():
             await conn.execute(STOPPED)
             first = await chain.scan(Mark(), None, room=SLOTS, portion=100)
-            (writer,) = await _waiting(looking, 1)
+            (writer,) = await waiting(looking, 1)
             taking = asyncio.create_task(
                 other.execute(f"SELECT 1 FROM job_timers WHERE job_id = '{made[0]}' FOR UPDATE")
             )
-            await _waiting(looking, 1, by_hand=True)
+            await waiting(looking, 1, by_hand=True)
             await looking.execute("SELECT pg_terminate_backend($1)", writer)
             await taking
-            await _waiting(looking, 1)
+            await waiting(looking, 1)
             ending = asyncio.create_task(chain.end())
         await ending
     assert chain.broken
@@ -252,12 +235,12 @@ async def test_a_claim_that_was_made_anew_and_left_what_it_had_taken_says_so(
         async with conn.transaction():
             await conn.execute(STOPPED)
             first = await chain.scan(Mark(), None, room=SLOTS, portion=100)
-            (writer,) = await _waiting(looking, 1)
+            (writer,) = await waiting(looking, 1)
             rig.parts.hand.slots = BATCH  # as if others had come into the hand
             await looking.execute("SELECT pg_terminate_backend($1)", writer)
             ending = asyncio.create_task(chain.end())
             async with asyncio.timeout(30):
-                while await _waiting(looking, 1) == [writer]:  # noqa: ASYNC110
+                while await waiting(looking, 1) == [writer]:  # noqa: ASYNC110
                     await asyncio.sleep(0.01)
         await ending
         assert first.left_ms is None

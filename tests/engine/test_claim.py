@@ -1,5 +1,6 @@
 """What a pass takes, and what it leaves: ahead of the instant, within the slots, in fair shares."""
 
+import msgspec
 import pytest
 
 from clock import PassingClock
@@ -8,6 +9,7 @@ from receiver import Receiver, answer
 from rig import HOUR, MINUTE, SECOND, Rig, rigged
 from scheduler_svc.domain.events import EventName
 from scheduler_svc.domain.ids import instant_at, run_id
+from scheduler_svc.engine import pace
 from scheduler_svc.store.pool import Pool
 
 EVERY = {"every": "1h"}
@@ -209,6 +211,28 @@ async def test_a_notice_moves_the_mark_back_so_that_the_next_pass_looks_there(ri
     behind = rig.pace.low.fire_ms - 5000
     job = await rig.job(schedule=EVERY, created_ms=behind - HOUR)
     assert rig.pace.notice(behind, lookahead_ms=1000)
+    await rig.tick()
+    assert len(await rig.runs(job)) == 1
+
+
+async def test_a_notice_that_comes_while_a_pass_is_past_its_place_is_not_forgotten(
+    rig: Rig,
+) -> None:
+    """The pass is over with the timers when it is told, and would raise its mark at its end."""
+    await rig.pass_time(HOUR)
+    await rig.tick()
+    await rig.job(schedule={"every": "2s"}, misfire={"policy": "skip", "grace": "0s"})
+    await rig.pass_time(3 * SECOND)
+    behind = rig.pace.low.fire_ms - 5000
+
+    def on_event(name: EventName, /, **fields: object) -> None:
+        if name == EventName.RUN_SKIPPED:
+            assert rig.pace.notice(behind, lookahead_ms=1000)
+        rig.parts.on_event(name, **fields)
+
+    await pace.one_pass(msgspec.structs.replace(rig.parts, on_event=on_event), rig.pace)
+    assert len(rig.told(EventName.RUN_SKIPPED)) == 1
+    job = await rig.job(schedule=EVERY, created_ms=behind - HOUR)
     await rig.tick()
     assert len(await rig.runs(job)) == 1
 

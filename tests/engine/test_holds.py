@@ -3,11 +3,13 @@
 A restored database is one whose instants lie back: every row is moved by two days.
 """
 
+import asyncio
 from collections import Counter
 from collections.abc import AsyncIterator
 from typing import Any
 from uuid import UUID
 
+import asyncpg
 import msgspec
 import pytest
 
@@ -20,6 +22,7 @@ from scheduler_svc.domain.ids import epoch_ms, instant_at
 from scheduler_svc.engine import backfill, upkeep, watch
 from scheduler_svc.engine.release import let_go
 from scheduler_svc.store import holds, jobs
+from scheduler_svc.store.notices import CHANNEL
 from scheduler_svc.store.pool import (
     BY_KEY,
     Pool,
@@ -53,7 +56,7 @@ async def decide(rig: Rig, missed: Missed, *, per_minute: int = 600) -> None:
     async with transaction(rig.parts.pool) as conn:
         assert await release(conn, "default", missed, per_minute=per_minute, now_ms=rig.clock.ms)
     await rig.beat()
-    await let_go(rig.parts)
+    await let_go(rig.parts, rig.pace)
 
 
 async def work_off(rig: Rig, minutes: int = 3) -> None:
@@ -62,7 +65,7 @@ async def work_off(rig: Rig, minutes: int = 3) -> None:
         await rig.work()
         await rig.pass_time(SECOND)
     await upkeep.rescue(rig.parts)
-    await let_go(rig.parts)
+    await let_go(rig.parts, rig.pace)
     await rig.work()
 
 
@@ -361,6 +364,39 @@ async def test_a_replica_of_the_api_alone_neither_judges_nor_says_that_it_lives(
     assert await engine_pool.fetchval("SELECT count(*) FROM holds") == 0
     async with await later(old, engine_pool, receiver, 0) as rig:
         assert await is_held(rig)
+
+
+async def test_what_is_let_go_is_found_by_the_next_pass_of_whoever_lets_it_go(
+    old: Rig, engine_pool: Pool, receiver: Receiver
+) -> None:
+    """Its instant lies behind the low-water mark, and no full scan is due."""
+    job = await old.job(schedule=HOURLY)
+    async with await later(old, engine_pool, receiver, 2 * DAY) as rig:
+        await rig.work()
+        await rig.pass_time(SECOND)
+        await rig.work()
+        assert rig.pace.low.fire_ms > epoch_ms((await rig.timer(job))["scheduled_for"])
+        await decide(rig, "release")
+        await rig.tick()
+        assert [row["status"] for row in await rig.runs(job)] == ["skipped", "running"]
+
+
+async def test_what_is_let_go_is_told_to_the_other_replicas_from_its_instant_on(
+    old: Rig, engine_pool: Pool, receiver: Receiver, dsn: str
+) -> None:
+    for _ in range(3):
+        await old.job(schedule=HOURLY)
+    due = old.clock.ms + HOUR
+    async with await later(old, engine_pool, receiver, 2 * DAY) as rig:
+        await rig.work()
+        heard: asyncio.Queue[str] = asyncio.Queue()
+        conn = await asyncpg.connect(dsn, timeout=10)
+        await conn.add_listener(CHANNEL, lambda *said: heard.put_nowait(str(said[3])))
+        await decide(rig, "release")
+        async with asyncio.timeout(10):
+            while await heard.get() != f"wake {due}":
+                pass
+        await conn.close(timeout=5)
 
 
 async def test_an_edit_of_the_schedule_while_held_loses_no_occurrence(

@@ -7,13 +7,14 @@ from typing import Any
 
 import pytest
 
-from factories import waiting_run
+from factories import MORNING_MS, waiting_run
 from receiver import Receiver
 from reports import reporting
 from rig import HOUR, MINUTE, SECOND, Rig, rigged
 from scheduler_svc.domain.explain_run import WHY
 from scheduler_svc.domain.ids import epoch_ms, instant_at
 from scheduler_svc.engine import upkeep
+from scheduler_svc.store.calendars import wait_for_calendar, write_calendar
 from scheduler_svc.store.pool import Pool, transaction
 
 
@@ -175,6 +176,62 @@ async def test_an_occurrence_that_is_skipped_by_quota_cancels_nothing_and_uses_u
     assert [row[0] for row in await engine_pool.fetch(cancelled)] == [
         job for job, count in made.items() if count
     ]
+
+
+@pytest.mark.parametrize("early_ms", [500, 0])
+async def test_the_last_run_that_is_skipped_by_quota_leaves_its_turn_to_the_next_occurrence(
+    rig: Rig, engine_pool: Pool, early_ms: int
+) -> None:
+    """Only runs that are sent count, so the job is completed when its last one was."""
+    await _limit(rig, engine_pool, 1)
+    job = await rig.job(schedule={"every": "1h", "max_runs": 2})
+    await rig.pass_time(HOUR)
+    await _live(rig, 0.1)
+    await _fill(rig, engine_pool)
+    await rig.pass_time(HOUR - early_ms - 6 * SECOND)
+    await rig.tick()
+    assert await rig.said(job) == [("succeeded", None), ("skipped", "quota")]
+    timer = await rig.timer(job)
+    assert timer["runs_made"] == 1
+    assert timer["scheduled_for"] == instant_at(MORNING_MS + 3 * HOUR)
+    await engine_pool.execute("UPDATE run_calendars SET given = '{}', past = '{}'")
+    await rig.pass_time(HOUR + early_ms)
+    await _live(rig, 0.1)
+    assert [row["status"] for row in await rig.runs(job)] == ["succeeded", "skipped", "succeeded"]
+    assert await rig.state(job) == "completed"
+
+
+async def test_of_several_that_are_due_those_with_room_are_the_runs_that_max_runs_allows(
+    rig: Rig, engine_pool: Pool
+) -> None:
+    """The first finds room, the others do not; so the last run is still to come."""
+    await _limit(rig, engine_pool, 1)
+    job = await rig.job(
+        schedule={"every": "20s", "max_runs": 3}, overlap="allow", misfire={"grace": "1m"}
+    )
+    await rig.pass_time(65 * SECOND)
+    await _fill(rig, engine_pool, free=1)
+    await rig.tick()
+    rows = await rig.runs(job)
+    assert [(row["status"], row["reason"]) for row in rows[1:]] == [("skipped", "quota")] * 2
+    assert rows[0]["reason"] is None
+    assert (await rig.timer(job))["runs_made"] == 1
+    assert await rig.state(job) == "active"
+    await engine_pool.execute("UPDATE run_calendars SET given = '{}', past = '{}'")
+    await _live(rig, 4)
+    assert await rig.state(job) == "completed"
+    said = Counter(await rig.said(job))
+    assert said.pop(("succeeded", None)) == 3
+    assert set(said) == {("skipped", "quota")}
+
+
+async def _fill(rig: Rig, pool: Pool, *, free: int = 0) -> None:
+    """Give every minute of the coming day and a half away, but for the first so many."""
+    async with transaction(pool) as conn:
+        calendar = await wait_for_calendar(conn, "default", now_ms=rig.clock.ms)
+        calendar.given, calendar.changed = [0] * free + [1] * 2160, True
+        calendar.past = [0] * len(calendar.given)
+        await write_calendar(conn, "default", calendar)
 
 
 @pytest.mark.parametrize("claimed", [False, True])

@@ -104,11 +104,12 @@ async def move_timer(conn: Connection, locked: LockedJob, move: Decision) -> Non
 
 
 async def tell(conn: Connection, decision: Decision, *, now_ms: int) -> None:
-    """Wake the replicas for what a decision made due, now or at its next instant."""
+    """Wake the replicas for what a decision made due, now or at its next instant, the earlier."""
+    ats = [] if decision.fire_ms is None else [decision.fire_ms]
     if any(run.status == "due" for run in decision.runs):
-        await notices.wake(conn, now_ms)
-    elif decision.fire_ms is not None:
-        await notices.wake(conn, decision.fire_ms)
+        ats.append(now_ms)
+    if ats:
+        await notices.wake(conn, min(ats))
 
 
 def revised(locked: LockedJob, definition: Definition) -> Job:

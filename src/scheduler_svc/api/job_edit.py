@@ -4,6 +4,7 @@ An edit of anything but the schedule leaves the timer where it is. A new schedul
 on: what the old one had due is decided by the old one first.
 """
 
+from datetime import datetime
 from typing import Literal
 from uuid import UUID
 
@@ -27,7 +28,8 @@ from scheduler_svc.domain.drift import expect, versions
 from scheduler_svc.domain.ids import epoch_ms
 from scheduler_svc.domain.jobs import Definition, Job, Pause
 from scheduler_svc.domain.overlap import OpenRun
-from scheduler_svc.store import expectations
+from scheduler_svc.domain.recorded import NOTHING
+from scheduler_svc.store import expectations, timers
 from scheduler_svc.store.pool import Connection
 from scheduler_svc.store.run_lists import last_occurrence
 
@@ -121,7 +123,7 @@ async def _reschedule(conn: Connection, locked: LockedJob, definition: Definitio
     after = revised(locked, definition)
     plan = planned(after)
     standing = await open_runs(conn, locked)
-    due, made, cancelled = _overdue(locked, standing)
+    due, made, cancelled = await _overdue(conn, locked, standing)
     await cancel_open(conn, cancelled, now_ms=locked.now_ms)
     past = _new_past(locked, plan, busy=bool(standing or due))
     made += sum(run.status != "skipped" for run in past)
@@ -139,26 +141,35 @@ def pending(locked: LockedJob) -> int | None:
     return None if scheduled_for is None else epoch_ms(scheduled_for)
 
 
-def _overdue(locked: LockedJob, standing: list[OpenRun]) -> tuple[list[NewRun], int, list[UUID]]:
+async def _overdue(
+    conn: Connection, locked: LockedJob, standing: list[OpenRun]
+) -> tuple[list[NewRun], int, list[UUID]]:
     """Decide by the old schedule what was due before the edit and nobody had claimed.
 
     Returns the rows, the runs made by then, and the runs that make way.
     """
-    timer = locked.timer
-    fire_at, scheduled_for = timer.fire_at, timer.scheduled_for
-    if fire_at is None or scheduled_for is None or epoch_ms(fire_at) > locked.now_ms:
-        return [], locked.runs_made, []
-    due = Timer(
-        locked.job.id,
-        epoch_ms(scheduled_for),
-        epoch_ms(fire_at),
-        locked.job.revision,
-        timer.runs_made,
-    )
-    verdict = decide(locked.plan, due, standing, now_ms=locked.now_ms)
-    if isinstance(verdict, Deferred):
-        return [], locked.runs_made, []
-    return _waiting(verdict.runs), verdict.runs_made, verdict.cancel
+    at = locked.timer
+    runs: list[NewRun] = []
+    cancelled: list[UUID] = []
+    made, standing = locked.runs_made, list(standing)
+    next_ms, fire_ms = _ms(at.scheduled_for), _ms(at.fire_at)
+    while next_ms is not None and fire_ms is not None and fire_ms <= locked.now_ms:
+        timer = Timer(locked.job.id, next_ms, fire_ms, locked.job.revision, made)
+        rows = await timers.recorded_occurrences(conn, [(timer.job_id, next_ms)])
+        recorded = rows.get(timer.job_id, NOTHING)
+        verdict = decide(locked.plan, timer, standing, now_ms=locked.now_ms, recorded=recorded)
+        if isinstance(verdict, Deferred):
+            break
+        runs += verdict.runs
+        cancelled += verdict.cancel
+        standing = [one for one in standing if one.id not in verdict.cancel]
+        standing += [OpenRun(r.id, r.queued) for r in verdict.runs if r.status != "skipped"]
+        made, next_ms, fire_ms = verdict.runs_made, verdict.scheduled_ms, verdict.fire_ms
+    return _waiting(runs), made, cancelled
+
+
+def _ms(at: datetime | None) -> int | None:
+    return None if at is None else epoch_ms(at)
 
 
 def _waiting(runs: list[NewRun]) -> list[NewRun]:

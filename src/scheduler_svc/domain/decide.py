@@ -5,7 +5,7 @@ The timer always moves by the schedule alone, whatever else happens to the job (
 """
 
 from datetime import datetime
-from typing import Literal
+from typing import Final, Literal
 from uuid import UUID
 
 from msgspec import Struct, field, structs
@@ -24,7 +24,10 @@ from scheduler_svc.domain.occurrences import (
     spread_ms,
 )
 from scheduler_svc.domain.overlap import OpenRun
+from scheduler_svc.domain.recorded import NOTHING, Recorded, around
 from scheduler_svc.domain.runs import Trigger
+
+NONE: Final[frozenset[UUID]] = frozenset()
 
 
 class PlannedJob(Struct, frozen=True, gc=False):
@@ -117,10 +120,20 @@ def plain_following(job: PlannedJob, timer: Timer, now_ms: int) -> int | None:
     return following if following > now_ms and at >= now_ms - grace_ms else None
 
 
-def decide(
-    job: PlannedJob, timer: Timer, open_runs: list[OpenRun], *, now_ms: int
+def decide(  # one fact of the timer each
+    job: PlannedJob,
+    timer: Timer,
+    open_runs: list[OpenRun],
+    *,
+    now_ms: int,
+    recorded: Recorded = NOTHING,
+    refused: frozenset[UUID] = NONE,
 ) -> Decision | Deferred:
-    """Decide one timer whose `fire_ms` is due, or due within the lookahead."""
+    """Decide one timer whose `fire_ms` is due, or due within the lookahead.
+
+    `recorded` are the rows that its occurrences have already, where it was put back. `refused` are
+    runs for which a quota has no room: they are skipped, and use up nothing of `max_runs`.
+    """
     if timer.scheduled_ms is None:
         if timer.fire_ms > now_ms:
             return Deferred(timer.fire_ms)
@@ -129,27 +142,42 @@ def decide(
         if overlap.contending(open_runs) and job.definition.overlap != "allow":
             return Deferred(timer.fire_ms)
         run = _sent(job, timer.scheduled_ms, "schedule")
+        run = by_quota(run) if run.id in refused else run
         if any(other.id == run.id for other in open_runs):
             return Deferred(timer.fire_ms)
         following = next_after(job.timetable, timer.scheduled_ms)
-        return _move(job, timer, following, [run], [], last_ms=timer.scheduled_ms, now_ms=now_ms)
-    return _decide_due(job, timer, timer.scheduled_ms, open_runs, now_ms)
+        runs = [] if recorded.holds(timer.scheduled_ms) else [run]
+        return _move(job, timer, following, runs, [], last_ms=timer.scheduled_ms, now_ms=now_ms)
+    due = misfire.judge(
+        job.timetable, job.definition.misfire, first_ms=timer.scheduled_ms, now_ms=now_ms
+    )
+    due = around(job.timetable, due, recorded)
+    return _decide_due(job, timer, due, open_runs, now_ms=now_ms, rows=recorded, refused=refused)
 
 
-def _decide_due(
-    job: PlannedJob, timer: Timer, first_ms: int, open_runs: list[OpenRun], now_ms: int
+def _decide_due(  # one fact of the timer each
+    job: PlannedJob,
+    timer: Timer,
+    due: misfire.Due,
+    open_runs: list[OpenRun],
+    *,
+    now_ms: int,
+    rows: Recorded,
+    refused: frozenset[UUID],
 ) -> Decision:
-    due = misfire.judge(job.timetable, job.definition.misfire, first_ms=first_ms, now_ms=now_ms)
     runs = [_ledger(job, skipped) for skipped in due.skipped]
     cancel: list[UUID] = []
     standing = list(open_runs)
     left = _runs_left(job, timer)
-    last_ms = first_ms
+    last_ms = timer.scheduled_ms or 0
     over: list[int] = []
     for run in _to_send(job, due, now_ms):
         last_ms = max(last_ms, run.scheduled_ms)
         if any(other.id == run.id for other in open_runs):
             continue  # claimed before the timer was put back, and counted
+        if run.id in refused:
+            runs.append(by_quota(run))
+            continue
         if left is not None and left <= 0:
             over.append(run.scheduled_ms)
             continue
@@ -159,8 +187,8 @@ def _decide_due(
         if made.status != "skipped":
             left = None if left is None else left - 1
     if left is not None and left <= 0:
-        runs += _beyond_max_runs(job, over, due.next_ms, now_ms)
-    return _move(job, timer, due.next_ms, runs, cancel, last_ms=last_ms, now_ms=now_ms)
+        runs += _beyond_max_runs(job, over, None if due.cut else due.next_ms, now_ms, rows)
+    return _move(job, timer, due.next_ms, runs, cancel, last_ms=last_ms, now_ms=now_ms, cut=due.cut)
 
 
 def _to_send(job: PlannedJob, due: misfire.Due, now_ms: int) -> list[NewRun]:
@@ -196,7 +224,7 @@ def _place(job: PlannedJob, run: NewRun, standing: list[OpenRun]) -> tuple[NewRu
 
 
 def _beyond_max_runs(
-    job: PlannedJob, over: list[int], next_ms: int | None, now_ms: int
+    job: PlannedJob, over: list[int], next_ms: int | None, now_ms: int, rows: Recorded
 ) -> list[NewRun]:
     """Write down what else was due when the last run that `max_runs` allows was made."""
     stretches: list[list[int]] = []
@@ -208,7 +236,7 @@ def _beyond_max_runs(
     spans = [(stretch[0], stretch[-1]) for stretch in stretches]
     latest = last_due(job.timetable, now_ms)
     if next_ms is not None and latest is not None:
-        spans.append((next_ms, latest))
+        spans += rows.gaps(next_ms, latest)
     found = (misfire.ranges(job.timetable, low, high, "max_runs") for low, high in spans)
     return [_ledger(job, skipped) for each in found for skipped in each]
 
@@ -222,11 +250,13 @@ def _move(
     *,
     last_ms: int,
     now_ms: int,
+    cut: bool = False,
 ) -> Decision:
     """Move the timer on; where nothing is left, complete the job once its last instant has come."""
     made = timer.runs_made + sum(run.status != "skipped" for run in runs)
     limit = job.definition.schedule.max_runs
-    if following is None or (limit is not None and made >= limit):
+    spent = limit is not None and made >= limit and not cut
+    if following is None or spent:
         end_ms = fire_at(job.timetable, last_ms)
         if end_ms <= now_ms:
             return Decision(job, None, None, made, runs, cancel, completed=True)
@@ -241,6 +271,11 @@ def _runs_left(job: PlannedJob, timer: Timer) -> int | None:
 
 def _sent(job: PlannedJob, at: int, trigger: Trigger) -> NewRun:
     return NewRun(run_id(job.id, at), at, fire_at(job.timetable, at), trigger, "running")
+
+
+def by_quota(run: NewRun) -> NewRun:
+    """Return the row of an occurrence for which the quota of its namespace has no room."""
+    return NewRun(run.id, run.scheduled_ms, run.fire_ms, run.trigger, "skipped", reason="quota")
 
 
 def _ledger(job: PlannedJob, skipped: misfire.Skipped) -> NewRun:

@@ -46,6 +46,8 @@ class Due(Struct, frozen=True):
     catch_up: list[int]
     skipped: list[Skipped]
     next_ms: int | None
+    cut: bool = False
+    """More is due from `next_ms` on, and is left for the next pass."""
 
 
 def judge(timetable: Timetable, policy: Misfire, *, first_ms: int, now_ms: int) -> Due:

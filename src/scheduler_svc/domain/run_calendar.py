@@ -5,6 +5,7 @@ go at their instant, the others are laid out evenly over the next minute that ha
 past have half of a minute at most, so that they do not push aside what is on time.
 """
 
+import copy
 from collections.abc import Sequence
 from typing import Final
 
@@ -28,6 +29,10 @@ class Calendar:
         self._now_ms = now_ms
         self._full = 0
         """Minutes from the first that are known to have no room."""
+
+    def copy(self) -> "Calendar":
+        """Return another one that has given away the same."""
+        return copy.deepcopy(self)
 
     def now(self) -> int:
         """Return how many runs the present minute has been given."""

@@ -10,16 +10,16 @@ from uuid import UUID
 import msgspec
 
 from scheduler_svc.domain.decide import Decision, Deferred, Timer, decide, plain_following
-from scheduler_svc.domain.events import EventName
 from scheduler_svc.domain.overlap import OpenRun
+from scheduler_svc.domain.recorded import NOTHING, Recorded
 from scheduler_svc.engine import run_quota
 from scheduler_svc.engine.holding import Sift
 from scheduler_svc.engine.jobs import KnownJob
-from scheduler_svc.engine.parts import Parts
+from scheduler_svc.engine.parking import Parking
 from scheduler_svc.engine.placing import TELLING_MS, Placing
 from scheduler_svc.engine.resume import Ending
 from scheduler_svc.engine.run_quota import RunQuotas
-from scheduler_svc.store import settlements, timers
+from scheduler_svc.store import timers
 from scheduler_svc.store.pool import Connection
 from scheduler_svc.store.timers import Plain
 
@@ -48,11 +48,14 @@ class About(msgspec.Struct, frozen=True):
     standing: Mapping[UUID, list[OpenRun]]
     quotas: RunQuotas
     placing: Placing
+    parking: Parking
     now_ms: int
     portion: int
     """How many runs of an outage are decided."""
     contested: bool = False
-    """All of them by the rules: what a plain claim takes for granted did not hold."""
+    """All of them by the rules: what a claim takes for granted did not hold."""
+    recorded: Mapping[UUID, Recorded] = {}
+    """The rows that are there already, where it is contested."""
 
 
 class Decided(msgspec.Struct):
@@ -67,9 +70,7 @@ class Decided(msgspec.Struct):
     """Of an outage: what one transaction writes of it is bounded."""
 
 
-async def decide_locked(
-    parts: Parts, conn: Connection, locked: list[Timer], about: About
-) -> Decided:
+async def decide_locked(conn: Connection, locked: list[Timer], about: About) -> Decided:
     """Decide one timer after the other, until enough of an outage is decided."""
     ending, sifted, now_ms = about.ending, about.sifted, about.now_ms
     decided = Decided(list(ending.decisions), [*ending.deferred, *sifted.again], locked[-1])
@@ -88,7 +89,7 @@ async def decide_locked(
             plain.append((sure, job))
             decided.runs += timer.fire_ms < behind_ms
         else:
-            await _by_the_rules(parts, conn, job, timer, about=about, decided=decided)
+            await _by_the_rules(conn, job, timer, about=about, decided=decided)
         if decided.runs >= about.portion:
             decided.last = timer
             break
@@ -115,51 +116,51 @@ def _plain(job: KnownJob, timer: Timer, now_ms: int) -> Plain | None:
 
 
 async def _by_the_rules(
-    parts: Parts,
-    conn: Connection,
-    job: KnownJob,
-    timer: Timer,
-    *,
-    about: About,
-    decided: Decided,
+    conn: Connection, job: KnownJob, timer: Timer, *, about: About, decided: Decided
 ) -> None:
-    quotas, sifted, placing, now_ms = about.quotas, about.sifted, about.placing, about.now_ms
-    limited = quotas is not run_quota.NO_RUN_QUOTAS
-    if limited and quotas.leaves(job):
+    quotas, placing, now_ms = about.quotas, about.placing, about.now_ms
+    if quotas is not run_quota.NO_RUN_QUOTAS and quotas.leaves(job):
         decided.again.append(max(timer.fire_ms, now_ms + LEFT_MS))
         return
     if placing.leaves(job, timer):
         decided.again.append(looked_at_again_ms(timer, now_ms))
         return
-    standing = about.standing.get(timer.job_id, [])
-    verdict = await _decide(parts, conn, job, timer, standing=standing, now_ms=now_ms)
+    verdict = await _decide(conn, job, timer, about)
     if isinstance(verdict, Deferred):
         decided.again.append(verdict.fire_ms)
     elif verdict is not None:
-        verdict = sifted.after(verdict) if sifted.by else verdict
-        placed = placing.place(job, quotas.place(verdict) if limited else verdict)
-        decided.decisions.append(placed)
+        decided.decisions.append(placing.place(job, verdict))
         decided.runs += len(verdict.runs) if timer.fire_ms < now_ms - BEHIND_MS else 0
 
 
 async def _decide(
-    parts: Parts,
-    conn: Connection,
-    job: KnownJob,
-    timer: Timer,
-    *,
-    standing: list[OpenRun],
-    now_ms: int,
+    conn: Connection, job: KnownJob, timer: Timer, about: About
 ) -> Decision | Deferred | None:
-    try:
-        return decide(job.plan, timer, standing, now_ms=now_ms)
-    except Exception as error:  # noqa: BLE001 - the poison guard
-        await park(parts, conn, timer.job_id, error)
-        return None
+    """Decide by the rules, and give what is sent its minute where its namespace has a quota.
 
-
-async def park(parts: Parts, conn: Connection, job_id: UUID, error: Exception) -> None:
-    """Set a job aside that can not be decided; the pass goes on (DESIGN 6.8)."""
-    reason = f"the service could not decide this job: {type(error).__name__}"
-    await settlements.pause_jobs(conn, [job_id], reason=reason, now_ms=parts.clock.now_ms())
-    parts.on_event(EventName.JOB_PARKED, job_id=job_id, error=repr(error))
+    Where that has no room for a run that counts towards `max_runs`, another occurrence has its
+    turn: all is decided again, without that run.
+    """
+    quotas, sifted = about.quotas, about.sifted
+    namespace, counted = job.plan.namespace, job.plan.definition.schedule.max_runs is not None
+    standing = about.standing.get(timer.job_id, [])
+    rows = about.recorded.get(timer.job_id, NOTHING)
+    refused: frozenset[UUID] = frozenset()
+    while True:
+        try:
+            verdict = decide(
+                job.plan, timer, standing, now_ms=about.now_ms, recorded=rows, refused=refused
+            )
+        except Exception as error:  # noqa: BLE001 - the poison guard
+            await about.parking.park(conn, timer.job_id, error)
+            return None
+        if isinstance(verdict, Deferred):
+            return verdict
+        verdict = sifted.after(verdict) if sifted.by else verdict
+        before = quotas.given(namespace) if counted else None
+        placed = quotas.place(verdict)
+        more = {run.id for run in placed.runs if run.reason == "quota"} - refused
+        if before is None or not more:
+            return placed
+        quotas.restore(namespace, before)
+        refused |= more

@@ -14,6 +14,7 @@ from scheduler_svc.domain.outcome import Failed
 from scheduler_svc.domain.pressure import Grant, Key, KeyState
 from scheduler_svc.engine import bounds
 from scheduler_svc.engine.jobs import KnownJob
+from scheduler_svc.engine.parking import Parking
 from scheduler_svc.engine.parts import Parts
 from scheduler_svc.engine.taken import with_jobs
 from scheduler_svc.store import breakers
@@ -48,7 +49,11 @@ class Plan(msgspec.Struct):
 
 
 async def sort_out(
-    parts: Parts, conn: Connection, grants: Mapping[Key, Grant], runs: list[PressedRun]
+    parts: Parts,
+    conn: Connection,
+    parking: Parking,
+    grants: Mapping[Key, Grant],
+    runs: list[PressedRun],
 ) -> Sorted:
     """Say which runs go; end those whose time is over, put back what may not go now."""
     now_ms = parts.clock.now_ms()
@@ -56,7 +61,8 @@ async def sort_out(
     back: list[Back] = []
     ended: list[Over] = []
     going: dict[Key, list[Sent]] = {}
-    for claim, job in await with_jobs(parts, conn, [run.claim for run in runs], now_ms=now_ms):
+    claims = [run.claim for run in runs]
+    for claim, job in await with_jobs(parts, conn, parking, claims, now_ms=now_ms):
         run = of[claim.id]
         if job.key != run.key:
             reason = parts.pressure.reason(job.key) or run.reason or "host_share"

@@ -56,9 +56,13 @@ class Pace(msgspec.Struct):
     """Up to where the pace of the past is given away, in epoch milliseconds."""
     wake_ms: float = float("inf")
     """When the loop looks again by itself; endless while it looks."""
+    noticed_ms: float = float("inf")
+    """The earliest of what was noticed since the pass began: it may have looked there before, so
+    the mark stays behind."""
 
     def notice(self, at_ms: int, *, lookahead_ms: int) -> bool:
         """Look from this instant on, where it is earlier than the mark; tell whether to hurry."""
+        self.noticed_ms = min(self.noticed_ms, at_ms)
         if at_ms <= self.low.fire_ms:
             self.low = Mark(at_ms - 1)
         self.crowds.notice(at_ms)
@@ -107,6 +111,7 @@ async def one_pass(parts: Parts, pace: Pace) -> float:
     """Claim all there is room for; return the seconds until the next look."""
     if not parts.lease.held:
         return min(BACKOFF_SECONDS_MAX, parts.limits.poll_ms / 1000)
+    pace.noticed_ms = float("inf")
     started_ms = parts.clock.now_ms()
     await keys.keep(parts)
     if pace.idle and (idle := await _still_idle(parts, pace, started_ms)) is not None:
@@ -190,8 +195,7 @@ def _background_room(parts: Parts, pace: Pace) -> tuple[int, int]:
     """Return from when the pace of the past is free, and how many runs it has room for."""
     now_ms = parts.clock.now_ms()
     from_ms = max(now_ms, pace.background_ms)
-    until_ms = now_ms + 2 * _gather_ms(parts)
-    return from_ms, (until_ms - from_ms) // BACKGROUND_STEP_MS
+    return from_ms, (now_ms + 2 * _gather_ms(parts) - from_ms) // BACKGROUND_STEP_MS
 
 
 async def _claim_timers(
@@ -276,7 +280,7 @@ def _gather_ms(parts: Parts) -> int:
 
 def _raise_mark(pace: Pace, started_ms: int, deferred_ms: int | None) -> None:
     """After a scan to the end nothing lies behind but what others hold, or will move."""
-    seen_ms = min(started_ms, deferred_ms or started_ms) - MARK_MARGIN_MS
+    seen_ms = int(min(started_ms, deferred_ms or started_ms, pace.noticed_ms)) - MARK_MARGIN_MS
     if seen_ms > pace.low.fire_ms:
         pace.low = Mark(seen_ms)
 
@@ -286,13 +290,10 @@ def _sleep(
 ) -> float:
     """Return the seconds until the next pass is worth its cost."""
     limits = parts.limits
-    known = [at for at in (following.timer_ms, following.run_ms) if at is not None]
     gather_ms = limits.lookahead_ms // GATHER_SHARE
     wake_ms = started_ms + limits.poll_ms
-    if known:
-        ahead_ms = min(known) - limits.lookahead_ms
+    if (known_ms := earlier(following.timer_ms, following.run_ms)) is not None:
+        ahead_ms = known_ms - limits.lookahead_ms
         # Spread over the interval, so that replicas do not all come at once.
         wake_ms = min(wake_ms, max(ahead_ms, started_ms) + int(gather_ms * (0.5 + parts.rand())))
-    if deferred_ms is not None:
-        wake_ms = min(wake_ms, deferred_ms)
-    return max(0.0, parts.clock.seconds_until(wake_ms))
+    return max(0.0, parts.clock.seconds_until(earlier(wake_ms, deferred_ms) or wake_ms))

@@ -14,10 +14,11 @@ from scheduler_svc.domain.events import EventName
 from scheduler_svc.domain.pressure import Ceiling, Grant, Key, KeyState, grant
 from scheduler_svc.engine import aftermath, granted
 from scheduler_svc.engine.granted import Over, Plan, Sent
+from scheduler_svc.engine.parking import Parking
 from scheduler_svc.engine.parts import Parts
 from scheduler_svc.engine.pressure import Turn
 from scheduler_svc.store import pressure as stored
-from scheduler_svc.store.pool import Connection, run_once_more
+from scheduler_svc.store.pool import Connection
 from scheduler_svc.store.pressure import Back, PressedKey, PressedRun
 
 KEYS_MAX = 100
@@ -79,11 +80,9 @@ async def claim_pressed(parts: Parts, *, background: int) -> Claimed:
 
 
 async def _one_look(parts: Parts, background: int) -> Look:
-    look = await run_once_more(
-        parts.pool,
-        lambda conn: _look(parts, conn, background),
-        seconds=parts.limits.database_seconds,
-    )
+    parking = Parking(parts)
+    look = await parking.run(lambda conn: _look(parts, conn, parking, background))
+    parking.tell()
     for claim, job in look.sent:
         parts.hand.add(claim, job)
     if look.sent:
@@ -111,7 +110,7 @@ async def _tell_over(parts: Parts, over: list[Over]) -> None:
     await aftermath.note_unheld(parts, [one.claim.id for one in over])
 
 
-async def _look(parts: Parts, conn: Connection, background: int) -> Look:
+async def _look(parts: Parts, conn: Connection, parking: Parking, background: int) -> Look:
     now_ms = parts.clock.now_ms()
     waiting = await stored.pressed_keys(conn, parts.pressure.after, at_most=KEYS_MAX)
     look = Look(none=not waiting, sent=[], again_ms=[])
@@ -135,7 +134,7 @@ async def _look(parts: Parts, conn: Connection, background: int) -> Look:
         runs += past
     look.claimed = len(runs)
     if runs:
-        found = await granted.sort_out(parts, conn, plan.grants, runs)
+        found = await granted.sort_out(parts, conn, parking, plan.grants, runs)
         look.over = found.over
         look.sent, again_ms = await granted.lay_out(parts, conn, plan, found.going)
         look.again_ms += again_ms

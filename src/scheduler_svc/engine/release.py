@@ -11,8 +11,9 @@ from uuid import UUID
 import msgspec
 
 from scheduler_svc.domain.events import EventName
+from scheduler_svc.engine.pace import Pace
 from scheduler_svc.engine.parts import Parts
-from scheduler_svc.store import holds
+from scheduler_svc.store import holds, notices
 from scheduler_svc.store.pool import Connection, connection, is_database_away, run_once_more
 from scheduler_svc.store.timers import NIL
 
@@ -28,24 +29,26 @@ class Step(msgspec.Struct, frozen=True):
     missed: str
     timers: int = 0
     runs: int = 0
+    first_ms: int | None = None
+    """When the earliest of those timers is due: the scans of all replicas are past it."""
     last: UUID = NIL
     ended: bool = False
 
 
-async def releases(parts: Parts) -> None:
+async def releases(parts: Parts, pace: Pace) -> None:
     """Let go what was decided, for ever; costs nothing while nothing is held."""
     while True:
         await asyncio.sleep(PASS_SECONDS * (0.5 + parts.rand()))
         if not (parts.holds.found and parts.lease.held):
             continue
         try:
-            await let_go(parts)
+            await let_go(parts, pace)
         except Exception as error:
             if not is_database_away(error):
                 raise
 
 
-async def let_go(parts: Parts) -> None:
+async def let_go(parts: Parts, pace: Pace) -> None:
     """Make steps while there is something to let go, and learn what is held then."""
     seen: list[str] = []
     after: dict[str, UUID] = {}
@@ -57,6 +60,8 @@ async def let_go(parts: Parts) -> None:
             break
         if step.timers or step.runs:
             after[step.namespace] = step.last
+            if step.first_ms is not None:  # this replica may hear no notices
+                pace.notice(step.first_ms, lookahead_ms=parts.limits.lookahead_ms)
             parts.to_claim.ring()
             continue
         seen.append(step.namespace)
@@ -78,9 +83,11 @@ async def _step(
         await holds.cancel_ranges(conn, name, now_ms=now_ms)
     runs = await holds.let_runs_go(conn, hold, now_ms=now_ms, batch=BATCH)
     timers = await holds.unpark_timers(conn, hold, after.get(name, NIL), batch=BATCH)
-    last = timers[-1] if len(timers) == BATCH else NIL
-    if runs or timers:
-        return Step(name, hold.missed, len(timers), runs, last)
+    last = timers.last if timers.count == BATCH else NIL
+    if timers.first_ms is not None:
+        await notices.wake(conn, timers.first_ms)
+    if runs or timers.count:
+        return Step(name, hold.missed, timers.count, runs, timers.first_ms, last)
     left = await holds.is_left(conn, hold, now_ms=now_ms)
     if not left:
         await holds.end(conn, name)

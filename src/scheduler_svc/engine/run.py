@@ -103,7 +103,7 @@ def _working(
     work["audit prunes"] = audit.prunes(parts, engine.audited)
     work["backfills"] = backfill.backfilling(parts, retention_days=engine.retention_days)
     work["watches"] = watch.watches(parts)
-    work["releases"] = release.releases(parts)
+    work["releases"] = release.releases(parts, engine.pace)
     work["replays"] = replay.replaying(parts, retention_days=engine.retention_days)
     if engine.listener is not None:
         work["listen"] = _listen(engine.listener, heard)

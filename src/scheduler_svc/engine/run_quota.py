@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 
 from msgspec import structs
 
-from scheduler_svc.domain.decide import Decision, NewRun
+from scheduler_svc.domain.decide import Decision, NewRun, by_quota
 from scheduler_svc.domain.deferral import Deferral
 from scheduler_svc.domain.ids import instant_at
 from scheduler_svc.domain.run_calendar import MINUTE_MS, MINUTES_MAX, Calendar
@@ -56,6 +56,15 @@ class RunQuotas:
         cancel = [] if skipped else decision.cancel
         made = decision.runs_made - skipped
         return structs.replace(decision, runs=runs, cancel=cancel, runs_made=made)
+
+    def given(self, namespace: str) -> Calendar | None:
+        """Return what is given away of a namespace's minutes, as it is now."""
+        calendar = self._held.get(namespace)
+        return None if calendar is None else calendar.copy()
+
+    def restore(self, namespace: str, before: Calendar) -> None:
+        """Take back what was given away since."""
+        self._held[namespace] = before
 
     def place_past(self, namespace: str) -> int | None:
         """Give a run of the past its instant; None where a day has no room."""
@@ -163,7 +172,7 @@ def _placed(calendar: Calendar, quota: int, decision: Decision, run: NewRun) -> 
         until_ms = min(until_ms, decision.fire_ms)
     at = calendar.take(run.fire_ms, quota=quota, until_ms=until_ms)
     if at is None:
-        return NewRun(run.id, run.scheduled_ms, run.fire_ms, "schedule", "skipped", reason="quota")
+        return by_quota(run)
     if at == run.fire_ms:
         return run
     return structs.replace(run, status="due", fire_ms=at, deferral=_note(run.fire_ms, at))

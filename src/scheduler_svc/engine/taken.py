@@ -5,8 +5,8 @@ from uuid import UUID
 
 from scheduler_svc.engine import holding
 from scheduler_svc.engine.aftermath import alert_job
-from scheduler_svc.engine.deciding import park
 from scheduler_svc.engine.jobs import KnownJob
+from scheduler_svc.engine.parking import Parking
 from scheduler_svc.engine.parts import Parts
 from scheduler_svc.store import settlements, timers
 from scheduler_svc.store.claims import ClaimedRun
@@ -14,10 +14,15 @@ from scheduler_svc.store.pool import Connection
 
 
 async def with_jobs(
-    parts: Parts, conn: Connection, claimed: Sequence[ClaimedRun], *, now_ms: int
+    parts: Parts,
+    conn: Connection,
+    parking: Parking,
+    claimed: Sequence[ClaimedRun],
+    *,
+    now_ms: int,
 ) -> list[tuple[ClaimedRun, KnownJob]]:
     """Return the claimed runs that can be sent, each with its job; end the others."""
-    jobs = await _jobs_of(parts, conn, [claim.job_id for claim in claimed])
+    jobs = await _jobs_of(parts, conn, parking, [claim.job_id for claim in claimed])
     found, lost = [], []
     for claim in claimed:
         job = alert_job(parts, claim) or jobs.get(claim.job_id)
@@ -31,7 +36,7 @@ async def with_jobs(
 
 
 async def _jobs_of(
-    parts: Parts, conn: Connection, job_ids: list[UUID]
+    parts: Parts, conn: Connection, parking: Parking, job_ids: list[UUID]
 ) -> dict[UUID, KnownJob | None]:
     """Read the jobs of waiting runs as they are now: a retry goes where its job points now.
 
@@ -44,7 +49,7 @@ async def _jobs_of(
             known[stored.id] = parts.jobs.learn(stored) if job is None else job
         except Exception as error:  # noqa: BLE001 - the poison guard
             known[stored.id] = None
-            await park(parts, conn, stored.id, error)
+            await parking.park(conn, stored.id, error)
     return known
 
 

@@ -4,7 +4,6 @@ A look at the timers is one short transaction. It asks for no more than the free
 when it should be looked again. `pace` decides when that is; `waiting` takes the runs that wait.
 """
 
-import asyncio
 from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
@@ -15,22 +14,20 @@ import msgspec
 from scheduler_svc.domain.decide import Decision, NewRun, Timer
 from scheduler_svc.domain.events import EventName
 from scheduler_svc.domain.ids import scheduled_ms_of
-from scheduler_svc.domain.overlap import OpenRun
 from scheduler_svc.domain.pressure import Key
-from scheduler_svc.engine import deciding, holding, resume, run_quota
-from scheduler_svc.engine.deciding import BEHIND_MS, About, Decided, decide_locked, park
+from scheduler_svc.engine import deciding, holding, locked_timers, resume, run_quota
+from scheduler_svc.engine.deciding import BEHIND_MS, About, Decided, decide_locked
 from scheduler_svc.engine.jobs import KnownJob
+from scheduler_svc.engine.parking import Parking
 from scheduler_svc.engine.parts import Parts
 from scheduler_svc.engine.placing import Placing, worth_locking
 from scheduler_svc.store import notices, settlements, timers
 from scheduler_svc.store.claims import ClaimedRun
-from scheduler_svc.store.pool import Connection, run_once_more
+from scheduler_svc.store.pool import Connection
 from scheduler_svc.store.timers import NIL, Contested, Mark, Plain
 
 CROWD_SHARE = 4
 """A namespace with a fourth of a whole batch is a crowd, and others may be due behind it."""
-LEARNT = 16
-"""After so many jobs that were not known, what is due meanwhile is sent."""
 Lock = Callable[[Connection, int], Awaitable[list[Timer]]]
 Told = Callable[["Scan"], None]
 
@@ -63,6 +60,13 @@ class Scan(msgspec.Struct, frozen=True):
 
 def unheard(_: Scan) -> None:
     """Wait for the claim itself."""
+
+
+class Telling(msgspec.Struct, frozen=True):
+    """Who hears what of a look while it is made."""
+
+    parking: Parking
+    expect: Callable[[Mapping[Key, int]], None]
 
 
 class Look(msgspec.Struct, frozen=True):
@@ -103,18 +107,19 @@ async def claim_listed(parts: Parts, job_ids: list[UUID]) -> Scan:
 
 
 async def _claimed_by(parts: Parts, look: Look) -> Scan:
-    seconds = parts.limits.database_seconds
+    parking = Parking(parts)
     with parts.hand.expecting() as expect:
 
         async def work(conn: Connection, *, contested: bool = False) -> Scan:
             expect({})  # what a look that is made anew had said of itself
-            return await _claim(parts, conn, look, expect=expect, contested=contested)
+            told = Telling(parking, expect)
+            return await _claim(parts, conn, look, told, contested=contested)
 
         try:
-            scan = await run_once_more(parts.pool, work, seconds=seconds)
+            scan = await parking.run(work)
         except Contested:
-            again = partial(work, contested=True)
-            scan = await run_once_more(parts.pool, again, seconds=seconds)
+            scan = await parking.run(partial(work, contested=True))
+        parking.tell()
         await run_quota.make_missing(parts, scan.missing)
         for job_id in scan.resumed:
             parts.on_event(EventName.JOB_RESUMED, job_id=job_id)
@@ -132,34 +137,42 @@ async def _claimed_by(parts: Parts, look: Look) -> Scan:
 
 
 async def _claim(
-    parts: Parts,
-    conn: Connection,
-    look: Look,
-    *,
-    expect: Callable[[Mapping[Key, int]], None],
-    contested: bool,
+    parts: Parts, conn: Connection, look: Look, telling: Telling, *, contested: bool
 ) -> Scan:
     locked = await look.lock(conn, parts.clock.now_ms() + parts.limits.lookahead_ms)
     if not locked:
         return Scan([], frozenset(), [], None, look.after, full=False)
     ending = await resume.end_pauses(parts, conn, locked)
-    known = await _known(parts, conn, locked)
+    known = await locked_timers.known_of(parts, conn, locked, telling.parking)
     now_ms = parts.clock.now_ms()
     sifted = await holding.sift(parts.holds, conn, locked, known, now_ms=now_ms)
     known = sifted.known
-    standing = await _standing(conn, locked, known)
+    standing = await locked_timers.standing_of(conn, locked, known)
     now_ms = parts.clock.now_ms()
     quotas = await run_quota.locked_for(parts, conn, known.values(), now_ms=now_ms)
     placing = Placing(parts, now_ms=now_ms)
-    about = About(ending, sifted, standing, quotas, placing, now_ms, look.portion, contested)
-    decided = await decide_locked(parts, conn, locked, about)
+    about = About(
+        ending,
+        sifted,
+        standing,
+        quotas,
+        placing,
+        telling.parking,
+        now_ms,
+        look.portion,
+        contested,
+        await locked_timers.recorded_of(conn, locked, known) if contested else {},
+    )
+    decided = await decide_locked(conn, locked, about)
     scan = _found(locked, look.batch, about, decided)
-    expect(placing.taken())
+    telling.expect(placing.taken())
     # The calendar of a namespace is locked until it is written, and the next claim only tries it.
     if quotas is run_quota.NO_RUN_QUOTAS:
         look.told(scan)
     await quotas.save(conn)
     written = await _write(parts, conn, scan.decisions, now_ms) if scan.decisions else set()
+    if not contested and len(written) < sum(len(each.runs) for each in scan.decisions):
+        raise Contested  # what is there already may be the first of a range that is not
     if scan.plain:
         claims = [one for one, _ in scan.plain]
         await timers.write_plain(conn, claims, replica=parts.replica, now_ms=now_ms)
@@ -196,48 +209,6 @@ def _many(known: dict[UUID, KnownJob]) -> set[str]:
     """Return the namespaces that have a good part of a batch."""
     counts = Counter([job.key.namespace for job in known.values()])
     return {name for name, count in counts.items() if count * CROWD_SHARE >= len(known)}
-
-
-async def _standing(
-    conn: Connection, locked: list[Timer], known: dict[UUID, KnownJob]
-) -> dict[UUID, list[OpenRun]]:
-    """Return the unfinished runs that matter to each timer.
-
-    Of a job that allows overlap only the run of this very occurrence does: where an edit put the
-    timer back, some replica may still hold it.
-    """
-    contested, allowed = [], []
-    for timer in locked:
-        job = known.get(timer.job_id)
-        if job is None or timer.scheduled_ms is None:
-            continue
-        if job.plan.definition.overlap == "allow":
-            allowed.append((timer.job_id, timer.scheduled_ms))
-        else:
-            contested.append(timer.job_id)
-    standing = await timers.open_runs(conn, contested) if contested else {}
-    return standing | (await timers.open_occurrences(conn, allowed) if allowed else {})
-
-
-async def _known(parts: Parts, conn: Connection, locked: list[Timer]) -> dict[UUID, KnownJob]:
-    """Return the locked timers' jobs, reading those whose present revision is not known."""
-    known = {}
-    missing = []
-    for timer in locked:
-        job = parts.jobs.get(timer.job_id, timer.revision)
-        if job is None:
-            missing.append(timer.job_id)
-        else:
-            known[timer.job_id] = job
-    if missing:
-        for n, stored in enumerate(await timers.load_definitions(conn, missing), 1):
-            if n % LEARNT == 0 and parts.hand.is_due(parts.clock.now_ms()):
-                await asyncio.sleep(0)
-            try:
-                known[stored.id] = parts.jobs.learn(stored)
-            except Exception as error:  # noqa: BLE001 - the poison guard
-                await park(parts, conn, stored.id, error)
-    return known
 
 
 async def _write(

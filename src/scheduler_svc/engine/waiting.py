@@ -8,12 +8,13 @@ import msgspec
 
 from scheduler_svc.engine import run_quota
 from scheduler_svc.engine.jobs import KnownJob
+from scheduler_svc.engine.parking import Parking
 from scheduler_svc.engine.parts import Parts
 from scheduler_svc.engine.pressed import set_aside
 from scheduler_svc.engine.taken import with_jobs
 from scheduler_svc.store import claims
 from scheduler_svc.store.claims import ClaimedRun
-from scheduler_svc.store.pool import Connection, connection, run_once_more
+from scheduler_svc.store.pool import Connection, connection
 
 NOBODY: frozenset[str] = frozenset()
 GROUP = 5
@@ -45,12 +46,7 @@ async def claim_waiting(parts: Parts) -> bool:
     batch = min(parts.limits.batch, parts.hand.free)
     if batch == 0:
         return False
-    taken, found, missing = await run_once_more(
-        parts.pool,
-        lambda conn: _claim_waiting(parts, conn, batch, background=False),
-        seconds=parts.limits.database_seconds,
-    )
-    await run_quota.make_missing(parts, missing)
+    taken, found = await _claim(parts, batch, background=False)
     for claim, job in found:
         parts.hand.add(claim, job)
     if found:
@@ -66,12 +62,7 @@ async def claim_background(parts: Parts, *, room: int, from_ms: int, step_ms: in
     batch = min(parts.limits.batch, parts.hand.background_free, room)
     if batch <= 0:
         return 0
-    taken, found, missing = await run_once_more(
-        parts.pool,
-        lambda conn: _claim_waiting(parts, conn, batch, background=True),
-        seconds=parts.limits.database_seconds,
-    )
-    await run_quota.make_missing(parts, missing)
+    taken, found = await _claim(parts, batch, background=True)
     for turn, (claim, job) in enumerate(found):
         fire_ms = max(claim.fire_ms, from_ms + turn // GROUP * GROUP * step_ms)
         parts.hand.add(msgspec.structs.replace(claim, fire_ms=fire_ms), job)
@@ -80,8 +71,21 @@ async def claim_background(parts: Parts, *, room: int, from_ms: int, step_ms: in
     return taken
 
 
+async def _claim(
+    parts: Parts, batch: int, *, background: bool
+) -> tuple[int, list[tuple[ClaimedRun, KnownJob]]]:
+    """Take a batch in a transaction; return how many were taken, and those that can be sent."""
+    parking = Parking(parts)
+    taken, found, missing = await parking.run(
+        lambda conn: _claim_waiting(parts, conn, parking, batch, background=background)
+    )
+    parking.tell()
+    await run_quota.make_missing(parts, missing)
+    return taken, found
+
+
 async def _claim_waiting(
-    parts: Parts, conn: Connection, batch: int, *, background: bool
+    parts: Parts, conn: Connection, parking: Parking, batch: int, *, background: bool
 ) -> tuple[int, list[tuple[ClaimedRun, KnownJob]], frozenset[str]]:
     """Take a batch; return how many were taken, those that can be sent, and the namespaces whose
     quota of runs could not be judged.
@@ -97,7 +101,7 @@ async def _claim_waiting(
     )
     if not claimed:
         return 0, [], NOBODY
-    found = await with_jobs(parts, conn, claimed, now_ms=now_ms)
+    found = await with_jobs(parts, conn, parking, claimed, now_ms=now_ms)
     put_off = run_quota.put_off_past if background else run_quota.put_off_stale
     found, missing = await put_off(parts, conn, found, now_ms=now_ms)
     return len(claimed), await set_aside(parts, conn, found, now_ms=now_ms), missing

@@ -36,6 +36,14 @@ class Stored(NamedTuple):
     held_ms: int | None
 
 
+class Unparked(msgspec.Struct, frozen=True):
+    """So many timers up to this key, and when the earliest of them is due."""
+
+    count: int
+    last: UUID
+    first_ms: int | None
+
+
 class MissedWork(msgspec.Struct, frozen=True):
     """Jobs with an occurrence that has passed, the oldest of these, and unfinished runs."""
 
@@ -142,10 +150,11 @@ async def park_timers(conn: Connection, job_ids: Sequence[UUID]) -> None:
     await conn.execute(statement("park_timers"), job_ids)
 
 
-async def unpark_timers(conn: Connection, hold: Hold, after: UUID, *, batch: int) -> list[UUID]:
-    """Put parked timers back before the claim; return whose, in the order of their keys."""
+async def unpark_timers(conn: Connection, hold: Hold, after: UUID, *, batch: int) -> Unparked:
+    """Put parked timers back before the claim, in the order of their keys."""
     rows = await conn.fetch(statement("unpark_timers"), hold.namespace, after, batch)
-    return sorted(row[0] for row in rows)
+    last = max((row["job_id"] for row in rows), default=after)
+    return Unparked(len(rows), last, _ms(min((row["fire_at"] for row in rows), default=None)))
 
 
 async def hold_runs(conn: Connection, runs: Sequence[Held], *, replica: UUID) -> None:

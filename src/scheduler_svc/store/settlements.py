@@ -140,6 +140,14 @@ async def pause_jobs(
     return [row[0] for row in rows]
 
 
+async def paused_at(conn: Connection, ats: Sequence[tuple[UUID, int]]) -> list[UUID]:
+    """Return which of these jobs are paused since exactly that instant, in epoch milliseconds."""
+    rows = await conn.fetch(
+        statement("paused_at"), [job_id for job_id, _ in ats], [instant_at(ms) for _, ms in ats]
+    )
+    return [row[0] for row in rows]
+
+
 async def release_runs(conn: Connection, held: Sequence[Held], *, replica: UUID) -> set[UUID]:
     """Give held runs back to `due`, their unmade attempt uncounted."""
     rows = await conn.fetch(statement("release_runs"), *_keys(held), replica)

@@ -18,6 +18,7 @@ from scheduler_svc.domain.deferral import Deferral
 from scheduler_svc.domain.ids import epoch_ms, instant_at, run_id, run_id_bytes
 from scheduler_svc.domain.jobs import Definition
 from scheduler_svc.domain.overlap import OpenRun
+from scheduler_svc.domain.recorded import Recorded, recorded
 from scheduler_svc.domain.runs import rank
 from scheduler_svc.store.claims import ClaimedRun
 from scheduler_svc.store.columns import numbers, shared_number, shared_word, words
@@ -26,11 +27,14 @@ from scheduler_svc.store.queries import statement
 
 DEFINITION = msgspec.json.Decoder(Definition)
 NIL = UUID(int=0)
+RECORDED_MAX = 100
+"""So many rows of one job are gone around in one decision; what lies behind them in the next."""
 
 
 class Contested(Exception):
-    """A plain claim met what it takes for granted not to be: the run of its occurrence, or a timer
-    that moved. Nothing of the transaction holds; the claim is to be decided by the rules.
+    """A claim met what it takes for granted not to be: the run of an occurrence that it writes, or
+    a timer that moved. Nothing of the transaction holds; the claim is to be decided anew, by the
+    rules, with what the ledger holds.
     """
 
 
@@ -134,6 +138,24 @@ async def open_occurrences(
         [instant_at(at) for _, at in occurrences],
     )
     return {job_id: [OpenRun(found, *how)] for found, job_id, *how in rows}
+
+
+async def recorded_occurrences(
+    conn: Connection, firsts: Sequence[tuple[UUID, int]], *, at_most: int = RECORDED_MAX
+) -> dict[UUID, Recorded]:
+    """Return what rows there are of these jobs' occurrences from an instant each on, of those that
+    have any; the oldest so many.
+    """
+    found: dict[UUID, list[tuple[int, int]]] = defaultdict(list)
+    rows = await conn.fetch(
+        statement("recorded_occurrences"),
+        [job_id for job_id, _ in firsts],
+        [instant_at(first_ms) for _, first_ms in firsts],
+        at_most,
+    )
+    for job_id, first, until in rows:
+        found[job_id].append((epoch_ms(first), epoch_ms(until)))
+    return {job_id: recorded(each, at_most=at_most) for job_id, each in found.items()}
 
 
 async def write_decisions(

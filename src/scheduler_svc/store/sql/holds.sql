@@ -165,7 +165,7 @@ WITH parked AS MATERIALIZED (
 UPDATE job_timers AS t SET fire_at = t.scheduled_for
 FROM parked
 WHERE t.job_id = parked.job_id
-RETURNING t.job_id;
+RETURNING t.job_id, t.fire_at;
 
 -- hold_runs(ids, scheduled_fors, attempts, replica)
 -- Claimed, and not to be sent until somebody decided: out of the way, the attempt uncounted. One

@@ -220,3 +220,11 @@ noted AS (
     FROM paused AS p
 )
 SELECT id FROM paused;
+
+-- paused_at(job_ids, ats)
+-- Whether a pause_jobs whose answer was lost has committed: nobody else has changed them at that
+-- very instant.
+SELECT j.id
+FROM unnest($1::uuid[], $2::timestamptz[]) AS p (id, at)
+JOIN jobs AS j ON j.id = p.id
+WHERE j.state = 'paused' AND j.updated_at = p.at;

@@ -45,9 +45,22 @@ JOIN runs AS r ON r.scheduled_for = o.scheduled_for AND r.id = o.id
 WHERE o.id::text || '' = o.id::text AND o.scheduled_for::text || '' = o.scheduled_for::text -- one_row
     AND r.status || '' IN ('due', 'running');
 
+-- recorded_occurrences(job_ids, firsts, at_most)
+-- What the ledger holds of each job's cadence from an instant on, the oldest first: asked only where
+-- a claim met a run that is there already, and by an edit of a job that is overdue.
+SELECT o.job_id, r.scheduled_for, coalesce(r.scheduled_until, r.scheduled_for) AS until
+FROM unnest($1::uuid[], $2::timestamptz[]) AS o (job_id, first)
+CROSS JOIN LATERAL (
+    SELECT scheduled_for, scheduled_until FROM runs
+    WHERE runs.job_id = o.job_id AND scheduled_for >= o.first
+        AND trigger IN ('schedule', 'catch_up')
+    ORDER BY scheduled_for LIMIT $3
+) AS r;
+
 -- write_decisions(job_ids, scheduled_fors, fire_ats, runs_made, run_ids, run_scheduled_fors, run_job_ids, job_names, namespaces, triggers, statuses, reasons, occurrences, untils, priorities, next_attempt_ats, queued, keys, deferrals, replica, now)
 -- Timers move and runs appear in one statement, so that a crash leaves both or neither. The key
--- of a run is a function of its occurrence: a second row for it is impossible, and no error.
+-- of a run is a function of its occurrence: a second row for it is impossible. Who claims decides
+-- anew where one is missing among the new rows, for it may have stood for a whole range.
 -- Columns come as texts (store/columns.py), instants in epoch milliseconds.
 WITH moved AS (
     UPDATE job_timers AS t
