@@ -101,12 +101,15 @@ lock: $(VENV)/.dev ## pin all dependencies anew; UPGRADE=--upgrade takes the new
 		--constraints requirements/dev.txt --output-file requirements/local.txt
 	$(COMPILE) pyproject.toml requirements/build.in \
 		--constraints requirements/dev.txt --output-file requirements/run.txt
+	$(COMPILE) pyproject.toml requirements/build.in --extra tracing \
+		--constraints requirements/dev.txt --output-file requirements/image.txt
 .PHONY: lock
 
-build: $(VENV)/.dev ## make the wheel, the source archive and the bill of materials in dist/
+build: $(VENV)/.dev ## make the wheel, the source archive and the bills of materials in dist/
 	rm -rf dist
 	$(BIN)/python -m build --no-isolation --outdir dist .
 	$(BIN)/python deploy/sbom.py run dist/sbom.cdx.json
+	$(BIN)/python deploy/sbom.py image dist/sbom-image.cdx.json
 .PHONY: build
 
 clean: ## remove what tools leave behind; .data and the virtual environment stay

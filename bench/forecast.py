@@ -47,6 +47,11 @@ MIXES: dict[str, Callable[[int, random.Random], str]] = {
     "herd (0 9 * * *)": lambda _n, _chance: '{"cron": "0 9 * * *"}',
     "spread (H 9 * * *)": lambda _n, _chance: '{"cron": "H 9 * * *"}',
     "mixed": _mixed,
+    "every, but at night": lambda _n, chance: (
+        f'{{"every": "{chance.choice(EVERY)}", "exclude": ["* 0-6 * * *"]}}'
+    ),
+    "every 1s, cut up": lambda _n, _chance: '{"every": "1s", "exclude": ["*/2 * * * * *"]}',
+    "every 1m, spread": lambda _n, _chance: '{"every": "1m", "spread": "30s"}',
 }
 
 

@@ -6,8 +6,8 @@ For where no container engine runs. It reads deploy/Dockerfile and does what it 
 COPY by copying, one root a stage, made with debootstrap. Debian's own Python stands in for the
 image python:3.13-slim. Wheels are fetched outside and installed inside with the hashes of the lock.
 Then the command of the last stage runs as its USER, with the root read-only and no /tmp, against a
-throw-away PostgreSQL, migrates, serves, works off a job, and leaves with 0 on
-SIGTERM, being process 1.
+throw-away PostgreSQL, migrates, serves, works off a job, sends its spans to a collector, and leaves
+with 0 on SIGTERM, being process 1.
 """
 
 import argparse
@@ -29,6 +29,7 @@ import time
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
@@ -212,8 +213,13 @@ def inside(process: int, stage: Stage, command: str) -> str:
 
 def prove(stage: Stage) -> None:
     """Run the command and see it work; raise where it does not."""
-    with embedded.throw_away() as server, forwarded(socket_of(server.dsn)) as port:
+    with (
+        embedded.throw_away() as server,
+        forwarded(socket_of(server.dsn)) as port,
+        collecting() as (collector, traced),
+    ):
         stage.env |= {
+            "SCHEDULER_TRACE_URL": collector,
             "DATABASE_URL": f"postgresql://postgres@127.0.0.1:{port}/postgres",
             "SCHEDULER_PORT": str(free_port()),
             "SCHEDULER_HOST": "127.0.0.1",
@@ -235,7 +241,8 @@ def prove(stage: Stage) -> None:
             os.kill(service, signal.SIGTERM)
             code = process.wait(40)
             assert code == 0, code
-            print("left with 0 on SIGTERM")
+            assert traced.is_set(), "no span was sent"
+            print("left with 0 on SIGTERM, and its spans went to a collector")
 
 
 def look(service: int, stage: Stage) -> None:
@@ -266,6 +273,29 @@ def socket_of(dsn: str) -> str:
     found = re.search(r"host=([^&]+)&port=(\d+)", dsn)
     assert found is not None
     return f"{found[1]}/.s.PGSQL.{found[2]}"
+
+
+@contextmanager
+def collecting() -> Iterator[tuple[str, threading.Event]]:
+    """Take spans on a port of loopback, and tell whether any came."""
+    came = threading.Event()
+
+    class Taking(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            self.rfile.read(int(self.headers["Content-Length"]))
+            if self.path == "/v1/traces":
+                came.set()
+            self.send_response(200)
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+
+        def log_message(self, *_: object) -> None:
+            """Say nothing of each request."""
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Taking) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}", came
+        server.shutdown()
 
 
 @contextmanager
@@ -300,7 +330,7 @@ def fetched(folder: Path) -> Path:
         [
             *(f"{pip}/bin/python", "-m", "pip", "download", "--quiet", "--require-hashes"),
             *("--only-binary", ":all:", "--python-version", PYTHON, "--dest", str(wheels)),
-            *("--requirement", str(ROOT / "requirements" / "run.txt")),
+            *("--requirement", str(ROOT / "requirements" / "image.txt")),
         ],
         check=True,
         stderr=subprocess.DEVNULL,

@@ -50,7 +50,8 @@ def licences(name: str) -> list[Json]:
 def needed(project: Json) -> set[str]:
     """Return the names of all that the project needs to run, by what the packages here ask for."""
     found: set[str] = set()
-    asked = [*project["dependencies"], *project["optional-dependencies"]["embedded"]]
+    extras = project["optional-dependencies"]
+    asked = [*project["dependencies"], *extras["embedded"], *extras["tracing"]]
     while asked:
         requirement = Requirement(asked.pop())
         name = requirement.name.lower().replace("_", "-")

@@ -1,4 +1,4 @@
-"""Breaks what the alerts of upkeep watch: the archive, the audit log, certificates, a restore.
+"""Breaks what the alerts of upkeep watch: archive, audit log, requests, certificates, a restore.
 
 The same as in `breaking`, of which it is a part: each breaks one thing on real replicas, sees its
 alert fire, and mends it.
@@ -14,7 +14,7 @@ import httpx2
 from encryption import files_in
 from fleet import schedule
 from scheduler_svc.engine.archive_file import part_of
-from scheduler_svc.store import audit, partitions
+from scheduler_svc.store import audit, partitions, sql_requests
 
 if TYPE_CHECKING:
     from breaking import Rig
@@ -73,6 +73,20 @@ async def held_chain(rig: "Rig") -> tuple[str, ...]:
     return ("SchedulerAuditUnsealed",)
 
 
+async def held_requests(rig: "Rig") -> tuple[str, ...]:
+    """Hold what one replica must have to carry out requests, and ask for something in SQL."""
+    await rig.ledger.execute("SELECT pg_advisory_lock($1)", sql_requests.LOCK)
+    await rig.ledger.execute(
+        """SELECT scheduler.create_job(
+            '{"schedule": {"every": "1h"}, "target": {"url": "http://127.0.0.1:1/"}}'
+        )"""
+    )
+    await rig.ledger.execute("UPDATE sql_requests SET asked_at = asked_at - interval '2 minutes'")
+    await rig.fire("SchedulerSqlRequestsWait")
+    await rig.ledger.execute("SELECT pg_advisory_unlock($1)", sql_requests.LOCK)
+    return ("SchedulerSqlRequestsWait",)
+
+
 async def old_certificate(rig: "Rig") -> tuple[str, ...]:
     """Serve with a certificate that is over in some days, then with a fresh one."""
     files = files_in(rig.folder)
@@ -108,6 +122,7 @@ BREAKS_OF_UPKEEP: tuple[Callable[["Rig"], Awaitable[tuple[str, ...]]], ...] = (
     full_disk,
     cut_log,
     held_chain,
+    held_requests,
     old_certificate,
     long_away,
 )

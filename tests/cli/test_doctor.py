@@ -264,6 +264,57 @@ async def test_a_namespace_that_is_held(served: str) -> None:
     await typed(served, "DELETE FROM holds")
 
 
+ASKED = """
+    SELECT scheduler.create_job('{
+        "schedule": {"cron": "0 0 1 1 *"}, "target": {"url": "http://127.0.0.1:9/x"}
+    }')
+"""
+AN_HOUR_AGO = "UPDATE sql_requests SET asked_at = asked_at - interval '1 hour'"
+
+
+async def carried_out(dsn: str) -> None:
+    """Wait until nothing that was asked for in SQL waits: there is no event of it."""
+    async with connected(dsn) as conn, asyncio.timeout(30):
+        while await conn.fetchval("SELECT count(*) FROM sql_requests"):  # noqa: ASYNC110
+            await asyncio.sleep(0.05)
+
+
+async def test_what_was_asked_for_in_sql_and_meets_a_lock_that_nobody_gives_up(
+    served: str,
+) -> None:
+    async with connected(served) as app, connected(served) as other:
+        made = await app.fetchval(ASKED)
+        await carried_out(served)
+        await other.execute("BEGIN")
+        await other.execute("SELECT FROM job_timers WHERE job_id = $1 FOR UPDATE", made)
+        await app.execute("SELECT scheduler.trigger_job($1)", str(made))
+        assert "requests.waiting" not in await findings(served)
+        await app.execute(AN_HOUR_AGO)
+        finding = await one(served, "requests.waiting")
+        assert finding.level == "fault"
+        assert finding.found.startswith("1 requests made in SQL are not carried out, the oldest")
+        assert finding.found.endswith(" for 60 min")
+        assert f"job {made} locked: `scheduler-svc doctor --patience 10`" in finding.fix
+        report = await examine(around(served, patience=0.0))
+        pid = other.get_server_pid()
+        (blocker,) = [one for one in report.findings if f"session {pid} (" in one.found]
+        await typed(served, blocker.fix)
+        await carried_out(served)
+        await app.execute("SELECT scheduler.cancel_job($1)", str(made))
+        await carried_out(served)
+    assert await findings(served) == {}
+
+
+async def test_what_was_asked_for_in_sql_while_no_replica_runs(server: str) -> None:
+    dsn = await a_database(server, "asked")
+    await typed(dsn, ASKED, AN_HOUR_AGO)
+    finding = (await findings(dsn))["requests.waiting"]
+    assert finding.fix == "start a replica, of any role: scheduler-svc serve"
+    async with replica(dsn):
+        await carried_out(dsn)
+        assert await findings(dsn) == {}
+
+
 def sealed_by(ring: KeyRing) -> str:
     return ring.seal("hush", place_of("default", NAMED, "token"))
 

@@ -20,6 +20,7 @@ SELDOM = {
     "scheduler_rate_limited_total",
 }
 """Series that appear with the first event of their kind, or with TLS; no panel uses them."""
+ASKED = '{"schedule": {"cron": "0 0 1 1 *"}, "target": {"url": "http://127.0.0.1:9/x"}}'
 
 
 async def test_with_two_workers_every_scrape_tells_of_both_and_agrees_with_the_api(
@@ -95,6 +96,41 @@ async def test_a_running_service_exposes_every_metric_of_the_list(dsn: str) -> N
     assert page.of("scheduler_lease_held") == [1]
     assert page.total("scheduler_tick_claimed_runs_sum") == 3
     assert 0 <= page.of("scheduler_tick_age_seconds")[0] < 10
+
+
+async def test_what_was_asked_for_in_sql_and_waits_is_counted(dsn: str) -> None:
+    port = free_port()
+    base = f"http://127.0.0.1:{port}"
+    async with (
+        program(*COMMAND, "serve", env=development(dsn, port)) as running,
+        database(dsn) as app,
+        database(dsn) as other,
+    ):
+        await running.line("API ")
+        async with app.transaction():
+            made = await app.fetchval("SELECT scheduler.create_job($1::text::jsonb)", ASKED)
+        await _told(base, waiting=0)
+        await other.execute("BEGIN")
+        await other.execute("SELECT FROM job_timers WHERE job_id = $1 FOR UPDATE", made)
+        for _ in range(2):
+            await app.execute("SELECT scheduler.trigger_job($1, overlap => 'allow')", str(made))
+        await app.execute("UPDATE sql_requests SET asked_at = asked_at - interval '1 hour'")
+        page = await _told(base, waiting=2)
+        (oldest,) = page.of("scheduler_sql_requests_oldest_seconds")
+        assert 3600 <= oldest < 3660
+        await other.execute("ROLLBACK")
+        page = await _told(base, waiting=0)
+        assert page.of("scheduler_sql_requests_oldest_seconds") == [0]
+
+
+async def _told(base: str, *, waiting: int) -> Page:
+    """Scrape until so much waits: what is remembered is good for some seconds."""
+    async with asyncio.timeout(30):
+        while True:
+            page = await scrape(base)
+            if page.of("scheduler_sql_requests_waiting") == [waiting]:
+                return page
+            await asyncio.sleep(0.2)
 
 
 async def test_without_the_database_a_replica_still_tells_its_own_figures() -> None:

@@ -20,8 +20,8 @@ def _names(requirements: list[str]) -> set[str]:
     return {re.split(r"[^A-Za-z0-9._-]", one)[0].lower().replace("_", "-") for one in requirements}
 
 
-def test_there_is_a_lock_for_serving_for_make_run_and_for_working_here() -> None:
-    assert set(LOCKS) == {"run", "local", "dev"}
+def test_there_is_a_lock_for_serving_for_make_run_for_the_image_and_for_working_here() -> None:
+    assert set(LOCKS) == {"run", "local", "image", "dev"}
 
 
 @pytest.mark.parametrize("name", LOCKS)
@@ -36,6 +36,7 @@ def test_every_pin_has_hashes_and_there_is_no_address(name: str) -> None:
     [
         ("run", PROJECT["dependencies"]),
         ("local", [*PROJECT["dependencies"], *EXTRAS["embedded"]]),
+        ("image", [*PROJECT["dependencies"], *EXTRAS["tracing"]]),
         (
             "dev",
             [*PROJECT["dependencies"], *EXTRAS["embedded"], *EXTRAS["tracing"], *EXTRAS["dev"]],
@@ -48,5 +49,6 @@ def test_a_lock_has_all_that_the_project_asks_for(name: str, wanted: list[str]) 
 
 def test_the_locks_agree() -> None:
     dev = _pins(LOCKS["dev"])
-    for name in ("run", "local"):
+    for name in ("run", "local", "image"):
         assert _pins(LOCKS[name]).items() <= dev.items()
+    assert _pins(LOCKS["run"]).items() <= _pins(LOCKS["image"]).items()

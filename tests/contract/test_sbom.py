@@ -20,6 +20,8 @@ FREE = {
 """Licences that ask for a notice and nothing else."""
 OF_TOOLS = FREE | {"MPL-2.0", "Mozilla Public License 2.0 (MPL 2.0)"}
 """What works here beside the service, and is not shipped, may ask for its own changes back."""
+AS_THEY_ARE = {"certifi": {"Mozilla Public License 2.0 (MPL 2.0)"}}
+"""What the image has under another licence, unchanged and with its source (docs/adr/0048)."""
 READ_IN_FILES = {
     "axe-playwright-python": {"LICENSE": "MIT License", "axe.min.js": "mozilla.org/MPL/2.0"}
 }
@@ -35,6 +37,12 @@ def made(lock: str, folder: Path) -> bytes:
 @pytest.fixture(scope="module")
 def sbom(tmp_path_factory: pytest.TempPathFactory) -> Json:
     found: Json = json.loads(made("run", tmp_path_factory.mktemp("sbom")))
+    return found
+
+
+@pytest.fixture(scope="module")
+def image(tmp_path_factory: pytest.TempPathFactory) -> Json:
+    found: Json = json.loads(made("image", tmp_path_factory.mktemp("sbom")))
     return found
 
 
@@ -77,6 +85,20 @@ def test_what_is_shipped_asks_for_a_notice_and_nothing_else(sbom: Json) -> None:
         if one["scope"] == "required":
             assert names_of(one), one["name"]
             assert names_of(one) <= FREE, one["name"]
+
+
+def test_what_the_image_has_beside_that_is_no_different_but_for_one_list_of_certificates(
+    sbom: Json, image: Json
+) -> None:
+    service = {one["name"] for one in sbom["components"]}
+    beside = {one["name"]: one for one in image["components"] if one["name"] not in service}
+    assert {"opentelemetry-sdk", "protobuf", "requests"} <= set(beside)
+    assert {one["scope"] for one in beside.values()} == {"required"}
+    bound = {
+        name: names_of(one) - FREE for name, one in beside.items() if not names_of(one) <= FREE
+    }
+    assert bound == AS_THEY_ARE
+    assert all(names_of(one) for one in beside.values())
 
 
 def test_every_package_that_is_installed_here_has_a_licence_of_the_list(tmp_path: Path) -> None:

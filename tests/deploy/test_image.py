@@ -7,6 +7,7 @@ import configparser
 import re
 import shutil
 import subprocess
+import tomllib
 from pathlib import Path
 from typing import Any
 
@@ -45,6 +46,15 @@ def test_the_image_runs_as_a_number_that_is_not_root_and_leaves_pip_behind() -> 
     assert 'ENTRYPOINT ["scheduler-svc"]' in last
     assert "--require-hashes --only-binary :all:" in DOCKERFILE
     assert re.search(r"pip uninstall .*\n?.*\bpip\b", DOCKERFILE)
+
+
+def test_the_image_has_what_its_settings_may_ask_for() -> None:
+    """SCHEDULER_TRACE_URL needs an extra, and in an image without pip nobody can install it."""
+    (lock,) = re.findall(r"--requirement (\S+)$", DOCKERFILE.replace(" \\\n", "\n"), re.MULTILINE)
+    pinned = set(re.findall(r"^([a-z0-9][a-z0-9._-]*)==", (ROOT / lock).read_text(), re.MULTILINE))
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    wanted = [*project["dependencies"], *project["optional-dependencies"]["tracing"]]
+    assert {re.split(r"[^A-Za-z0-9._-]", one)[0].lower() for one in wanted} <= pinned
 
 
 def test_the_build_is_given_what_its_steps_copy() -> None:

@@ -7,6 +7,7 @@ from uuid import UUID
 import msgspec
 import pytest
 
+from counting import calls
 from factories import MORNING_MS
 from scheduler_svc.domain.forecast import Forecast, ForecastJob
 from scheduler_svc.domain.ids import epoch_ms, instant_at
@@ -35,6 +36,33 @@ SCHEDULES = [
     '{"every": "5m", "spread": "90s"}',
     '{"at": ["2026-01-05T09:00:00Z", "2026-03-28T12:00:30Z"]}',
 ]
+BERLIN_MS = 1_774_745_400_000  # 2026-03-29T00:50:00Z, ten minutes before that
+MONROVIA_MS = 63_592_800_000  # 1972-01-07T00:40:00Z; at 00:44:30 its clock went forward
+BUSY = [
+    '{"every": "1s", "exclude": ["*/2 * * * * *"]}',
+    '{"every": "1s", "exclude": ["0-29 * * * * *", "*/7 * * * *", "59 8 * * *"]}',
+    '{"every": "1s", "exclude": ["H/3 * * * *", "H * * * * *"]}',
+    '{"every": "1s", "exclude": ["30-59 * 3 * * *"], "timezone": "Europe/Berlin"}',
+    '{"every": "1500ms", "exclude": ["15-44 * * * * *"], "timezone": "Africa/Monrovia"}',
+    '{"every": "1s", "exclude": ["* 0 * * *"], "timezone": "Africa/Monrovia"}',
+    '{"every": "1s", "spread": "900ms"}',
+    '{"every": "1s", "spread": "900ms", "exclude": ["*/5 * * * * *"]}',
+    '{"every": "61s", "spread": "40s", "exclude": ["*/2 * * * *"]}',
+    '{"every": "20m", "spread": "5m", "exclude": ["30-59 * * * *"]}',
+    '{"every": "1s", "max_runs": 700}',
+    '{"every": "1s", "max_runs": 700, "spread": "900ms", "exclude": ["0-9 * * * * *"]}',
+    (
+        '{"every": "1s", "start": "2026-01-05T08:02:01.5Z", "end": "2026-01-05T08:20:30.25Z",'
+        ' "exclude": [{"from": "2026-01-05T08:05:07.75Z", "to": "2026-01-05T08:08:00Z"}]}'
+    ),
+    (
+        '{"cron": "*/3 * * * * *", "exclude": ["*/2 * * * *", "9-20 * * * * *",'
+        ' {"from": "2026-01-05T08:05:07.75Z", "to": "2026-01-05T08:08:00Z"}]}'
+    ),
+    '{"cron": "* * * * *", "exclude": ["5-9 * * * *"], "start": "2026-01-05T08:02:00.5Z"}',
+    '{"cron": "*/7 * * * * *", "exclude": ["50 * * * *"], "timezone": "Africa/Monrovia"}',
+    '{"cron": "*/2 * * * * *", "max_runs": 300, "exclude": ["*/2 * * * *"]}',
+]
 
 
 def made(n: int, schedule: str, now_ms: int) -> ForecastJob:
@@ -55,7 +83,7 @@ def by_walking(jobs: list[ForecastJob], low: int, high: int) -> dict[str, Counte
     for job in jobs:
         schedule = msgspec.json.decode(job.schedule, type=Schedule)
         timetable = compile_schedule(schedule, job_id=job.id, created_at=job.created_at)
-        limit, n, at = schedule.max_runs, 0, job.from_ms - DAY_MS
+        limit, n, at = schedule.max_runs, 0, low - HOUR_MS  # more than any spread here
         if job.paused or limit is not None:
             at = job.from_ms - 1
         counts = found.setdefault(job.host, Counter())
@@ -91,6 +119,30 @@ def test_a_forecast_is_what_walking_each_job_finds(
 ) -> None:
     jobs = [made(n, SCHEDULES[n % len(SCHEDULES)], now_ms) for n in range(6 * len(SCHEDULES))]
     low, high = now_ms + after_ms, now_ms + after_ms + long_ms
+    compared(jobs, low, high)
+
+
+@pytest.mark.parametrize(
+    ("now_ms", "after_ms", "long_ms"),
+    [
+        (MORNING_MS, 0, 30 * MINUTE_MS),
+        (MORNING_MS + 12_345, 0, 20 * MINUTE_MS + 1),
+        (MORNING_MS + 400, 8 * MINUTE_MS, 95_432),
+        (BERLIN_MS + 700, 0, 20 * MINUTE_MS),
+        (MONROVIA_MS, 0, 10 * MINUTE_MS),
+    ],
+)
+def test_what_fires_each_second_but_when_it_is_excluded_is_what_walking_finds(
+    now_ms: int, after_ms: int, long_ms: int
+) -> None:
+    jobs = [made(n, BUSY[n % len(BUSY)], now_ms) for n in range(2 * len(BUSY))]
+    low = now_ms + after_ms
+    for each in range(len(BUSY)):
+        compared(jobs[each :: len(BUSY)], low, low + long_ms)
+    compared(jobs, low, low + long_ms)
+
+
+def compared(jobs: list[ForecastJob], low: int, high: int) -> None:
     walked = by_walking(jobs, low, high)
     forecast = counted(jobs, low, high)
     assert forecast.minutes() == sorted(sum(walked.values(), Counter()).items())
@@ -130,3 +182,38 @@ def test_an_interval_that_begins_within_the_window_begins_there() -> None:
     job = made(0, '{"every": "10m", "anchor": "2026-01-05T08:25:00Z"}', MORNING_MS)
     (first, *_) = counted([job], MORNING_MS, MORNING_MS + HOUR_MS).minutes()
     assert first == (epoch_ms(instant_at(MORNING_MS + 25 * MINUTE_MS)), 1)
+
+
+@pytest.mark.parametrize(
+    "schedule",
+    [
+        '{"every": "1s", "exclude": ["*/2 * * * * *"]}',
+        '{"every": "1s", "spread": "900ms", "exclude": ["0-29 * * * * *"]}',
+        '{"every": "1s", "max_runs": 1000000, "exclude": ["*/2 * * * * *"]}',
+        '{"cron": "* * * * * *", "exclude": ["*/2 * * * * *"]}',
+    ],
+)
+def test_a_minute_costs_the_same_whatever_is_excluded_in_it(schedule: str) -> None:
+    jobs = [made(3, schedule, MORNING_MS)]
+    counted(jobs, MORNING_MS, MORNING_MS + HOUR_MS)  # what is remembered between forecasts
+    with calls() as told:
+        counted(jobs, MORNING_MS, MORNING_MS + 10 * HOUR_MS)
+    assert sum(told().values()) < 600 * 20
+
+
+def test_jobs_that_exclude_the_same_are_counted_together() -> None:
+    jobs = [
+        made(3 * n, '{"every": "1s", "exclude": ["*/2 * * * * *"]}', MORNING_MS) for n in range(50)
+    ]
+    counted(jobs[:1], MORNING_MS, MORNING_MS + HOUR_MS)
+    with calls() as told:
+        counted(jobs, MORNING_MS, MORNING_MS + HOUR_MS)
+    assert sum(told().values()) < 60 * 20 + len(jobs) * 20
+
+
+def test_jobs_that_only_differ_in_their_spread_are_counted_together() -> None:
+    jobs = [made(3 * n, '{"every": "10s", "spread": "9s"}', MORNING_MS) for n in range(50)]
+    counted(jobs[:1], MORNING_MS, MORNING_MS + HOUR_MS)
+    with calls() as told:
+        counted(jobs, MORNING_MS, MORNING_MS + HOUR_MS)
+    assert sum(told().values()) < 60 * 20 + len(jobs) * 20

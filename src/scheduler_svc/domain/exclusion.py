@@ -7,24 +7,29 @@ passes of a repeated hour are blocked alike. Instants are epoch milliseconds.
 
 from bisect import bisect_right
 from collections.abc import Iterable, Sequence
+from functools import lru_cache
+from typing import Final
 
 from scheduler_svc.domain.cron_pattern import Pattern
 from scheduler_svc.domain.zones import Zone
 
 Span = tuple[int, int]
 """A stretch of time [low, high)."""
+WHOLE_MINUTE: Final = (1 << 60) - 1
+_DAY_MINUTES: Final = 1440
 
 
 class Exclusion:
     """Everything that a schedule excludes."""
 
-    __slots__ = ("_starts", "patterns", "windows", "zone")
+    __slots__ = ("_day", "_starts", "patterns", "windows", "zone")
 
     def __init__(self, windows: Iterable[Span], patterns: Sequence[Pattern], zone: Zone) -> None:
         self.windows = _merged(windows)
         self._starts = [low for low, _ in self.windows]
         self.patterns = tuple(patterns)
         self.zone = zone
+        self._day = -1, _minutes_of_day(frozenset())
 
     def __bool__(self) -> bool:
         return bool(self.windows or self.patterns)
@@ -64,6 +69,33 @@ class Exclusion:
         if low < high:
             yield low, high
 
+    def blocked_seconds(self, minute: int) -> int:
+        """Return the seconds of a minute that expressions block, a bit for each.
+
+        Minutes are counted from 1970-01-01T00:00Z; windows are not in it.
+        """
+        first = minute * 60
+        piece = self.zone.piece_at(first)
+        if piece.end < first + 60:
+            blocked = (any(self._pattern_blocks(second)) for second in range(first, first + 60))
+            return sum(1 << place for place, one in enumerate(blocked) if one)
+        local, into = divmod(first + piece.offset, 60)
+        if not into:
+            return self._of_minute(local)
+        # Of an offset with seconds in it, as some had until 1972, a minute has parts of two.
+        return (
+            self._of_minute(local) >> into | self._of_minute(local + 1) << 60 - into & WHOLE_MINUTE
+        )
+
+    def _of_minute(self, local: int) -> int:
+        """Return the blocked seconds of a minute of the wall clock; remembers the day."""
+        day, place = divmod(local, _DAY_MINUTES)
+        known, minutes = self._day
+        if day != known:
+            minutes = _minutes_of_day(frozenset(one for one in self.patterns if one.has_day(day)))
+            self._day = day, minutes
+        return minutes[place]
+
     def _pattern_blocks(self, second: int) -> Iterable[Span]:
         piece = self.zone.piece_at(second)
         local = second + piece.offset
@@ -72,6 +104,19 @@ class Exclusion:
                 low, high = pattern.run_around(local)
                 start = max(piece.start, low - piece.offset)
                 yield start * 1000, min(piece.end, high - piece.offset) * 1000
+
+
+@lru_cache(maxsize=64)
+def _minutes_of_day(live: frozenset[Pattern]) -> tuple[int, ...]:
+    """List the seconds of each minute of a day that expressions name, as bits."""
+    minutes = [0] * _DAY_MINUTES
+    for one in live:
+        seconds = one.seconds if one.with_seconds else WHOLE_MINUTE
+        hours = [hour for hour in range(24) if one.hours >> hour & 1]
+        named = [minute for minute in range(60) if one.minutes >> minute & 1]
+        for place in (hour * 60 + minute for hour in hours for minute in named):
+            minutes[place] |= seconds
+    return tuple(minutes)
 
 
 def _merged(windows: Iterable[Span]) -> list[Span]:

@@ -1,8 +1,9 @@
 """The load ahead: how often anything fires in each minute of a window, and at which hosts.
 
 Promises the instants that the engine's own code names, for all jobs at once: equal schedules are
-walked once, intervals of one length are counted together. Works a step at a time (`steps`), for the
-loop that sends must not wait for it. Whether a run will be skipped by an overlap is not foreseen.
+walked once, intervals of one length that are cut alike are counted together. Works a step at a time
+(`steps`), for the loop that sends must not wait for it. Whether a run will be skipped by an overlap
+is not foreseen.
 """
 
 from array import array
@@ -17,15 +18,16 @@ from msgspec import UNSET, Struct
 
 from scheduler_svc.domain.cron import draws, is_hashed
 from scheduler_svc.domain.duration import milliseconds
-from scheduler_svc.domain.forecast_minutes import (
+from scheduler_svc.domain.forecast_intervals import (
     MINUTE_MS,
+    Cells,
     Counted,
-    Span,
-    minutes_of,
+    Intervals,
     minutes_of_intervals,
 )
+from scheduler_svc.domain.forecast_minutes import Span, intervals_of, minutes_of
 from scheduler_svc.domain.ids import epoch_ms
-from scheduler_svc.domain.occurrences import compile_schedule, expressions_of
+from scheduler_svc.domain.occurrences import compile_schedule, draw_spread, expressions_of
 from scheduler_svc.domain.schedule import Schedule
 
 HOSTS_MAX: Final = 1000
@@ -60,13 +62,17 @@ class HostLoad(Struct, frozen=True):
 class _Shape(Struct, frozen=True, gc=False):
     """A schedule as it is read once: `own` where something of the job decides its instants too.
 
-    `period` is set for an `every` that nothing narrows or delays.
+    Of an `every`, `period` is set and `cut` is what narrows it, None where nothing does; `hashed`
+    where its exclusions differ from job to job. `spread` is the width that it is drawn from.
     """
 
     schedule: Schedule
     own: bool
+    hashed: bool
     period: int | None
     anchor: int | None
+    cut: bytes | None
+    spread: int
 
 
 class _Source(Struct, frozen=True, gc=False):
@@ -77,6 +83,13 @@ class _Source(Struct, frozen=True, gc=False):
     hosts: dict[str, int]
 
 
+class _Every(Struct, frozen=True, gc=False):
+    """Jobs of one period that are cut alike: their anchors modulo the period, by host."""
+
+    shared: Intervals
+    phases: dict[str, list[int]]
+
+
 class Forecast:
     """A window, filled job by job and then counted."""
 
@@ -85,7 +98,7 @@ class Forecast:
         self._first = low_ms // MINUTE_MS
         self._size = (high_ms - 1) // MINUTE_MS - self._first + 1
         self._sources: dict[Hashable, _Source] = {}
-        self._intervals: dict[int, dict[str, list[int]]] = defaultdict(lambda: defaultdict(list))
+        self._every: dict[Hashable, _Every] = {}
         self._shapes: dict[str, _Shape] = {}
         self._whole = Span(low_ms, high_ms)
         self._jobs: Counter[str] = Counter()
@@ -104,20 +117,43 @@ class Forecast:
         if shape is None:
             shape = self._shapes[job.schedule] = _shape(job.schedule)
         self._jobs[job.host] += 1
+        if shape.period is not None and self._add_every(shape, shape.period, job):
+            return
         span = self._whole
         if job.paused or shape.schedule.max_runs is not None:
             span = self._span(shape.schedule, job)
-        elif shape.period is not None:
-            anchor = epoch_ms(job.created_at) if shape.anchor is None else shape.anchor
-            if anchor <= self.low_ms:
-                self._intervals[shape.period][job.host].append(anchor % shape.period)
-                return
         own = _own(shape.schedule, job) if shape.own else None
         key = (job.schedule, own, None if span is self._whole else span)
         source = self._sources.get(key)
         if source is None:
             source = self._sources[key] = _Source(job, span, {})
         source.hosts[job.host] = source.hosts.get(job.host, 0) + 1
+
+    def _add_every(self, shape: _Shape, period: int, job: ForecastJob) -> bool:
+        """Put a job `every` so long to others like it; False where it is to be counted alone."""
+        anchor = epoch_ms(job.created_at) if shape.anchor is None else shape.anchor
+        spread = draw_spread(shape.spread, job.id)
+        if job.paused or shape.schedule.max_runs is not None:
+            return False
+        if spread >= period or anchor + spread > self.low_ms:
+            return False
+        key: Hashable = period
+        if shape.cut is None:
+            anchor += spread  # sent at another instant of the period, and that is all
+        else:
+            key = period, shape.cut, spread, _drawn(shape.schedule, job) if shape.hashed else None
+        every = self._every.get(key)
+        if every is None:
+            every = self._every[key] = _Every(self._shared(shape, period, job), {})
+        every.phases.setdefault(job.host, []).append(anchor % period)
+        return True
+
+    def _shared(self, shape: _Shape, period: int, job: ForecastJob) -> Intervals:
+        """Return where jobs that are cut as this one occur."""
+        if shape.cut is None:
+            return Intervals(period, self.low_ms, self.high_ms)
+        timetable = compile_schedule(shape.schedule, job_id=job.id, created_at=job.created_at)
+        return intervals_of(timetable, period, self._whole)
 
     def _span(self, schedule: Schedule, job: ForecastJob) -> Span:
         """Return the part of the window that a job fires in."""
@@ -137,10 +173,11 @@ class Forecast:
                 schedule, job_id=source.job.id, created_at=source.job.created_at
             )
             yield from self._count(minutes_of(timetable, source.span), source.hosts)
-        for period, hosts in self._intervals.items():
-            for host, phases in self._few(hosts).items():
+        for every in self._every.values():
+            cells = Cells(every.shared)
+            for host, phases in self._few(every.phases).items():
                 phases.sort()
-                yield from self._count(minutes_of_intervals(period, phases, self._whole), {host: 1})
+                yield from self._count(minutes_of_intervals(every.shared, phases, cells), {host: 1})
 
     def _few(self, hosts: dict[str, list[int]]) -> dict[str, list[int]]:
         """Put the hosts that are not followed into one, which is in the total only."""
@@ -182,11 +219,17 @@ def _shape(text: str) -> _Shape:
     hashed = any(is_hashed(one) for one in expressions_of(schedule))
     period = None if schedule.every is UNSET else milliseconds(schedule.every)
     anchor = None if schedule.anchor is UNSET else epoch_ms(schedule.anchor)
-    anchored = period is not None and anchor is None
-    own = hashed or anchored or schedule.spread != "0s"
-    if schedule.start is not None or schedule.end is not None or schedule.exclude:
-        period = None
-    return _Shape(schedule, own, None if schedule.spread != "0s" else period, anchor)
+    spread = milliseconds(schedule.spread)
+    own = hashed or (period is not None and anchor is None) or spread != 0
+    return _Shape(schedule, own, hashed, period, anchor, _cut(schedule), spread)
+
+
+def _cut(schedule: Schedule) -> bytes | None:
+    """Return what narrows a schedule, as a key that is equal where that is."""
+    if schedule.start is None and schedule.end is None and not schedule.exclude:
+        return None
+    cut = schedule.start, schedule.end, schedule.exclude, schedule.timezone
+    return msgspec.json.encode(cut)
 
 
 def _own(schedule: Schedule, job: ForecastJob) -> Hashable:
@@ -195,4 +238,9 @@ def _own(schedule: Schedule, job: ForecastJob) -> Hashable:
         return job.id
     if schedule.every is not UNSET and schedule.anchor is UNSET:
         return job.created_at
+    return _drawn(schedule, job)
+
+
+def _drawn(schedule: Schedule, job: ForecastJob) -> Hashable:
+    """Return what `H` stands for in a job's expressions."""
     return tuple(draws(text, job.id) for text in expressions_of(schedule))

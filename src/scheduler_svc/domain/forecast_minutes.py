@@ -1,26 +1,29 @@
-"""Occurrences per minute of one schedule, or of many intervals of one length.
+"""Occurrences per minute of one schedule.
 
 Promises the very instants that the engine would name, counted into minutes. A source is walked a
 step at a time, so that the caller decides how much of it is done at once. Times are epoch
 milliseconds, minutes are whole minutes since 1970; spans are [low, high).
 """
 
-from bisect import bisect_left
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import Final
 
 from msgspec import Struct
 
-from scheduler_svc.domain.cadence import CronCadence
+from scheduler_svc.domain.cadence import CronCadence, EveryCadence
 from scheduler_svc.domain.cron_pattern import DAY_SECONDS, Pattern
+from scheduler_svc.domain.exclusion import Exclusion
+from scheduler_svc.domain.forecast_intervals import (
+    MINUTE_MS,
+    Cells,
+    Counted,
+    Intervals,
+    minutes_of_intervals,
+)
 from scheduler_svc.domain.occurrences import Timetable, count_between, fire_at, next_after
 
-MINUTE_MS: Final = 60_000
 DAY_MINUTES: Final = 1440
 COUNT_MAX: Final = 1_000_000
-
-Counted = tuple[int, int]
-"""A minute, and how often something fires in it."""
 
 
 class Span(Struct, frozen=True, gc=False):
@@ -33,55 +36,50 @@ class Span(Struct, frozen=True, gc=False):
 
 
 def minutes_of(timetable: Timetable, span: Span) -> Iterator[Counted]:
-    """Yield the minutes in which a schedule is sent."""
-    if timetable.spread or span.most is not None:
+    """Yield the minutes in which a schedule is sent, and 0 for some in which it is not."""
+    cadence = timetable.cadence
+    if isinstance(cadence, EveryCadence) and timetable.spread < cadence.period:
+        shared = intervals_of(timetable, cadence.period, span, since=cadence.anchor)
+        found = minutes_of_intervals(shared, [cadence.anchor % cadence.period], Cells(shared))
+    elif timetable.spread:
         yield from _one_by_one(timetable, span)
-    elif (days := _plain_days(timetable, span)) is not None:
-        yield from days
-    else:
-        yield from _by_minute(timetable, span)
-
-
-def minutes_of_intervals(period: int, phases: Sequence[int], span: Span) -> Iterator[Counted]:
-    """Yield the minutes in which jobs `every` so long are sent.
-
-    `phases` are their anchors modulo the period, sorted. A bisection for each minute, or a walk
-    where less is sent than there are minutes.
-    """
-    sent = len(phases) * ((span.high - span.low) // period + 1)
-    if sent < (span.high - span.low) // MINUTE_MS:
-        for phase in phases:
-            first = span.low + (phase - span.low) % period
-            for at in range(first, span.high, period):
-                yield at // MINUTE_MS, 1
         return
-    known: dict[int, int] = {}
-    at = span.low
-    while at < span.high:
-        end = min(at - at % MINUTE_MS + MINUTE_MS, span.high)
-        rest = at % period
-        count = known.get(rest) if end - at == MINUTE_MS else None
-        if count is None:
-            count = _sent_before(period, phases, end) - _sent_before(period, phases, at)
-            if end - at == MINUTE_MS:
-                known[rest] = count  # minutes that begin at the same point of the period are alike
-        if count:
-            yield at // MINUTE_MS, count
-        at = end
+    else:
+        found = _plain_days(timetable, span) or _by_minute(timetable, span)
+    yield from found if span.most is None else _first(found, _left(timetable, span))
 
 
-def _sent_before(period: int, phases: Sequence[int], at: int) -> int:
-    """Count what lies before an instant, from a beginning that does not matter."""
-    whole, rest = divmod(at, period)
-    return whole * len(phases) + bisect_left(phases, rest)
+def intervals_of(timetable: Timetable, period: int, span: Span, *, since: int = 0) -> Intervals:
+    """Return where an `every` occurs, from its anchor on, that is sent within a span.
+
+    Of one whose spread does not reach the next occurrence, which would cut it short.
+    """
+    spread = timetable.spread
+    low = max(span.low - spread, span.since, since, timetable.start)
+    high = min(span.high - spread, timetable.end)
+    return Intervals(period, low, high, timetable.exclusion or None, spread)
+
+
+def _left(timetable: Timetable, span: Span) -> int:
+    """Return how many of those that a schedule may still send are left for the span."""
+    most = span.most or 0
+    before = max(span.low - timetable.spread, span.since) - 1
+    return most - count_between(timetable, span.since - 1, before, most)[0]
+
+
+def _first(found: Iterator[Counted], left: int) -> Iterator[Counted]:
+    """Yield what comes first, up to so many."""
+    for minute, count in found:
+        if left <= 0:
+            return
+        yield minute, min(count, left)
+        left -= count
 
 
 def _one_by_one(timetable: Timetable, span: Span) -> Iterator[Counted]:
-    """Walk where each occurrence is sent at an instant of its own, or only some of them are."""
+    """Walk where each occurrence is sent at an instant of its own."""
     at = max(span.low - timetable.spread, span.since) - 1
-    left = span.most
-    if left is not None:
-        left -= count_between(timetable, span.since - 1, at, left)[0]
+    left = None if span.most is None else _left(timetable, span)
     while left is None or left > 0:
         found = next_after(timetable, at)
         if found is None or found >= span.high:
@@ -94,7 +92,7 @@ def _one_by_one(timetable: Timetable, span: Span) -> Iterator[Counted]:
 
 def _by_minute(timetable: Timetable, span: Span) -> Iterator[Counted]:
     """Walk from one minute that has an occurrence to the next."""
-    at = next_after(timetable, span.low - 1)
+    at = next_after(timetable, max(span.low, span.since) - 1)
     while at is not None and at < span.high:
         minute = at // MINUTE_MS
         end = min((minute + 1) * MINUTE_MS, span.high) - 1
@@ -108,35 +106,47 @@ def _by_minute(timetable: Timetable, span: Span) -> Iterator[Counted]:
 
 
 def _plain_days(timetable: Timetable, span: Span) -> Iterator[Counted] | None:
-    """Answer for one expression where no clock changes and nothing is left out; else None."""
-    cadence = timetable.cadence
-    if not isinstance(cadence, CronCadence) or len(cadence.expressions) > 1 or timetable.exclusion:
+    """Answer for one expression where no clock changes; else None."""
+    cadence, exclusion = timetable.cadence, timetable.exclusion
+    if not isinstance(cadence, CronCadence) or len(cadence.expressions) > 1:
         return None
-    low, high = max(span.low, timetable.start), min(span.high, timetable.end)
+    low, high = max(span.low, span.since, timetable.start), min(span.high, timetable.end)
     piece = cadence.zone.piece_at(low // 1000)
     margin = 2 * DAY_SECONDS
     near_change = low // 1000 - margin < piece.start or high // 1000 + margin > piece.end
-    if near_change or piece.offset % 60 or low % MINUTE_MS or high % MINUTE_MS:
+    if near_change or piece.offset % 60:
         return None
-    offset = piece.offset // 60
-    return _days(cadence.expressions[0].times, offset, low // MINUTE_MS, high // MINUTE_MS)
+    pattern, offset = cadence.expressions[0].times, piece.offset // 60
+    spans = exclusion.free_spans(low, high)
+    return (each for one in spans for each in _days(pattern, offset, one, exclusion))
 
 
-def _days(pattern: Pattern, offset: int, low: int, high: int) -> Iterator[Counted]:
+def _days(
+    pattern: Pattern, offset: int, span: tuple[int, int], exclusion: Exclusion
+) -> Iterator[Counted]:
     """Yield day by day what is the same in each; `offset` is in minutes, east of UTC."""
-    times = _times_of_day(pattern)
-    for day in range((low + offset) // DAY_MINUTES, (high + offset) // DAY_MINUTES + 1):
+    first, last = span[0] // MINUTE_MS, (span[1] - 1) // MINUTE_MS
+    times, count = _times_of_day(pattern), pattern.seconds.bit_count()
+    for day in range((first + offset) // DAY_MINUTES, (last + offset) // DAY_MINUTES + 1):
         if not pattern.has_day(day):
             continue
-        first = day * DAY_MINUTES - offset
-        for minute, count in times:
-            if low <= first + minute < high:
-                yield first + minute, count
+        for minute in times:
+            at = day * DAY_MINUTES - offset + minute
+            if first < at < last and not exclusion.patterns:
+                yield at, count
+            elif first <= at <= last:
+                free = _within(at, span) & ~exclusion.blocked_seconds(at)
+                yield at, (pattern.seconds & free).bit_count()
 
 
-def _times_of_day(pattern: Pattern) -> list[Counted]:
+def _within(minute: int, span: tuple[int, int]) -> int:
+    """Return the seconds of a minute that begin within a span, a bit for each."""
+    begin, end = (-((minute * MINUTE_MS - edge) // 1000) for edge in span)
+    return (1 << min(max(end, 0), 60)) - (1 << min(max(begin, 0), 60))
+
+
+def _times_of_day(pattern: Pattern) -> list[int]:
     """List the minutes of a matching day."""
-    count = pattern.seconds.bit_count()
     hours = [hour for hour in range(24) if pattern.hours >> hour & 1]
     minutes = [minute for minute in range(60) if pattern.minutes >> minute & 1]
-    return [(hour * 60 + minute, count) for hour in hours for minute in minutes]
+    return [hour * 60 + minute for hour in hours for minute in minutes]

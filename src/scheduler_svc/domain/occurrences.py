@@ -245,7 +245,7 @@ def _compile(key: bytes, job_id: UUID | None, anchor: datetime | None) -> Timeta
     ]
     patterns = [compile_cron(entry, drawn) for entry in schedule.exclude if isinstance(entry, str)]
     cadence = _cadence(schedule, drawn, anchor)
-    spread = _draw_spread(milliseconds(schedule.spread), drawn)
+    spread = draw_spread(milliseconds(schedule.spread), drawn)
     return Timetable(schedule, cadence, Exclusion(windows, patterns, place), spread)
 
 
@@ -268,7 +268,7 @@ def _ruled(schedule: Schedule, pattern: Pattern) -> Ruled:
     return Ruled(pattern, rules)
 
 
-def _draw_spread(width: int, job_id: UUID) -> int:
+def draw_spread(width: int, job_id: UUID) -> int:
     """Draw a job's delay from [0, width), evenly and always the same."""
     if width == 0:
         return 0

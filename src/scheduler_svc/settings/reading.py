@@ -24,9 +24,11 @@ from scheduler_svc.store.vault import read_key
 _SERVICE_LINK = re.compile(r"^SCHEDULER_(SVC_.*|SERVICE_HOST|SERVICE_PORT.*|PORT_\d+_.*)$")
 _LINK_HINT = " (Kubernetes sets this for a Service called scheduler: enableServiceLinks: false)"
 OF_CLIENTS = frozenset(
-    {"SCHEDULER_URL", "SCHEDULER_KEY", "SCHEDULER_NAMESPACE", "SCHEDULER_CONFIG"}
+    f"SCHEDULER_{name}"
+    for name in ("URL", "KEY", "NAMESPACE", "CONFIG", "CLIENT_CERT", "CLIENT_KEY")
 )
-"""What tells a command where a running service is, in the same shell perhaps."""
+"""What tells a command where a running service is, in the same shell perhaps; SCHEDULER_CA_FILE
+does too, and is a setting besides."""
 BOOTSTRAP_KEY_MIN = 16
 JWT_SECRET_MIN = 32
 _WORDS = {"yes": "true", "on": "true", "no": "false", "off": "false"}

@@ -90,6 +90,14 @@ class KnownReplica(NamedTuple):
     clock_offset_ms: float
 
 
+class OldRequests(NamedTuple):
+    """What was asked for in SQL and waits: how much, and of the oldest since when and its job."""
+
+    waiting: int
+    since: datetime | None
+    job_id: UUID | None
+
+
 class Sealed(NamedTuple):
     kind: str
     namespace: str
@@ -162,6 +170,12 @@ async def overdue(conn: Connection, *, before_ms: int) -> tuple[int, datetime | 
     """Count timers that are due since before an instant, at most COUNTED_MAX of them."""
     (row,) = await _rows(conn, "overdue_timers", instant_at(before_ms), COUNTED_MAX)
     return row[0], row[1]
+
+
+async def old_sql_requests(conn: Connection, *, before_ms: int) -> OldRequests:
+    """Count what was asked for in SQL before an instant, at most COUNTED_MAX of it."""
+    (row,) = await _rows(conn, "old_sql_requests", instant_at(before_ms), COUNTED_MAX)
+    return OldRequests(*row)
 
 
 async def sealed(conn: Connection, *, at_most: int) -> list[Sealed]:

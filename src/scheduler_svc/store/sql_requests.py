@@ -45,6 +45,12 @@ async def is_any(conn: Connection) -> bool:
     return waits
 
 
+async def backlog(conn: Connection, *, at_most: int) -> tuple[int, datetime | None]:
+    """Count what waits, up to a bound, and tell since when the oldest of that does."""
+    row = await conn.fetchrow(statement("backlog_of_sql_requests"), at_most)
+    return (0, None) if row is None else (row["waiting"], row["since"])
+
+
 async def try_lock(conn: Connection) -> bool:
     """Be the one who carries out, until the transaction ends; False where another replica is."""
     held: bool = await conn.fetchval(statement("lock_sql_requests"), LOCK)

@@ -124,6 +124,12 @@ FAMILIES: tuple[Family, ...] = (
     _gauge("backlog_oldest_seconds", "for how long the oldest is due", "kind", shared=True),
     _gauge("audit_unsealed_seconds", "for how long an audit entry waits for its seal", shared=True),
     _gauge("jobs_never_ran", "jobs due for 5 minutes that never made a run", shared=True),
+    _gauge(
+        "sql_requests_waiting",
+        "what was asked for in SQL and not carried out; counted to 10000",
+        shared=True,
+    ),
+    _gauge("sql_requests_oldest_seconds", "for how long the oldest of that waits", shared=True),
     _gauge("namespaces_held", "namespaces that are held, not all let go yet", shared=True),
     _gauge("partitions_ahead", "days of history made ahead of today, without a gap", shared=True),
 )

@@ -18,8 +18,8 @@ import msgspec
 from scheduler_svc.domain.ids import epoch_ms, instant_at
 from scheduler_svc.domain.zones import tzdata_version
 from scheduler_svc.engine.run import Engine
-from scheduler_svc.store import audit, holds, partitions
-from scheduler_svc.store.backlog import Backlog, Waiting, backlog
+from scheduler_svc.store import audit, holds, partitions, sql_requests
+from scheduler_svc.store.backlog import COUNTED_MAX, Backlog, Waiting, backlog
 from scheduler_svc.store.pool import Pool, connection, is_database_away
 from scheduler_svc.store.replicas import list_replicas
 from scheduler_svc.telemetry.tally import Sample, Snapshot
@@ -102,6 +102,7 @@ class Shared:
                 days = await partitions.names(conn)
                 held = await holds.count(conn)
                 unsealed = await audit.oldest_unsealed(conn)
+                asked, since = await sql_requests.backlog(conn, at_most=COUNTED_MAX)
         except Exception as error:
             if not is_database_away(error):
                 raise
@@ -116,6 +117,8 @@ class Shared:
                 "scheduler_namespaces_held": [Sample((), held)],
                 "scheduler_partitions_ahead": [Sample((), ahead)],
                 "scheduler_audit_unsealed_seconds": [Sample((), _age(unsealed, now_ms))],
+                "scheduler_sql_requests_waiting": [Sample((), asked)],
+                "scheduler_sql_requests_oldest_seconds": [Sample((), _age(since, now_ms))],
                 "scheduler_jobs_never_ran": [Sample((), waiting.never_ran)],
             }
         )

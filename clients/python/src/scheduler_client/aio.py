@@ -47,7 +47,7 @@ class AsyncScheduler:
         self.limits: dict[str, RateLimit] = {}
         """What the service last said of each budget: `reads`, `writes`, `bulk`."""
         self._owned = http is None
-        self._http = http or httpx2.AsyncClient(timeout=timeout)
+        self._http = http or httpx2.AsyncClient(timeout=timeout, verify=wire.trust(self.place))
 
     async def __aenter__(self) -> Self:
         return self

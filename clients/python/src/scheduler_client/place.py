@@ -2,7 +2,8 @@
 
 What is not given comes from SCHEDULER_URL, SCHEDULER_KEY and SCHEDULER_NAMESPACE, else from a file
 (`~/.config/scheduler-svc.toml`, or what SCHEDULER_CONFIG names), else it is the development
-profile on this machine.
+profile on this machine. So do, for TLS, SCHEDULER_CA_FILE, SCHEDULER_CLIENT_CERT and
+SCHEDULER_CLIENT_KEY, the paths of files in PEM.
 """
 
 import os
@@ -15,16 +16,23 @@ from urllib.parse import urlsplit
 HERE = "http://127.0.0.1:8080"
 FILE = "~/.config/scheduler-svc.toml"
 CONFIG = "SCHEDULER_CONFIG"
-NAMES = ("url", "key", "namespace")
+PAIR = ("client_cert", "client_key")
+NAMES = ("url", "key", "namespace", "ca_file", *PAIR)
 
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """An address without a slash at its end, and who asks; the key is never shown."""
+    """An address without a slash at its end, and who asks; the key is never shown.
+
+    `ca_file` is trusted besides the usual authorities; the key of a certificate may be in its file.
+    """
 
     url: str
     key: str | None = field(default=None, repr=False)
     namespace: str | None = None
+    ca_file: str | None = None
+    client_cert: str | None = None
+    client_key: str | None = None
 
 
 def find_place(
@@ -35,12 +43,23 @@ def find_place(
 ) -> Place:
     """Find out where the service is; raise ValueError where what is said can not be meant."""
     kept = _kept(environ)
-    said = {name: environ.get(f"SCHEDULER_{name.upper()}") or kept.get(name) for name in NAMES}
+    named = {name: environ.get(f"SCHEDULER_{name.upper()}") or None for name in NAMES}
+    said = {name: named[name] or kept.get(name) for name in NAMES}
+    # A certificate and its key are a pair, and so of one source.
+    pair = [named[name] for name in PAIR]
+    cert, its_key = pair if any(pair) else [kept.get(name) for name in PAIR]
     address = url or said["url"] or HERE
     parts = urlsplit(address)
     if parts.scheme not in {"http", "https"} or not parts.hostname or parts.query:
         raise ValueError(f"{address!r} is no address like https://scheduler.example.com")
-    return Place(address.rstrip("/"), key or said["key"], namespace or said["namespace"])
+    return Place(
+        address.rstrip("/"),
+        key or said["key"],
+        namespace or said["namespace"],
+        said["ca_file"],
+        cert,
+        its_key,
+    )
 
 
 def _kept(environ: Mapping[str, str]) -> Mapping[str, str]:

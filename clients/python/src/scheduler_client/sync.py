@@ -42,7 +42,7 @@ class Scheduler:
         self.limits: dict[str, RateLimit] = {}
         """What the service last said of each budget: `reads`, `writes`, `bulk`."""
         self._owned = http is None
-        self._http = http or httpx2.Client(timeout=timeout)
+        self._http = http or httpx2.Client(timeout=timeout, verify=wire.trust(self.place))
 
     def __enter__(self) -> Self:
         return self

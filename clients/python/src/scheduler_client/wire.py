@@ -1,7 +1,9 @@
-"""Requests and answers as the HTTP library has them: what both worlds share. No I/O."""
+"""Requests and answers as the HTTP library has them: what both worlds share. No network."""
 
 import json
+import ssl
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import httpx2
@@ -22,6 +24,26 @@ NEVER_SENT = (httpx2.ConnectError, httpx2.ConnectTimeout, httpx2.PoolTimeout)
 def lost(error: httpx2.TransportError) -> Lost:
     """Judge a request that got no answer: may the service have taken it?"""
     return Lost(error, sent=not isinstance(error, NEVER_SENT))
+
+
+def trust(place: Place) -> ssl.SSLContext | bool:
+    """Return the HTTP library's `verify`: as usual, or with files of the place.
+
+    Raises OSError for a file that can not be read or used (ssl.SSLError is one), and ValueError for
+    a key without its certificate.
+    """
+    if place.ca_file is place.client_cert is place.client_key is None:
+        return True
+    context = httpx2.create_ssl_context()
+    if place.ca_file is not None:
+        context.load_verify_locations(Path(place.ca_file).expanduser())
+    if place.client_cert is not None:
+        key = None if place.client_key is None else Path(place.client_key).expanduser()
+        # A password that none is: nobody is there to be asked for one.
+        context.load_cert_chain(Path(place.client_cert).expanduser(), key, password="")
+    elif place.client_key is not None:
+        raise ValueError(f"{place.client_key}: a client's key needs its certificate")
+    return context
 
 
 def request(place: Place, ask: Ask[Any]) -> dict[str, Any]:

@@ -17,6 +17,7 @@ from scheduler_svc.cli.doctor import (
     held,
     noticed,
     replicas,
+    requests,
     schema,
     sealed,
     server,
@@ -52,6 +53,7 @@ OF_OUR_TABLES: tuple[DatabaseCheck, ...] = (
     DatabaseCheck("storage", storage.look),
     DatabaseCheck("replicas", replicas.look),
     DatabaseCheck("holds", held.look),
+    DatabaseCheck("requests", requests.look),
     DatabaseCheck("secrets", sealed.look),
 )
 """These ask tables that a database which is not migrated does not have."""

@@ -1,8 +1,9 @@
 """The way to the service: where it is, with which key, and one request at a time.
 
 What switches do not say comes from the environment (SCHEDULER_URL, SCHEDULER_KEY,
-SCHEDULER_NAMESPACE), else from a file (`~/.config/scheduler-svc.toml`, or where SCHEDULER_CONFIG
-says). Promises a sentence for every way in which a request can fail, and never to wait for ever.
+SCHEDULER_NAMESPACE, and for TLS SCHEDULER_CA_FILE, SCHEDULER_CLIENT_CERT, SCHEDULER_CLIENT_KEY),
+else from a file (`~/.config/scheduler-svc.toml`, or where SCHEDULER_CONFIG says). Promises a
+sentence for every way in which a request can fail, and never to wait for ever.
 """
 
 import json
@@ -10,7 +11,7 @@ import os
 import ssl
 import tomllib
 from argparse import ArgumentParser, Namespace
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from http.client import HTTPConnection, HTTPException, HTTPResponse, HTTPSConnection
 from importlib.metadata import version
@@ -18,10 +19,16 @@ from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import urlencode, urlsplit
 
+from scheduler_svc.cli.remote.trust import Files, context_of
+
 SECONDS = 60.0
 HERE = "http://127.0.0.1:8080"
 FILE = "~/.config/scheduler-svc.toml"
-VARIABLES = {"url": "SCHEDULER_URL", "key": "SCHEDULER_KEY", "namespace": "SCHEDULER_NAMESPACE"}
+NAMES = ("url", "key", "namespace", *Files._fields)
+VARIABLES = {name: f"SCHEDULER_{name.upper()}" for name in NAMES}
+SWITCHED = ("url", "namespace", *Files._fields)
+"""What a switch may say: all but the key, which other users of the machine could read there."""
+Source = Mapping[str, str | None]
 CONFIG = "SCHEDULER_CONFIG"
 BAD = 400
 
@@ -57,6 +64,8 @@ class Remote(NamedTuple):
     url: str
     key: str | None
     namespace: str | None
+    tls: ssl.SSLContext | None = None
+    """Of an https address."""
 
     def get(self, path: str, **query: object) -> Any:
         """Ask for something; parameters that are None or empty are left out."""
@@ -110,21 +119,30 @@ class Remote(NamedTuple):
             given["Scheduler-Namespace"] = self.namespace
         asked = [(name, each) for name, value in query.items() for each in _each(value)]
         target = parts.path.rstrip("/") + path + (f"?{urlencode(asked)}" if asked else "")
-        connection = _opened(parts.scheme, parts.netloc)
+        connection = self._opened(parts.netloc)
         try:
             connection.request(method, target, body, given)
             yield connection.getresponse()
         except (OSError, HTTPException) as error:
-            why = str(error) or type(error).__name__
-            raise Unreachable(f"no answer from {self.url}: {why}") from None
+            raise Unreachable(f"no answer from {self.url}: {_why(error)}") from None
         finally:
             connection.close()
 
+    def _opened(self, place: str) -> HTTPConnection:
+        if self.tls is not None:
+            return HTTPSConnection(place, timeout=SECONDS, context=self.tls)
+        return HTTPConnection(place, timeout=SECONDS)
 
-def _opened(scheme: str, place: str) -> HTTPConnection:
-    if scheme == "https":
-        return HTTPSConnection(place, timeout=SECONDS, context=ssl.create_default_context())
-    return HTTPConnection(place, timeout=SECONDS)
+
+def _why(error: Exception) -> str:
+    """Say what went wrong, and of TLS what may mend it."""
+    why = str(error) or type(error).__name__
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return f"{why}; --ca-file names the authority of a private certificate"
+    # Some say what they miss by an alert, others hang up in the middle of the handshake.
+    if isinstance(error, ssl.SSLError) and {"ALERT", "EOF"} & {*(error.reason or "").split("_")}:
+        return f"{why}; where it asks for a certificate, --client-cert names one to come with"
+    return why
 
 
 def _each(value: object) -> list[object]:
@@ -154,6 +172,13 @@ def add_place(parser: ArgumentParser) -> None:
     place = parser.add_argument_group("where the service is")
     place.add_argument("--url", help=f"its address (SCHEDULER_URL, else {HERE})")
     place.add_argument("--namespace", help="whose jobs, for a key of all (SCHEDULER_NAMESPACE)")
+    for switch, what in (
+        ("--ca-file", "authorities trusted besides the system's"),
+        ("--client-cert", "the certificate to come with, where one is asked for"),
+        ("--client-key", "its key, where that is in a file of its own"),
+    ):
+        variable = VARIABLES[switch.removeprefix("--").replace("-", "_")]
+        place.add_argument(switch, metavar="FILE", help=f"{what} ({variable})")
     place.add_argument(
         "--json", action="store_true", help="print what the service answers, for programs"
     )
@@ -161,15 +186,33 @@ def add_place(parser: ArgumentParser) -> None:
 
 def remote_of(given: Namespace, environ: Mapping[str, str] = os.environ) -> Remote:
     """Find out where the service is; raise Misused where nobody can tell."""
-    kept = _kept(environ)
-    found = {
-        name: environ.get(name_of_it) or kept.get(name) for name, name_of_it in VARIABLES.items()
-    }
-    url = given.url or found["url"] or HERE
+    typed = {name: getattr(given, name) for name in SWITCHED}
+    named = {name: environ.get(variable) or None for name, variable in VARIABLES.items()}
+    sources: tuple[Source, ...] = (typed, named, _kept(environ))
+    url = _first("url", sources) or HERE
     parts = urlsplit(url)
     if parts.scheme not in {"http", "https"} or not parts.hostname or parts.query:
         raise Misused(f"{url!r} is no address like https://scheduler.example.com")
-    return Remote(url.rstrip("/"), found["key"], given.namespace or found["namespace"])
+    tls = None
+    if parts.scheme == "https":
+        tls = _context(sources)
+    elif switches := [name for name in Files._fields if typed[name]]:
+        raise Misused(f"--{switches[0].replace('_', '-')} is for https, and {url} is not")
+    return Remote(url.rstrip("/"), _first("key", sources), _first("namespace", sources), tls)
+
+
+def _first(name: str, sources: Iterable[Source]) -> str | None:
+    return next((found for source in sources if (found := source.get(name))), None)
+
+
+def _context(sources: Iterable[Source]) -> ssl.SSLContext:
+    """Make the context; a certificate and its key are of one source, for they are a pair."""
+    pairs = ((source.get("client_cert"), source.get("client_key")) for source in sources)
+    pair = next((pair for pair in pairs if any(pair)), (None, None))
+    try:
+        return context_of(Files(_first("ca_file", sources), *pair))
+    except ValueError as error:
+        raise Misused(str(error)) from None
 
 
 def _kept(environ: Mapping[str, str]) -> dict[str, str]:

@@ -98,6 +98,12 @@ SELECT count(*), min(fire_at) FROM (
     SELECT fire_at FROM job_timers WHERE fire_at <= $1 ORDER BY fire_at, job_id LIMIT $2
 ) AS t;
 
+-- old_sql_requests(before, most)
+-- Asked for in SQL before an instant and not carried out, counted up to a bound; the oldest of them.
+SELECT count(*), min(asked_at), (array_agg(job_id ORDER BY asked_at, id))[1] FROM (
+    SELECT id, asked_at, job_id FROM sql_requests WHERE asked_at <= $1 ORDER BY id LIMIT $2
+) AS r;
+
 -- sealed_secrets(at_most)
 -- The three tables of sealed values, without locks: which kind, where each stands, and the value.
 SELECT 'named secret' AS kind, namespace, name, sealed FROM secrets

@@ -23,6 +23,13 @@ LIMIT $1;
 -- Whoever holds a job locked holds up that job, and not whatever was asked for after it.
 SELECT set_config('lock_timeout', '250ms', true);
 
+-- backlog_of_sql_requests(most)
+-- For the metrics, at a scrape: how many wait, and since when. In the order of the key, so that no
+-- more is read than is counted.
+SELECT count(*) AS waiting, min(asked_at) AS since FROM (
+    SELECT asked_at FROM sql_requests ORDER BY id LIMIT $1
+) AS r;
+
 -- delete_sql_requests(ids)
 -- In the transaction of what they came to.
 DELETE FROM sql_requests WHERE id = ANY ($1::bigint[]);
