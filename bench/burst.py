@@ -6,7 +6,7 @@ Each job is one POST of 200 bytes to a receiver in C and a durable record that i
 fsync on is started, or DATABASE_URL names one (its processor time is then not counted). A first,
 smaller round warms the replica. Prints each round and the medians. Where several numbers of workers
 are given they take turns, each with a database and replicas of its own on one server, for a machine
-is not as fast at every minute; the last is then set beside the first.
+is not as fast at every minute; the last is then set beside the first, turn by turn.
 """
 
 import argparse
@@ -146,8 +146,8 @@ async def stand(
     return conn, fleet
 
 
-async def measure(ground: Ground, url: str, asked: argparse.Namespace) -> list[Round]:
-    """Run the rounds in turns; return the medians by the numbers of workers."""
+async def measure(ground: Ground, url: str, asked: argparse.Namespace) -> list[list[Round]]:
+    """Run the rounds in turns; return them by the numbers of workers."""
     async with AsyncExitStack() as stack:
         stands = [
             await stand(stack, ground, url, replicas=asked.replicas, workers=workers)
@@ -159,10 +159,7 @@ async def measure(ground: Ground, url: str, asked: argparse.Namespace) -> list[R
                 found.append(await burst(ground, conn, fleet, url, asked.jobs))
                 title = f"{asked.jobs:,} at once" + f", {workers} workers" * (workers > 1)
                 print(f"{title}: {found[-1]}", flush=True)
-    return [
-        Round(*(median(getattr(each, name) for each in found) for name in FIELDS))
-        for found in rounds
-    ]
+    return rounds
 
 
 def main() -> None:
@@ -174,12 +171,17 @@ def main() -> None:
     given.add_argument("--rounds", type=int, default=5)
     asked = given.parse_args()
     with durable() as ground, receiver() as url:
-        middles = asyncio.run(measure(ground, url, asked))
-    for workers, middle in zip(asked.workers, middles, strict=True):
+        rounds = asyncio.run(measure(ground, url, asked))
+    for workers, found in zip(asked.workers, rounds, strict=True):
+        middle = Round(*(median(getattr(each, name) for each in found) for name in FIELDS))
         print(f"medians of {asked.rounds}, {workers} workers:   {middle}")
-    if len(middles) > 1:
-        times = middles[-1].calls_per_second / middles[0].calls_per_second
-        print(f"{asked.workers[-1]} workers beside {asked.workers[0]}: {times:.2f} times the calls")
+    if len(rounds) > 1:
+        turns = zip(rounds[0], rounds[-1], strict=True)
+        times = sorted(last.calls_per_second / first.calls_per_second for first, last in turns)
+        print(
+            f"{asked.workers[-1]} workers beside {asked.workers[0]}: {median(times):.2f} times the"
+            f" calls, the median of {len(times)} turns ({times[0]:.2f} to {times[-1]:.2f})"
+        )
 
 
 FIELDS = tuple(Round.__dataclass_fields__)
