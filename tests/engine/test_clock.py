@@ -145,6 +145,23 @@ def test_the_jobs_used_last_are_kept_and_no_more_than_weigh_so_much() -> None:
     assert known.get(UUID(int=1), 1) is not None
 
 
+@pytest.mark.parametrize(
+    "own", [{"every": "1h"}, {"cron": "H H * * *"}, {"cron": "0 9 * * *", "spread": "5m"}]
+)
+def test_a_schedule_that_each_job_has_of_its_own_weighs_more_though_its_text_is_shared(
+    own: dict[str, str],
+) -> None:
+    known = KnownJobs(version="0")
+    shared = {"every": "1h", "anchor": "2026-01-05T08:00:00Z"}
+    weights = []
+    for n, schedule in enumerate([shared, shared, own, own]):
+        text = msgspec.json.encode({"schedule": schedule, "target": {"url": "http://a.example/"}})
+        weights.append(
+            known.learn(StoredJob(UUID(int=n), "default", 1, text.decode(), BASE)).weight
+        )
+    assert weights[3] > weights[1] + 1500
+
+
 async def test_the_heartbeat_tells_what_the_replica_holds(rig: Rig) -> None:
     await rig.job(schedule={"every": "1s"})
     await rig.pass_time(500)

@@ -18,6 +18,7 @@ MANY = 4 * locked_timers.LEARNT_IN_A_ROW
 def counted_turns(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> Iterator[list[int]]:
     """Collect in which turn of the loop each job is learnt."""
     loop, turns, found = asyncio.get_running_loop(), 0, list[int]()
+    coming: asyncio.Handle
     learn = rig.parts.jobs.learn
 
     def turn() -> None:

@@ -225,3 +225,46 @@ async def test_an_edit_of_what_is_overdue_writes_all_of_it_however_much_is_on_ti
     rows = await rig.runs(job)
     assert _covered(rows, SECOND) == list(range(1, 2501))
     assert [row["reason"] for row in rows].count("overlap") == 2499
+
+
+@pytest.mark.parametrize("policy", ["once", "skip", "all"])
+async def test_a_range_that_begins_in_a_hole_goes_around_the_rows_behind_it(
+    rig: Rig, policy: str
+) -> None:
+    """The first pass ends behind as many rows as it knows, where none is, and others follow."""
+    misfire = {"policy": policy, "max_lateness": "7d"}
+    job = await rig.job(schedule={"every": "1m"}, misfire=misfire, overlap="allow")
+    there = [n for n in range(1, 151) if n != RECORDED_MAX + 1]
+    at = [instant_at(MORNING_MS + n * MINUTE) for n in there]
+    await rig.parts.pool.execute(
+        "INSERT INTO runs"
+        " (id, scheduled_for, job_id, namespace, trigger, status, finished_at)"
+        " SELECT id, at, $3, 'default', 'schedule', 'succeeded', at"
+        " FROM unnest($1::uuid[], $2::timestamptz[]) AS one (id, at)",
+        [run_id(job, MORNING_MS + n * MINUTE) for n in there],
+        at,
+        job,
+    )
+    await rig.pass_time(200 * MINUTE + 30 * SECOND)
+    for _ in range(3):  # nothing waits in between
+        await rig.work()
+    await _caught_up(rig)
+    assert _covered(await rig.runs(job), MINUTE) == list(range(1, 201))
+
+
+@pytest.mark.parametrize("policy", ["once", "skip"])
+async def test_a_clock_that_was_set_back_before_an_edit_and_an_outage_counts_nothing_twice(
+    rig: Rig, policy: str
+) -> None:
+    job = await rig.job(schedule={"cron": "0 * * * *"}, misfire={"policy": policy}, overlap="allow")
+    for _ in range(6):
+        await rig.pass_time(HOUR)
+        await rig.work()
+    rig.clock.ms = MORNING_MS + HOUR + 10 * MINUTE
+    async with reporting(rig, lookahead_ms=0) as api:
+        answer = await api.http.patch(f"/jobs/{job}", json={"schedule": {"cron": "*/30 * * * *"}})
+        assert answer.status_code == 200, answer.text
+    assert (await rig.timer(job))["scheduled_for"] == instant_at(MORNING_MS + 90 * MINUTE)
+    await rig.pass_time(20 * HOUR)
+    await _caught_up(rig)
+    assert _covered(await rig.runs(job), HOUR // 2) == list(range(2, 43))

@@ -11,9 +11,10 @@ from factories import MORNING_MS, waiting_run
 from receiver import Receiver
 from reports import reporting
 from rig import HOUR, MINUTE, SECOND, Rig, rigged
+from scheduler_svc.domain.decide import decide
 from scheduler_svc.domain.explain_run import WHY
 from scheduler_svc.domain.ids import epoch_ms, instant_at
-from scheduler_svc.engine import upkeep
+from scheduler_svc.engine import deciding, upkeep
 from scheduler_svc.store.calendars import wait_for_calendar, write_calendar
 from scheduler_svc.store.pool import Pool, transaction
 
@@ -223,6 +224,32 @@ async def test_of_several_that_are_due_those_with_room_are_the_runs_that_max_run
     said = Counter(await rig.said(job))
     assert said.pop(("succeeded", None)) == 3
     assert set(said) == {("skipped", "quota")}
+
+
+async def test_a_day_that_is_full_refuses_all_that_is_due_after_a_few_turns(
+    rig: Rig, engine_pool: Pool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Deciding all of it anew for each of a thousand occurrences would hold up everything else."""
+    await _limit(rig, engine_pool, 1)
+    job = await rig.job(
+        schedule={"every": "1s", "max_runs": 1}, overlap="allow", misfire={"grace": "1h"}
+    )
+    await rig.pass_time(40 * SECOND)
+    await _fill(rig, engine_pool)
+    turns = 0
+
+    def counted(*args: Any, **given: Any) -> Any:
+        nonlocal turns
+        turns += 1
+        return decide(*args, **given)
+
+    monkeypatch.setattr(deciding, "decide", counted)
+    await rig.tick()
+    assert turns <= deciding.TURNS_MAX + 1
+    assert set(await rig.said(job)) == {("skipped", "quota")}
+    assert len(await rig.runs(job)) >= 40
+    assert (await rig.timer(job))["runs_made"] == 0
+    assert await rig.state(job) == "active"
 
 
 async def _fill(rig: Rig, pool: Pool, *, free: int = 0) -> None:

@@ -4,6 +4,7 @@ The heart of the tick, pure: a job, its timer, its unfinished runs and `now` in;
 The timer always moves by the schedule alone, whatever else happens to the job (G7).
 """
 
+from collections.abc import Container
 from datetime import datetime
 from typing import Final, Literal
 from uuid import UUID
@@ -127,7 +128,7 @@ def decide(  # one fact of the timer each
     *,
     now_ms: int,
     recorded: Recorded = NOTHING,
-    refused: frozenset[UUID] = NONE,
+    refused: Container[UUID] = NONE,
 ) -> Decision | Deferred:
     """Decide one timer whose `fire_ms` is due, or due within the lookahead.
 
@@ -163,19 +164,20 @@ def _decide_due(  # one fact of the timer each
     *,
     now_ms: int,
     rows: Recorded,
-    refused: frozenset[UUID],
+    refused: Container[UUID],
 ) -> Decision:
     runs = [_ledger(job, skipped) for skipped in due.skipped]
     cancel: list[UUID] = []
     standing = list(open_runs)
+    there = {other.id for other in open_runs}
     left = _runs_left(job, timer)
     last_ms = timer.scheduled_ms or 0
     over: list[int] = []
     for run in _to_send(job, due, now_ms):
         last_ms = max(last_ms, run.scheduled_ms)
-        if any(other.id == run.id for other in open_runs):
+        if run.id in there:
             continue  # claimed before the timer was put back, and counted
-        if run.id in refused:
+        if run.trigger == "schedule" and run.id in refused:
             runs.append(by_quota(run))
             continue
         if left is not None and left <= 0:

@@ -108,12 +108,9 @@ class Read(Struct, frozen=True, gc=False):
 class _Kept(Generic[T]):
     """Values by the text of their part, and by whatever else they are made of."""
 
-    def __init__(self, make: Callable[..., T]) -> None:
-        self.made = 0
-        """Bytes of parts that were not known."""
-
+    def __init__(self, make: Callable[..., T], made: list[int]) -> None:
         def counted(part: bytes, *more: str) -> T:
-            self.made += len(part)
+            made[0] += len(part)
             return make(part, *more)
 
         self._make = counted
@@ -127,15 +124,17 @@ class Alike:
     """Parts of definitions, as one version of this service sends them."""
 
     def __init__(self, version: str) -> None:
-        self._ways = _Kept(partial(_way, version))
-        self._rhythms = _Kept(_rhythm)
-        self._rules = _Kept(_rules)
+        self._made = [0]
+        """Bytes of parts that were not known, of all kinds together."""
+        self._ways = _Kept(partial(_way, version), self._made)
+        self._rhythms = _Kept(_rhythm, self._made)
+        self._rules = _Kept(_rules, self._made)
         self._no_rules = _rules(NO_RULES)
 
     def read(self, text: str, namespace: str) -> Read:
         """Read a definition; raise where it can not be understood."""
         outline = _OUTLINE.decode(text)
-        made = self._made()
+        made = self._made[0]
         rhythm = self._rhythms.of(bytes(outline.schedule))
         way = self._ways.of(bytes(outline.target), namespace)
         retry, misfire, alerts = outline.retry, outline.misfire, outline.alerts
@@ -158,10 +157,7 @@ class Alike:
             delete_after_completion=outline.delete_after_completion,
             retention=outline.retention,
         )
-        return Read(definition, rhythm, way, rules, self._made() - made)
-
-    def _made(self) -> int:
-        return self._ways.made + self._rhythms.made + self._rules.made
+        return Read(definition, rhythm, way, rules, self._made[0] - made)
 
 
 def _rules(text: bytes) -> Rules:

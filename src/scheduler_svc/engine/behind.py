@@ -12,7 +12,7 @@ import msgspec
 
 from scheduler_svc.domain.decide import Timer
 from scheduler_svc.domain.pressure import Key
-from scheduler_svc.engine import tick
+from scheduler_svc.engine import locked_timers, tick
 from scheduler_svc.engine.deciding import looked_at_again_ms
 from scheduler_svc.engine.jobs import KnownJob
 from scheduler_svc.engine.parts import Parts
@@ -24,7 +24,8 @@ from scheduler_svc.store.timers import Mark
 
 LOOK_MAX = 2500
 """Timers that one statement reads past."""
-LEARNT_IN_A_ROW = 200
+ASIDE = 200
+"""After so many jobs that are learnt all others of the loop have a turn."""
 
 
 async def look_past(parts: Parts, before: Scan, *, room: int) -> Scan:
@@ -82,8 +83,10 @@ async def _known_unlocked(
             continue
         if job.plan.revision == missing[stored.id]:
             known[stored.id] = job
-        if count % LEARNT_IN_A_ROW == 0:
-            await asyncio.sleep(0)  # what is due meanwhile leaves between
+        if count % ASIDE == 0:
+            await asyncio.sleep(0)
+        elif count % locked_timers.LEARNT_IN_A_ROW == 0:
+            await locked_timers.give_way(parts)
     return known
 
 

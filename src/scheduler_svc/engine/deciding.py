@@ -4,7 +4,7 @@ A step and the rules say the same of what both can say (`domain.decide.plain_fol
 can not be decided is parked, and the look goes on (DESIGN 6.8).
 """
 
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from uuid import UUID
 
 import msgspec
@@ -28,6 +28,8 @@ BEHIND_MS = 2000
 RUNS_MAX = 100
 """How many runs of an outage one transaction writes, or little more, while something is on time:
 they come in portions, and what is on time goes between them, in whole batches, at half the cost."""
+TURNS_MAX = 8
+"""So often all occurrences of a job are decided again because a quota had no room for one."""
 LEFT_MS = 50
 """A timer that is left for its key's calls to come back is looked at again after so long, if none
 of them rings before."""
@@ -38,6 +40,16 @@ def looked_at_again_ms(timer: Timer, now_ms: int) -> int:
     calls of its key have come back and rung, or else it is written down and waits.
     """
     return max(timer.fire_ms + TELLING_MS, now_ms + LEFT_MS)
+
+
+class Every:
+    """Has everything in it."""
+
+    def __contains__(self, _: object) -> bool:
+        return True
+
+
+EVERY: Container[UUID] = Every()
 
 
 class About(msgspec.Struct, frozen=True):
@@ -139,17 +151,20 @@ async def _decide(
     """Decide by the rules, and give what is sent its minute where its namespace has a quota.
 
     Where that has no room for a run that counts towards `max_runs`, another occurrence has its
-    turn: all is decided again, without that run.
+    turn: all is decided again, without that run. After some rounds none has a turn: whoever comes
+    later has less room before the next occurrence.
     """
     quotas, sifted = about.quotas, about.sifted
     namespace, counted = job.plan.namespace, job.plan.definition.schedule.max_runs is not None
     standing = about.standing.get(timer.job_id, [])
     rows = about.recorded.get(timer.job_id, NOTHING)
-    refused: frozenset[UUID] = frozenset()
+    refused: set[UUID] = set()
+    turns = 0
     while True:
+        given = EVERY if turns == TURNS_MAX else refused
         try:
             verdict = decide(
-                job.plan, timer, standing, now_ms=about.now_ms, recorded=rows, refused=refused
+                job.plan, timer, standing, now_ms=about.now_ms, recorded=rows, refused=given
             )
         except Exception as error:  # noqa: BLE001 - the poison guard
             await about.parking.park(conn, timer.job_id, error)
@@ -160,7 +175,8 @@ async def _decide(
         before = quotas.given(namespace) if counted else None
         placed = quotas.place(verdict)
         more = {run.id for run in placed.runs if run.reason == "quota"} - refused
-        if before is None or not more:
+        if before is None or not more or given is EVERY:
             return placed
         quotas.restore(namespace, before)
+        turns += 1
         refused |= more

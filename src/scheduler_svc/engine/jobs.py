@@ -24,11 +24,13 @@ from scheduler_svc.store.vault import KeyRing, Unopenable, open_text
 
 KNOWN_BYTES_MAX = 80_000_000
 """What all known jobs may weigh, about: 100,000 that are alike, 20,000 of which each has a target
-of its own, a hundred with the longest bodies there are."""
+of its own, seventy with the longest bodies there are."""
 JOB_BYTES = 450
 OWN_BYTES = 2000
 OWN_TIMES = 3
 """A part that is a job's own is there as text, as a value, and as what is sent of it."""
+TIMETABLE_BYTES = 2000
+"""Of a schedule whose instants depend on the job too: an `every` without anchor, `H`, a spread."""
 
 
 class KnownJob(msgspec.Struct, frozen=True, gc=False):
@@ -56,11 +58,6 @@ def _known(
     rules = plan.definition
     leads_on = heeded or rules.overlap == "queue" or rules.auto_pause_after > 0
     return KnownJob(plan, prepared, way.key, way.reports, leads_on, way.good, once, weight)
-
-
-def _weight(text: str, own: int) -> int:
-    """Guess the memory of a job by its text and by what it shares with no other; measured."""
-    return JOB_BYTES + len(text) + (OWN_BYTES + OWN_TIMES * own if own else 0)
 
 
 class KnownJobs:
@@ -131,15 +128,21 @@ class KnownJobs:
             prepared = self._opened(stored, definition)
         else:
             prepared = prepare_job(alike, definition, job_id=stored.id, public_url=self._public_url)
+        # The memory is guessed by the text and by what the job shares with no other.
+        own = len(stored.definition) if alike is None else read.own
+        weight = JOB_BYTES + len(stored.definition) + (OWN_BYTES + OWN_TIMES * own if own else 0)
+        if read.rhythm.timetable is None:
+            weight += TIMETABLE_BYTES
         known = _known(
             plan,
             prepared,
             read.way,
             heeded=read.rules.heeds,
             once=read.rhythm.once,
-            weight=_weight(stored.definition, read.own),
+            weight=weight,
         )
-        self.let_go(stored.id)
+        if stored.id in self._jobs:
+            self.let_go(stored.id)
         self._jobs[stored.id] = known
         self._bytes += known.weight
         while self._bytes > self._bytes_max and len(self._jobs) > 1:

@@ -1,9 +1,10 @@
 """What a look reads about the timers that it has locked, before it decides them."""
 
 import asyncio
+from collections.abc import Sequence
 from uuid import UUID
 
-from scheduler_svc.domain.decide import Timer
+from scheduler_svc.domain.decide import Decision, Timer
 from scheduler_svc.domain.overlap import OpenRun
 from scheduler_svc.domain.recorded import Recorded
 from scheduler_svc.engine.jobs import KnownJob
@@ -48,6 +49,18 @@ async def recorded_of(
     return await timers.recorded_occurrences(conn, firsts) if firsts else {}
 
 
+async def are_recorded(conn: Connection, decisions: Sequence[Decision]) -> bool:
+    """Tell whether the ledger holds anything from where a range begins that is to be written: its
+    first occurrence may have no row, and others have one.
+    """
+    firsts = []
+    for decision in decisions:
+        begins = [run.scheduled_ms for run in decision.runs if run.occurrences > 1]
+        if begins:
+            firsts.append((decision.job.id, min(begins)))
+    return bool(firsts and await timers.recorded_occurrences(conn, firsts, at_most=1))
+
+
 async def known_of(
     parts: Parts, conn: Connection, locked: list[Timer], parking: Parking
 ) -> dict[UUID, KnownJob]:
@@ -62,10 +75,16 @@ async def known_of(
             known[timer.job_id] = job
     if missing:
         for count, stored in enumerate(await timers.load_definitions(conn, missing), 1):
-            if count % LEARNT_IN_A_ROW == 0 and parts.hand.is_due(parts.clock.now_ms()):
-                await asyncio.sleep(0)  # what is due meanwhile leaves between
+            if count % LEARNT_IN_A_ROW == 0:
+                await give_way(parts)
             try:
                 known[stored.id] = parts.jobs.learn(stored)
             except Exception as error:  # noqa: BLE001 - the poison guard
                 await parking.park(conn, stored.id, error)
     return known
+
+
+async def give_way(parts: Parts) -> None:
+    """Let what is due leave, after so many jobs that were learnt in a row."""
+    if parts.hand.is_due(parts.clock.now_ms()):
+        await asyncio.sleep(0)

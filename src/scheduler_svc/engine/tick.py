@@ -164,6 +164,8 @@ async def _claim(
         await locked_timers.recorded_of(conn, locked, known) if contested else {},
     )
     decided = await decide_locked(conn, locked, about)
+    if not contested and await locked_timers.are_recorded(conn, decided.decisions):
+        raise Contested
     scan = _found(locked, look.batch, about, decided)
     telling.expect(placing.taken())
     # The calendar of a namespace is locked until it is written, and the next claim only tries it.

@@ -30,7 +30,7 @@ UPKEEP = (
     " autovacuum_analyze_scale_factor = 0.5, autovacuum_analyze_threshold = 5000"
 )
 """Each run leaves a dead row, and the fifth of a day that PostgreSQL waits for may be millions. But
-a day that grows was analysed at every look of autovacuum, a third of what a fire cost there."""
+a day that grows was analysed at every look of autovacuum, a quarter of what a fire cost there."""
 UNCOUNTED = ("attempts", "overrides", "deferral", "completion_detail")
 """No plan asks what is in these, and analysing them takes a third of the time."""
 PRUNE_BATCH = 1000

@@ -32,7 +32,8 @@ def trust(place: Place) -> ssl.SSLContext | bool:
     Raises OSError for a file that can not be read or used (ssl.SSLError is one), and ValueError for
     a key without its certificate.
     """
-    if place.ca_file is place.client_cert is place.client_key is None:
+    files = place.ca_file, place.client_cert, place.client_key
+    if files == (None, None, None) or not place.url.lower().startswith("https:"):
         return True
     context = httpx2.create_ssl_context()
     if place.ca_file is not None:
@@ -41,6 +42,7 @@ def trust(place: Place) -> ssl.SSLContext | bool:
         key = None if place.client_key is None else Path(place.client_key).expanduser()
         # A password that none is: nobody is there to be asked for one.
         context.load_cert_chain(Path(place.client_cert).expanduser(), key, password="")
+        context.post_handshake_auth = True  # for servers that ask at a path, and not at once
     elif place.client_key is not None:
         raise ValueError(f"{place.client_key}: a client's key needs its certificate")
     return context

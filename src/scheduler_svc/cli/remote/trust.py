@@ -43,6 +43,7 @@ def _come_as(context: ssl.SSLContext, certificate: str, key: str | None) -> None
 
     try:
         context.load_cert_chain(path, key_path, password=locked)
+        context.post_handshake_auth = True  # for servers that ask at a path, and not at once
     except OSError as error:
         raise ValueError(f"{named}: {_why(error)}; a certificate and its key are wanted") from None
 
