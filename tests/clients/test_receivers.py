@@ -150,4 +150,5 @@ async def takes_long_work_and_reports_its_end(example: Example, scheduler: Async
     assert run.status == "succeeded", (example.name, run, example.program.output)
     assert run.raw["completion"]["detail"] == "exported"
     assert run.attempts[0].status_code == 202
+    await example.program.line(f"export {run.id}")
     assert len(example.worked("export", run.id)) == 1
