@@ -1,5 +1,6 @@
 """The Python package over TLS: what the command line's file and variables name counts here too."""
 
+import ssl
 from pathlib import Path
 
 import pytest
@@ -7,7 +8,9 @@ import pytest
 from balancer import a_balancer
 from clients_support import Opener
 from scheduler_client import Retry, Unanswered
-from scheduler_client.place import find_place
+from scheduler_client.place import Place, find_place
+from scheduler_client.wire import trust
+from scheduler_svc.cli.remote.trust import Files, context_of
 
 ONCE = Retry(attempts=1)
 
@@ -39,3 +42,19 @@ def test_a_certificate_and_its_key_are_of_one_source(tmp_path: Path) -> None:
     assert (found.ca_file, found.client_cert, found.client_key) == ("ca", "c", "k")
     found = find_place(environ=kept | {"SCHEDULER_CLIENT_CERT": "both"})
     assert (found.ca_file, found.client_cert, found.client_key) == ("ca", "both", None)
+
+
+def test_an_address_without_tls_needs_no_file_that_is_named_for_others() -> None:
+    assert trust(Place("http://127.0.0.1:8080", ca_file="nowhere", client_cert="nowhere")) is True
+
+
+async def test_a_certificate_also_serves_servers_that_ask_for_it_at_a_path(
+    address: str, tmp_path: Path
+) -> None:
+    async with a_balancer(address, tmp_path) as one:
+        place = Place(one.url, ca_file=str(one.ca), client_cert=str(one.both))
+        of_the_package = trust(place)
+        of_commands = context_of(Files(str(one.ca), str(one.both)))
+    assert isinstance(of_the_package, ssl.SSLContext)
+    assert of_the_package.post_handshake_auth
+    assert of_commands.post_handshake_auth

@@ -7,9 +7,10 @@ from contextlib import contextmanager
 import pytest
 
 from rig import HOUR, Rig
-from scheduler_svc.engine import locked_timers
+from scheduler_svc.engine import behind, locked_timers
 from scheduler_svc.engine.jobs import KnownJob
-from scheduler_svc.store.timers import StoredJob
+from scheduler_svc.engine.tick import Scan
+from scheduler_svc.store.timers import Mark, StoredJob
 
 MANY = 4 * locked_timers.LEARNT_IN_A_ROW
 
@@ -54,6 +55,18 @@ async def test_what_is_due_leaves_between_jobs_that_are_read(
         await rig.tick()
     assert len(found) == MANY
     assert len(set(found)) == MANY // locked_timers.LEARNT_IN_A_ROW + 1
+
+
+async def test_so_it_does_while_a_look_reads_past_a_crowd(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await _with_one_held(rig)
+    await rig.pass_time(900)
+    before = Scan([], frozenset(), [], None, Mark(), full=True)
+    with counted_turns(rig, monkeypatch) as found:
+        await behind.look_past(rig.parts, before, room=1)
+    assert len(found) == MANY
+    assert len(set(found)) == MANY // locked_timers.LEARNT_IN_A_ROW
 
 
 async def test_while_nothing_is_due_they_are_read_in_one_go(
