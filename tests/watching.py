@@ -50,13 +50,20 @@ class Watch:
             self.ended = True
             self._news.set()
 
-    async def until(self, *names: str, after: int = 0, seconds: float = SECONDS) -> list[Seen]:
-        """Wait for events of these names in this order, beyond the first so many seen."""
+    async def until(
+        self, *names: str, after: int = 0, seconds: float = SECONDS, of: str | None = None
+    ) -> list[Seen]:
+        """Wait for events of these names in this order, beyond the first so many seen.
+
+        With `of`, of this job or run alone: what else was asked for may be told at any time.
+        """
         async with asyncio.timeout(seconds):
             while True:
                 self._news.clear()
                 wanted, found = list(names), []
                 for event in self.seen[after:]:
+                    if of is not None and event.data.get("id") != of:
+                        continue
                     if wanted and event.name == wanted[0]:
                         found.append(event)
                         del wanted[0]

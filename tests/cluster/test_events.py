@@ -55,9 +55,8 @@ async def test_a_run_at_one_replica_is_seen_at_another_within_half_a_second(
         watch = await stack.enter_async_context(watching(shown.url("/events")))
         made = (await http.post("/jobs", json=job(sink.url()))).json()
         await heard(http, watch, "trigger", "run.succeeded")
-        before = len(watch.seen)
         run = (await http.post("/jobs/j/trigger")).json()
-        started, ended = await watch.until("run.started", "run.succeeded", after=before)
+        started, ended = await watch.until("run.started", "run.succeeded", of=run["id"])
         for event, status in ((started, "running"), (ended, "succeeded")):
             assert set(event.data) == FIELDS
             assert event.data["id"] == run["id"]
@@ -97,7 +96,11 @@ async def test_the_life_of_a_job_is_told_with_its_states(dsn: str) -> None:
 
 
 async def settled(http: httpx2.AsyncClient, watch: Watch) -> int:
-    """Change a job until that is told; return how much was seen by then."""
+    """Change a job until that is told, to the last change; return how much was seen by then.
+
+    A change may be told after the next was made, so one of another name ends them: events come
+    in their order.
+    """
     number = 0
     while True:
         number += 1
@@ -106,6 +109,9 @@ async def settled(http: httpx2.AsyncClient, watch: Watch) -> int:
             await watch.until("job.updated", seconds=1)
         except TimeoutError:
             continue
+        await http.post("/jobs/j/pause")
+        await http.post("/jobs/j/resume")
+        await watch.until("job.resumed")
         return len(watch.seen)
 
 
@@ -145,9 +151,10 @@ async def test_who_comes_back_too_late_is_told_that_some_is_gone(dsn: str) -> No
     ):
         await http.post("/jobs", json=job("http://127.0.0.1:1/"))
         async with watching(one.url("/events")) as watch:
-            seen = (await watch_begun(http, watch))[-1]
+            begun = await watch_begun(http, watch)
             await http.patch("/jobs/j", json={"description": "missed"})
-            await watch.until("job.updated", after=len(watch.seen))
+            await watch.until("job.updated", after=len(begun))
+            seen = begun[-1]
         await ledger.execute("TRUNCATE events")  # as a crash of the server does
         async with watching(other.url("/events"), {"Last-Event-ID": str(seen)}) as again:
             (gap,) = await again.until("gap")
@@ -207,13 +214,13 @@ async def test_a_namespace_sees_its_own_alone(dsn: str) -> None:
         watching(one.url("/events"), {"Scheduler-Namespace": "theirs"}) as theirs,
     ):
         await http.post("/jobs", json=job("http://127.0.0.1:1/"))
-        await settled(http, ours)
+        before = await settled(http, ours)
         there = {"Scheduler-Namespace": "theirs"}
         made = (await http.post("/jobs", json=job("http://127.0.0.1:1/"), headers=there)).json()
         await http.patch("/jobs/j", json={"description": "ours again"})
         (told,) = await theirs.until("job.created")
         assert told.data["job_id"] == made["id"]
-        await ours.until("job.updated", after=len(ours.seen) - 1)
+        await ours.until("job.updated", after=before)
         assert made["id"] not in {event.data["job_id"] for event in ours.seen}
         assert {event.data["job_id"] for event in theirs.seen} == {made["id"]}
 
