@@ -16,6 +16,7 @@ from scheduler_svc.domain.events import EventName
 from scheduler_svc.domain.ids import epoch_ms, instant_at
 from scheduler_svc.domain.namespaces import NamespaceSettings
 from scheduler_svc.domain.retention import Kept, Retention, kept
+from scheduler_svc.engine import history
 from scheduler_svc.engine import sweep as sweeping
 from scheduler_svc.engine.history import Keeping, keep_days
 from scheduler_svc.engine.sweep import sweep
@@ -218,6 +219,16 @@ async def test_what_has_no_day_of_its_own_stays_for_a_running_replay_too(rig: Ri
     await keep_days(rig.parts, KEEPING)
     assert await _ages(rig, job) == [2, 40]
     await rig.parts.pool.execute("UPDATE replays SET status = 'completed', finished_at = now()")
+    await keep_days(rig.parts, KEEPING)
+    assert await _ages(rig, job) == [2]
+
+
+async def test_a_day_that_never_had_its_own_table_goes_whole_too(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(partitions, "PRUNE_BATCH", 2)
+    monkeypatch.setattr(history, "PRUNE_REST_SECONDS", 0.0)
+    job = await _job(rig, 2 * DAY, *(100 * DAY + n for n in range(5)))
     await keep_days(rig.parts, KEEPING)
     assert await _ages(rig, job) == [2]
 

@@ -103,6 +103,22 @@ async def test_what_the_default_partition_holds_of_a_new_day_moves_into_it(pool:
         }
 
 
+async def test_a_day_of_which_the_default_partition_holds_too_much_stays_there(
+    pool: Pool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(partitions, "MOVED_MAX", 2)
+    async with transaction(pool) as conn:
+        job = await add_job(conn)
+        runs = [a_run(job, NOON_MS + n) for n in range(3)] + [a_run(job, NOON_MS + DAY_MS)]
+        await write(conn, job, *runs, replica=uuid4())
+    async with connection(pool) as conn:
+        made = await partitions.ensure(conn, today=TODAY, ahead=1)
+        assert made == ["runs_p20260104", "runs_p20260106"]
+        assert await _where(pool) == ["runs_default"] * 3 + ["runs_p20260106"]
+        await conn.execute("DELETE FROM runs WHERE id = $1", runs[0].id)
+        assert await partitions.ensure(conn, today=TODAY, ahead=1) == ["runs_p20260105"]
+
+
 async def test_an_attempt_that_ends_while_its_day_is_made_is_settled(pool: Pool) -> None:
     async with transaction(pool) as conn:
         job = await add_job(conn)

@@ -20,6 +20,7 @@ from scheduler_svc.store.pool import Connection, connection, is_database_away
 
 DAYS_SECONDS = 300.0
 CALL_SECONDS = 30.0
+PRUNE_REST_SECONDS = 0.2
 DAY_MS = 86_400_000
 
 
@@ -55,8 +56,20 @@ async def keep_days(parts: Parts, keeping: Keeping) -> None:
     dropped = await drop_days(parts, before_ms=oldest_ms, archive=keeping.archive)
     if dropped:
         parts.on_event(EventName.PARTITIONS_DROPPED, names=dropped)
-    async with connection(parts.pool, seconds=parts.limits.database_seconds) as conn:
-        await partitions.prune_default(conn, before_ms=oldest_ms)
+    await prune_default(parts, before_ms=oldest_ms)
+
+
+async def prune_default(parts: Parts, *, before_ms: int) -> None:
+    """Delete what the default partition holds of days no longer kept, with a rest after each batch.
+
+    It may hold a whole day: one that could not be made while it was young.
+    """
+    while True:
+        async with connection(parts.pool, seconds=parts.limits.database_seconds) as conn:
+            gone = await partitions.prune_default(conn, before_ms=before_ms)
+        if gone < partitions.PRUNE_BATCH:
+            return
+        await asyncio.sleep(PRUNE_REST_SECONDS)
 
 
 async def longest_ms(conn: Connection, parts: Parts, keeping: Keeping) -> int:

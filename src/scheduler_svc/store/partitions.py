@@ -34,6 +34,8 @@ a day that grows was analysed at every look of autovacuum, a quarter of what a f
 UNCOUNTED = ("attempts", "overrides", "deferral", "completion_detail")
 """No plan asks what is in these, and analysing them takes a third of the time."""
 PRUNE_BATCH = 1000
+MOVED_MAX = 10_000
+"""Moving more rows out of the default partition would hold up every fire for longer than a blink."""
 PIECE_BYTES = 64 * 1024 * 1024
 """An index that is larger is deleted by itself."""
 PIECE_SECONDS = 0.5
@@ -43,7 +45,8 @@ async def ensure(conn: Connection, *, today: date, ahead: int) -> list[str]:
     """Make the partitions from yesterday to `ahead` days from today; return those that are new.
 
     Where a lock is not to be had (a dump may hold one for hours) the day waits for the next round:
-    the default partition takes its rows meanwhile.
+    the default partition takes its rows meanwhile. A day of which it took more than MOVED_MAX stays
+    there.
     """
     have = set(await names(conn))
     made = []
@@ -157,6 +160,9 @@ async def _make(conn: Connection, day: date) -> bool:
     first, until = (bound.isoformat() for bound in _bounds(day))
     async with _by_oneself(conn):
         if name in await names(conn):
+            return False
+        held = await conn.fetchval(statement("held_by_default"), *_bounds(day), MOVED_MAX + 1)
+        if held > MOVED_MAX:
             return False
         # With its indexes, so that nothing is left to build under the locks.
         await conn.execute(

@@ -124,6 +124,13 @@ FROM pg_class
 WHERE relkind = 'r' AND pg_table_is_visible(oid) AND starts_with(relname, $1::text)
 ORDER BY relname;
 
+-- held_by_default(first, until, at_most)
+-- How many rows of a day lie in the default partition, counted no further than this.
+SELECT count(*)
+FROM (
+    SELECT FROM runs_default WHERE scheduled_for >= $1 AND scheduled_for < $2 LIMIT $3::integer
+) AS held;
+
 -- prune_default(before, batch)
 -- What the default partition holds of days no longer kept, in bounded batches; not what a running
 -- replay by filter may have yet to read.
