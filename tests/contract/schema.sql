@@ -1140,6 +1140,10 @@ CREATE INDEX runs_due ON ONLY public.runs USING btree (priority DESC, next_attem
 
 CREATE INDEX runs_default_priority_next_attempt_at_idx ON public.runs_default USING btree (priority DESC, next_attempt_at) WHERE ((status = 'due'::text) AND (NOT queued) AND (concurrency_key IS NULL));
 
+CREATE INDEX runs_queued ON ONLY public.runs USING btree (job_id) WHERE ((status = 'due'::text) AND queued AND (NOT held));
+
+CREATE INDEX runs_default_queued ON public.runs_default USING btree (job_id) WHERE ((status = 'due'::text) AND queued AND (NOT held));
+
 CREATE INDEX runs_replay ON ONLY public.runs USING btree (replay_id) WHERE ((replay_id IS NOT NULL) AND (status = ANY (ARRAY['due'::text, 'running'::text])));
 
 CREATE INDEX runs_default_replay_id_idx ON public.runs_default USING btree (replay_id) WHERE ((replay_id IS NOT NULL) AND (status = ANY (ARRAY['due'::text, 'running'::text])));
@@ -1175,6 +1179,8 @@ ALTER INDEX public.runs_failed ATTACH PARTITION public.runs_default_namespace_sc
 ALTER INDEX public.runs_pkey ATTACH PARTITION public.runs_default_pkey;
 
 ALTER INDEX public.runs_due ATTACH PARTITION public.runs_default_priority_next_attempt_at_idx;
+
+ALTER INDEX public.runs_queued ATTACH PARTITION public.runs_default_queued;
 
 ALTER INDEX public.runs_replay ATTACH PARTITION public.runs_default_replay_id_idx;
 

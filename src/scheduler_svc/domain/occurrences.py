@@ -21,13 +21,15 @@ from scheduler_svc.domain.cron_count import Ruled
 from scheduler_svc.domain.cron_pattern import Pattern
 from scheduler_svc.domain.dst import rules_for
 from scheduler_svc.domain.duration import milliseconds
-from scheduler_svc.domain.exclusion import Exclusion
+from scheduler_svc.domain.exclusion import Exclusion, excluding, nothing
 from scheduler_svc.domain.ids import epoch_ms
 from scheduler_svc.domain.schedule import Schedule
 from scheduler_svc.domain.zones import YEAR_MAX, YEAR_MIN, zone
 
 HORIZON: Final = (YEAR_MAX - YEAR_MIN + 1) * 31_556_952_000
 """Nothing occurs later than this: the end of the year 2199, in mean years."""
+NOT_YET: Final = [0]
+"""What no question is answered from, shared by all that were not asked yet."""
 COMING_MAX: Final = 5
 """How many occurrences to come a timetable remembers: those that an answer shows."""
 STEPS_MAX: Final = 1_000
@@ -66,7 +68,7 @@ class Timetable:
         self.start = 0 if schedule.start is None else max(epoch_ms(schedule.start), 0)
         self.end = HORIZON if schedule.end is None else min(epoch_ms(schedule.end), HORIZON)
         self._asked, self._told = 0, 0
-        self._since, self._coming = 0, [0]
+        self._since, self._coming = 0, NOT_YET
         self._behind: tuple[int, int, int | None] = 0, 0, None
 
     def next_after(self, instant: int) -> int | None:
@@ -125,17 +127,20 @@ def compile_schedule(schedule: Schedule, *, job_id: UUID, created_at: datetime) 
     The job's id matters to `H` and `spread` only, `created_at` only to `every` without an anchor.
     Raises CronFault, KeyError or ValueError for what the check would have refused.
     """
-    key = msgspec.json.encode(schedule)
     if is_one_instant(schedule):  # hardly another's too, and over soon
-        return _compile.__wrapped__(key, job_id, None)
+        return _timetable(schedule, job_id, None)
+    key = msgspec.json.encode(schedule)
     anchor = created_at if depends_on_creation(schedule) else None
     return _compile(key, job_id if depends_on_id(schedule) else None, anchor)
 
 
 def shared_timetable(schedule: Schedule) -> Timetable | None:
-    """Compile what is the same for all jobs of a schedule; None where each has its own."""
+    """Compile what is the same for all jobs of a schedule; None where each has its own.
+
+    It is for the caller to keep.
+    """
     own = depends_on_id(schedule) or depends_on_creation(schedule) or is_one_instant(schedule)
-    return None if own else _compile(msgspec.json.encode(schedule), None, None)
+    return None if own else _timetable(schedule, None, None)
 
 
 def is_one_instant(schedule: Schedule) -> bool:
@@ -235,18 +240,16 @@ def expressions_of(schedule: Schedule) -> list[str]:
 
 @lru_cache(maxsize=16_384)
 def _compile(key: bytes, job_id: UUID | None, anchor: datetime | None) -> Timetable:
-    schedule = msgspec.json.decode(key, type=Schedule)
+    return _timetable(msgspec.json.decode(key, type=Schedule), job_id, anchor)
+
+
+def _timetable(schedule: Schedule, job_id: UUID | None, anchor: datetime | None) -> Timetable:
     drawn = job_id or UUID(int=0)
     place = zone(schedule.timezone)
-    windows = [
-        (epoch_ms(entry.from_), epoch_ms(entry.to))
-        for entry in schedule.exclude
-        if not isinstance(entry, str)
-    ]
-    patterns = [compile_cron(entry, drawn) for entry in schedule.exclude if isinstance(entry, str)]
+    exclusion = excluding(schedule.exclude, drawn, place) if schedule.exclude else nothing(place)
     cadence = _cadence(schedule, drawn, anchor)
     spread = draw_spread(milliseconds(schedule.spread), drawn)
-    return Timetable(schedule, cadence, Exclusion(windows, patterns, place), spread)
+    return Timetable(schedule, cadence, exclusion, spread)
 
 
 def _cadence(schedule: Schedule, job_id: UUID, created_at: datetime | None) -> Cadence:
@@ -260,12 +263,9 @@ def _cadence(schedule: Schedule, job_id: UUID, created_at: datetime | None) -> C
         raise ValueError("a schedule needs one of cron, every and at")
     texts = [schedule.cron] if isinstance(schedule.cron, str) else schedule.cron
     patterns = [compile_cron(text, job_id) for text in dict.fromkeys(texts)]
-    return CronCadence([_ruled(schedule, pattern) for pattern in patterns], zone(schedule.timezone))
-
-
-def _ruled(schedule: Schedule, pattern: Pattern) -> Ruled:
-    rules = rules_for(schedule.dst_gap, schedule.dst_overlap, wildcard=pattern.wildcard)
-    return Ruled(pattern, rules)
+    gap, overlap = schedule.dst_gap, schedule.dst_overlap
+    ruled = [Ruled(one, rules_for(gap, overlap, wildcard=one.wildcard)) for one in patterns]
+    return CronCadence(ruled, zone(schedule.timezone))
 
 
 def draw_spread(width: int, job_id: UUID) -> int:

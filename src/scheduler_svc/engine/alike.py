@@ -31,6 +31,8 @@ from scheduler_svc.domain.secrecy import secrets_of
 
 PARTS_MAX = 1024
 """Parts of one kind that are kept; those not asked for lately go first."""
+RHYTHMS_MAX = 16_384
+"""Of schedules more: they are small, and minutes, hours and days make many of them."""
 LENGTH_MAX = 4096
 """Longer ones are not kept: a body of 256 KiB is hardly one that many jobs send."""
 DEFAULTS = Raw(b"{}")
@@ -102,19 +104,24 @@ class Read(Struct, frozen=True, gc=False):
     way: Way
     rules: Rules
     own: int
-    """Bytes of its parts that were made for it: nobody has them alike, as far as is known."""
+    """Bytes of its target and rules where they were made for it: nobody has them alike, as far as
+    is known."""
+    own_rhythm: bool
+    """Whether its schedule was."""
 
 
 class _Kept(Generic[T]):
     """Values by the text of their part, and by whatever else they are made of."""
 
-    def __init__(self, make: Callable[..., T], made: list[int]) -> None:
+    def __init__(
+        self, make: Callable[..., T], made: list[int], *, at_most: int = PARTS_MAX
+    ) -> None:
         def counted(part: bytes, *more: str) -> T:
             made[0] += len(part)
             return make(part, *more)
 
         self._make = counted
-        self._known = lru_cache(maxsize=PARTS_MAX)(counted)
+        self._known = lru_cache(maxsize=at_most)(counted)
 
     def of(self, part: bytes, *more: str) -> T:
         return (self._known if len(part) <= LENGTH_MAX else self._make)(part, *more)
@@ -126,15 +133,16 @@ class Alike:
     def __init__(self, version: str) -> None:
         self._made = [0]
         """Bytes of parts that were not known, of all kinds together."""
+        self._made_rhythms = [0]
         self._ways = _Kept(partial(_way, version), self._made)
-        self._rhythms = _Kept(_rhythm, self._made)
+        self._rhythms = _Kept(_rhythm, self._made_rhythms, at_most=RHYTHMS_MAX)
         self._rules = _Kept(_rules, self._made)
         self._no_rules = _rules(NO_RULES)
 
     def read(self, text: str, namespace: str) -> Read:
         """Read a definition; raise where it can not be understood."""
         outline = _OUTLINE.decode(text)
-        made = self._made[0]
+        made, made_rhythms = self._made[0], self._made_rhythms[0]
         rhythm = self._rhythms.of(bytes(outline.schedule))
         way = self._ways.of(bytes(outline.target), namespace)
         retry, misfire, alerts = outline.retry, outline.misfire, outline.alerts
@@ -157,7 +165,8 @@ class Alike:
             delete_after_completion=outline.delete_after_completion,
             retention=outline.retention,
         )
-        return Read(definition, rhythm, way, rules, self._made[0] - made)
+        own, own_rhythm = self._made[0] - made, self._made_rhythms[0] > made_rhythms
+        return Read(definition, rhythm, way, rules, own, own_rhythm)
 
 
 def _rules(text: bytes) -> Rules:

@@ -8,6 +8,7 @@ from collections import OrderedDict
 from uuid import UUID
 
 import msgspec
+from msgspec import UNSET
 
 from scheduler_svc.delivery.prepare import Prepared, prepare, prepare_job
 from scheduler_svc.domain.decide import PlannedJob, plan_job
@@ -22,10 +23,13 @@ from scheduler_svc.engine.alike import Alike, Way, heeds, way_of
 from scheduler_svc.store.timers import StoredJob
 from scheduler_svc.store.vault import KeyRing, Unopenable, open_text
 
-KNOWN_BYTES_MAX = 80_000_000
-"""What all known jobs may weigh, about: 100,000 that are alike, 20,000 of which each has a target
-of its own, seventy with the longest bodies there are."""
+KNOWN_BYTES_MAX = 100_000_000
+"""What all known jobs may weigh, about: 130,000 that are alike, 70,000 of which each has an `every`
+of its own, 25,000 with a target of their own, ninety with the longest bodies there are."""
 JOB_BYTES = 450
+RHYTHM_BYTES = 550
+PATTERN_BYTES = 1000
+"""Of a cron expression that is a job's own, beside that."""
 OWN_BYTES = 2000
 OWN_TIMES = 3
 """A part that is a job's own is there as text, as a value, and as what is sent of it."""
@@ -133,6 +137,8 @@ class KnownJobs:
         weight = JOB_BYTES + len(stored.definition) + (OWN_BYTES + OWN_TIMES * own if own else 0)
         if read.rhythm.timetable is None:
             weight += TIMETABLE_BYTES
+        elif read.own_rhythm:
+            weight += RHYTHM_BYTES + (0 if definition.schedule.cron is UNSET else PATTERN_BYTES)
         known = _known(
             plan,
             prepared,

@@ -132,6 +132,8 @@ def statements(sql: str) -> Iterator[str]:
 def _locks(one: Migration, new: set[str]) -> Iterator[Lock]:
     if one.mode == "by partition":
         index = partitioned_index(one)
+        if index.table in new:
+            return
         text = _short(next(statements(one.sql)))
         yield Lock("SHARE", f"{index.table} alone, for a moment", text)
         yield Lock("SHARE UPDATE EXCLUSIVE", f"each partition of {index.table}", text)

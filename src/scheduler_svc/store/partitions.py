@@ -35,7 +35,7 @@ UNCOUNTED = ("attempts", "overrides", "deferral", "completion_detail")
 """No plan asks what is in these, and analysing them takes a third of the time."""
 PRUNE_BATCH = 1000
 MOVED_MAX = 10_000
-"""Moving more rows out of the default partition would hold up every fire for longer than a blink."""
+"""Moving more rows out of the default partition would hold up every fire for too long."""
 PIECE_BYTES = 64 * 1024 * 1024
 """An index that is larger is deleted by itself."""
 PIECE_SECONDS = 0.5
