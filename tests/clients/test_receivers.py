@@ -54,6 +54,8 @@ async def running(name: str, service: Replica, secret: str) -> AsyncIterator[Exa
         "PYTHONPATH": folders,
         "SIGNING_SECRETS": f"whsec_{'A' * 32} {secret}",
         "SCHEDULER_URL": service.url(""),
+        # A line is written in one piece then, and the server's own log is not in the middle of it.
+        "PYTHONUNBUFFERED": "",
     }
     more = ("--noreload",) if name == "django" else ()
     async with program(*EXAMPLES[name], str(port), *more, env=env) as started:
