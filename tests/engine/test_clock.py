@@ -1,8 +1,12 @@
 """The database's clock as a replica knows it, and the alarms and caches beside it."""
 
 import asyncio
+import gc
 import time
+import tracemalloc
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from typing import Any
 from uuid import UUID
 
 import msgspec
@@ -14,7 +18,7 @@ from factories import definition
 from rig import Rig
 from scheduler_svc.engine.alarm import Alarm
 from scheduler_svc.engine.clock import DatabaseClock
-from scheduler_svc.engine.jobs import KnownJobs
+from scheduler_svc.engine.jobs import KNOWN_BYTES_MAX, KnownJobs
 from scheduler_svc.store.pool import Pool, connection
 from scheduler_svc.store.replicas import database_now
 from scheduler_svc.store.timers import StoredJob
@@ -160,6 +164,41 @@ def test_a_schedule_that_each_job_has_of_its_own_weighs_more_though_its_text_is_
             known.learn(StoredJob(UUID(int=n), "default", 1, text.decode(), BASE)).weight
         )
     assert weights[3] > weights[1] + 1500
+
+
+KINDS: dict[str, Callable[[int], dict[str, Any]]] = {
+    "alike": lambda _: {"every": "1m", "anchor": "2026-01-05T08:00:00Z"},
+    "an anchor of its own": lambda n: {
+        "every": "1m",
+        "anchor": f"2026-01-05T08:{n // 60:02}:{n % 60:02}Z",
+    },
+    "an expression of its own": lambda n: {"cron": f"{n % 60} {n // 60} 3 * *"},
+    "its id's": lambda _: {"cron": "H H * * *"},
+}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_what_jobs_are_guessed_to_weigh_is_about_what_they_take(kind: str) -> None:
+    def stored(n: int) -> StoredJob:
+        target = {"url": "http://a.example/", "body": {"n": "x" * 192}}
+        text = msgspec.json.encode({"schedule": KINDS[kind](n), "target": target}).decode()
+        return StoredJob(UUID(int=n), "default", 1, text, BASE)
+
+    known = KnownJobs(version="0")
+    weight = [known.learn(stored(n)).weight for n in range(100)][-1]
+    gc.collect()
+    tracemalloc.start()
+    try:
+        for n in range(100, 1000):
+            learnt = known.learn(stored(n))
+            _ = learnt.plan.timetable.next_after(0)
+        gc.collect()
+        taken = tracemalloc.get_traced_memory()[0] / 900
+    finally:
+        tracemalloc.stop()
+    assert weight / 1.5 < taken < weight * 1.5
+    if "anchor" in kind:
+        assert weight * 60_000 < KNOWN_BYTES_MAX
 
 
 async def test_the_heartbeat_tells_what_the_replica_holds(rig: Rig) -> None:
