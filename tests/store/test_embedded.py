@@ -46,6 +46,16 @@ def test_a_durable_server_keeps_an_eighth_of_the_memory_in_bounds(gib: float, mi
     assert embedded_tuning.buffers_mib(int(gib * 2**30)) == mib
 
 
+def test_in_a_container_the_bound_of_the_container_counts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bound = tmp_path / "memory.max"
+    bound.write_text(f"{3 * 2**30}\n")
+    monkeypatch.setattr(embedded_tuning, "CONTAINER_MEMORY", bound)
+    command = embedded_tuning.postgres_command(tmp_path, tmp_path, tmp_path, durable=True)
+    assert [one for one in command if "shared_buffers" in one] == ["shared_buffers=384MB"]
+
+
 class Running:
     """A process that holds an embedded server as the service does."""
 

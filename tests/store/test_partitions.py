@@ -11,6 +11,7 @@ from ledger import a_run, add_job, an_end, due_run, write
 from scheduler_svc.domain.ids import epoch_ms
 from scheduler_svc.store import partitions, settlements
 from scheduler_svc.store.pool import Connection, Pool, connection, transaction
+from scheduler_svc.store.queries import statement
 
 TODAY = date(2026, 1, 5)
 NOON_MS = epoch_ms(datetime(2026, 1, 5, 12, tzinfo=UTC))
@@ -258,6 +259,21 @@ async def test_the_default_partition_is_pruned_in_batches_and_keeps_the_unfinish
         assert await partitions.prune_default(conn, before_ms=NOON_MS + DAY_MS) == 0
         assert await conn.fetchval("SELECT count(*) FROM runs") == 1
         await conn.execute("RESET enable_hashjoin; RESET enable_mergejoin")
+
+
+async def test_what_waits_in_line_is_found_without_reading_what_is_unfinished(pool: Pool) -> None:
+    async with transaction(pool) as conn:
+        await partitions.ensure(conn, today=TODAY, ahead=0)
+        await conn.execute("SET LOCAL enable_seqscan = off")  # as for all of the engine's, BY_KEY
+        rows = await conn.fetch(f"EXPLAIN {statement('stranded_jobs')}")
+        theirs = await conn.fetch(
+            "SELECT inhrelid::regclass::text FROM pg_inherits"
+            " WHERE inhparent = 'runs_queued'::regclass"
+        )
+    scans = [row[0] for row in rows if " on runs" in row[0] and " r_" in row[0]]
+    used = {scan.split(" using ")[1].split()[0] for scan in scans}
+    assert used == {row[0] for row in theirs}
+    assert len(used) == 3
 
 
 async def test_a_day_that_a_running_replay_has_yet_to_read_is_kept_for_it(pool: Pool) -> None:
