@@ -7,22 +7,26 @@ hour, so that most are due tomorrow or later. The fill is vacuumed, analysed and
 replica starts, and the replica has the time to look once for jobs that older versions left (within
 90 s of its start), or both would be measured. Statements are counted by pg_stat_statements where
 the server is ours, those inside of functions and each BEGIN and COMMIT included; `--statements`
-names the most frequent. Processor time is in per cent of one core.
+names the most frequent. Processor time is in per cent of one core. On a virtual machine that rests
+it is mostly that of waking: beside it stands how often the replica woke, and what an empty program
+takes that wakes once a second and does nothing.
 """
 
 import argparse
 import asyncio
 import sys
+import time
 from contextlib import AsyncExitStack
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 
+import psutil
 from bench._ground import Ground, a_database, durable
 from bench._steady import Stand, far_off, read, resident_mib
 
-from fleet import database, replica
+from fleet import Replica, database, replica
 from scheduler_svc.store.pool import Connection
 
 COUNTED = """
@@ -45,6 +49,19 @@ async def fill(conn: Connection, jobs: int) -> None:
     await conn.execute("CHECKPOINT", timeout=600)
 
 
+async def empty_wakes(times: int = 20) -> float:
+    """Return what waking once a second and doing nothing takes, in per cent of a core."""
+    began = time.process_time()
+    for _ in range(times):
+        await asyncio.sleep(1)
+    return 100 * (time.process_time() - began) / times
+
+
+def wakes(fleet: list[Replica]) -> int:
+    """Return how often replicas went to sleep so far."""
+    return sum(psutil.Process(one.program.pid).num_ctx_switches().voluntary for one in fleet)
+
+
 async def measure(ground: Ground, jobs: int, asked: argparse.Namespace) -> None:
     """Fill a database, let a replica stand idle on it, print what that took."""
     async with AsyncExitStack() as stack:
@@ -58,10 +75,10 @@ async def measure(ground: Ground, jobs: int, asked: argparse.Namespace) -> None:
         stand = Stand(ground, conn, fleet)
         if ground.pid is not None:
             await counter.execute("SELECT pg_stat_statements_reset()")
-        before = await read(stand)
+        before, slept = await read(stand), wakes(fleet)
         await asyncio.sleep(asked.seconds)
         statements = await counter.fetchval(COUNTED, name) if ground.pid is not None else None
-        after = await read(stand)
+        after, slept = await read(stand), wakes(fleet) - slept
         seconds = (after.at - before.at).total_seconds()
         ours, server = (
             100 * (getattr(after, of) - getattr(before, of)) / seconds for of in ("ours", "server")
@@ -72,7 +89,8 @@ async def measure(ground: Ground, jobs: int, asked: argparse.Namespace) -> None:
             f"{jobs:,} jobs, none due, {seconds:.0f} s: statements {said},"
             f" transactions {committed:.2f}/s, processor {ours:.2f} % ours + {server:.2f} %"
             f" PostgreSQL = {ours + server:.2f} %, WAL {(after.wal - before.wal) / seconds:,.0f}"
-            f" B/s, memory {resident_mib(fleet):.0f} MiB",
+            f" B/s, memory {resident_mib(fleet):.0f} MiB; it woke {slept / seconds:.1f} times a"
+            f" second, and an empty program that does so once takes {await empty_wakes():.2f} %",
             flush=True,
         )
         if asked.statements and statements is not None:

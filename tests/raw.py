@@ -127,5 +127,5 @@ async def listening(app: ASGIApp, bounds: Bounds | None = None) -> AsyncIterator
             try:
                 yield Place(listener.getsockname()[1])
             finally:
-                server.should_exit = True
+                server.end()
                 server.force_exit = True

@@ -1,5 +1,6 @@
 """An idle replica asks little, and still finds whatever there is to do."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from datetime import timedelta
 
@@ -12,7 +13,8 @@ from receiver import Receiver
 from rig import HOUR, MINUTE, SECOND, Rig, rigged
 from scheduler_svc.domain.ids import instant_at
 from scheduler_svc.domain.runs import BACKGROUND_BELOW
-from scheduler_svc.engine.glance import FRESH_SECONDS, is_there, next_look
+from scheduler_svc.engine import glance
+from scheduler_svc.engine.glance import FRESH_SECONDS, bell_for, is_there, looks, next_look
 from scheduler_svc.engine.pace import FULL_SCAN_SECONDS
 from scheduler_svc.store.glance import ALL, Duty
 from scheduler_svc.store.pool import BY_KEY, Pool, open_pool, transaction
@@ -161,6 +163,24 @@ async def test_one_answer_serves_all_who_ask_within_a_moment(
     await idle.pass_time(int(FRESH_SECONDS * 1000) + 1)
     await is_there(idle.parts, "rescue")
     assert statements.names == {"glance": 2}
+
+
+@pytest.mark.parametrize("duty", sorted(ALL))
+async def test_a_look_wakes_those_whose_duty_it_finds_and_nobody_else(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch, duty: Duty
+) -> None:
+    monkeypatch.setattr(glance, "LOOK_SECONDS", 0.01)
+    before = instant_at(rig.clock.ms) - timedelta(seconds=1)
+    await rig.parts.pool.execute(TO_DO[duty], await rig.job(schedule=EVERY), before)
+    async with asyncio.TaskGroup() as tasks, asyncio.timeout(10):
+        waiting = {
+            one: tasks.create_task(bell_for(rig.parts, one).wait(None)) for one in sorted(ALL)
+        }
+        looking = tasks.create_task(looks(rig.parts))
+        await waiting[duty]
+        assert [one for one, task in waiting.items() if task.done()] == [duty]
+        for task in (looking, *waiting.values()):
+            task.cancel()
 
 
 def test_a_look_that_takes_its_time_has_a_hundredth_of_it() -> None:

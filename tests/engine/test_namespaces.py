@@ -48,7 +48,7 @@ async def test_a_notice_makes_it_look_and_the_next_call_goes_by_what_it_finds(ri
     job = await rig.job(schedule=EVERY)
     known, pool = rig.parts.namespaces, rig.parts.pool
     async with asyncio.TaskGroup() as tasks:
-        loop = tasks.create_task(namespaces.refreshes(known, pool))
+        loop = tasks.create_task(namespaces.refreshes(known, pool, hears=True))
         await rig.pass_time(HOUR)
         await rig.work()
         await give(pool, "default", egress={"allow": ["127.0.0.2"]})
@@ -69,7 +69,7 @@ async def test_without_notices_it_looks_by_itself(
     monkeypatch.setattr(namespaces, "REFRESH_SECONDS", 0.01)
     known = KnownNamespaces()
     async with asyncio.TaskGroup() as tasks, asyncio.timeout(5):
-        loop = tasks.create_task(namespaces.refreshes(known, engine_pool))
+        loop = tasks.create_task(namespaces.refreshes(known, engine_pool, hears=False))
         await give(engine_pool, "default", egress={"deny": [":1"]})
         while known.egress("default") is None:  # noqa: ASYNC110 - what is awaited is a load
             await asyncio.sleep(0.001)

@@ -2,6 +2,8 @@
 
 import asyncio
 
+from scheduler_svc.store.chime import Turn, until_chime
+
 
 class Alarm:
     """Clear it before looking for work, wait on it after: a ring in between ends the wait.
@@ -38,6 +40,15 @@ class Alarm:
             self._sleeping.discard(sleep)
             if timer is not None:
                 timer.cancel()
+
+    async def rest(self, seconds: float, turn: Turn) -> None:
+        """Sleep until the last chime within so many seconds, or until rung."""
+        await self.wait(until_chime(asyncio.get_running_loop().time(), seconds, turn))
+
+
+async def rest(seconds: float, turn: Turn) -> None:
+    """Sleep until the last chime within so many seconds: between looks made about so often."""
+    await asyncio.sleep(until_chime(asyncio.get_running_loop().time(), seconds, turn))
 
 
 def _end(sleep: asyncio.Future[None]) -> None:

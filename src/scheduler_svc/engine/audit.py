@@ -14,12 +14,13 @@ from scheduler_svc.domain.audit import ENGINE, Action, Draft, Entry, Resource
 from scheduler_svc.domain.audit_chain import FIRST, Link, Sealed, SealKey, is_genuine, mark, seal
 from scheduler_svc.domain.events import EventName
 from scheduler_svc.domain.ids import EPOCH, instant_at
-from scheduler_svc.engine.glance import UNSEALED_LATE_MS, is_there
+from scheduler_svc.engine.glance import UNSEALED_LATE_MS, bell_for, is_there
 from scheduler_svc.engine.parts import Parts
 from scheduler_svc.store import audit
+from scheduler_svc.store.chime import Turn
 from scheduler_svc.store.pool import Connection, connection, is_database_away, transaction
 
-SEAL_SECONDS = 0.7
+SEAL_SECONDS = 1.0
 SEAL_BATCH = 100
 AT_ONCE = 25
 """Entries hashed before the loop may turn to others: half a millisecond or so."""
@@ -47,9 +48,11 @@ class Sealing(msgspec.Struct, kw_only=True):
 
 async def seals(parts: Parts, rules: AuditRules) -> None:
     """Seal what was written, for ever."""
-    sealing = Sealing()
+    sealing, bell = Sealing(), bell_for(parts, "unsealed")
     while True:
-        await asyncio.sleep(SEAL_SECONDS * (0.5 + parts.rand()))
+        until_whole = sealing.whole_at + WHOLE_SECONDS - parts.clock.monotonic()
+        await bell.rest(max(SEAL_SECONDS, until_whole), Turn.UPKEEP)
+        bell.clear()
         try:
             if _is_whole(parts, sealing) or await is_there(parts, "unsealed"):
                 await seal_all(parts, rules, sealing)

@@ -6,7 +6,6 @@ for. Any replica may make any step: the row is locked, a step is one transaction
 replica did not commit the next pass makes.
 """
 
-import asyncio
 from datetime import timedelta
 from uuid import UUID
 
@@ -22,10 +21,11 @@ from scheduler_svc.domain.backfills import (
 )
 from scheduler_svc.domain.events import EventName
 from scheduler_svc.domain.ids import epoch_ms, instant_at
-from scheduler_svc.engine.glance import is_there
+from scheduler_svc.engine.glance import bell_for, is_there
 from scheduler_svc.engine.parts import Parts
 from scheduler_svc.store import backfills, notices, timers
 from scheduler_svc.store.backfills import SentJob
+from scheduler_svc.store.chime import Turn
 from scheduler_svc.store.pool import Connection, connection, is_database_away, run_once_more
 from scheduler_svc.store.timers import DEFINITION
 
@@ -51,15 +51,18 @@ class Stepped(msgspec.Struct, frozen=True):
 
 async def backfilling(parts: Parts, *, retention_days: int) -> None:
     """Make steps for ever, and forget the backfills of days no longer kept."""
-    prune_at, pause = float("-inf"), PASS_SECONDS
+    bell = bell_for(parts, "backfills")
+    prune_at, busy = float("-inf"), False
     while True:
-        await asyncio.sleep(pause * (0.5 + parts.rand()))
-        pause = PASS_SECONDS
+        until_prune = max(PASS_SECONDS, prune_at - parts.clock.monotonic())
+        await bell.rest(BUSY_SECONDS if busy else until_prune, Turn.UPKEEP)
+        bell.clear()
+        busy = False
         if not parts.lease.held:
             continue
         try:
             if await is_there(parts, "backfills") and await make_steps(parts):
-                pause = BUSY_SECONDS
+                busy = True
             if parts.clock.monotonic() > prune_at:
                 prune_at = parts.clock.monotonic() + PRUNE_SECONDS
                 await prune(parts, retention_days=retention_days)

@@ -47,7 +47,6 @@ async def look(parts: Parts, watch: Watch, *, claims: bool, seconds: float) -> b
         evidence = Evidence(now_ms=now_ms, alive_ms=seen.alive_ms, mine_ms=seen.mine_ms)
         reason = reason_to_hold(evidence, memory, limit_ms=parts.limits.hold_after_ms)
         if memory is not None and reason is None:
-            await holds.note_alive(conn, now_ms=now_ms)
             return False
         this = await holds.this_database(conn)
     return await _judge(parts, memory, this, now_ms=now_ms)

@@ -1,8 +1,9 @@
 """The settings of namespaces as this replica knows them: all, in memory, seconds old at most.
 
-A notice makes it look at once; without notices it looks every REFRESH_SECONDS whether anything
-changed. Asking for a namespace reads a dictionary and never the database. While the database is
-away the last that was known holds: nobody could have changed it either.
+A notice makes it look at once, and so does the loss of the way on which notices come. Where there
+is none it looks every REFRESH_SECONDS, else rarely, whether anything changed. Asking for a
+namespace reads a dictionary and never the database. While the database is away the last that was
+known holds: nobody could have changed it either.
 """
 
 import asyncio
@@ -16,10 +17,11 @@ from scheduler_svc.domain.quotas import NO_QUOTAS, Quotas, quotas_of
 from scheduler_svc.domain.retention import Retention
 from scheduler_svc.engine.alarm import Alarm
 from scheduler_svc.store import namespaces
+from scheduler_svc.store.chime import Turn
 from scheduler_svc.store.namespaces import NamespacesMark
 from scheduler_svc.store.pool import Pool, connection, is_database_away
 
-REFRESH_SECONDS = 2.0
+REFRESH_SECONDS, REFRESH_SECONDS_HEARING = 2.0, 10.0
 LOAD_SECONDS = 5.0
 SETTINGS = msgspec.json.Decoder(NamespaceSettings)
 
@@ -111,8 +113,8 @@ class KnownNamespaces:
         self.limit_runs = any(one.runs_per_minute is not None for one in limits)
 
 
-async def refreshes(known: KnownNamespaces, pool: Pool) -> None:
-    """Keep them fresh, for ever."""
+async def refreshes(known: KnownNamespaces, pool: Pool, *, hears: bool) -> None:
+    """Keep them fresh, for ever; `hears` where notices of changes come."""
     while True:
         known.changed.clear()
         try:
@@ -120,7 +122,8 @@ async def refreshes(known: KnownNamespaces, pool: Pool) -> None:
         except Exception as error:
             if not is_database_away(error):
                 raise
-        await known.changed.wait(REFRESH_SECONDS)
+        every = REFRESH_SECONDS_HEARING if hears else REFRESH_SECONDS
+        await known.changed.rest(every, Turn.NAMESPACES)
 
 
 def _read(revision: int, text: str, default: Quotas) -> KnownNamespace:

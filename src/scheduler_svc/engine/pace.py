@@ -15,6 +15,7 @@ from scheduler_svc.engine.deciding import BEHIND_MS
 from scheduler_svc.engine.glance import is_anything_due, next_look, what_comes
 from scheduler_svc.engine.parts import Parts
 from scheduler_svc.engine.tick import Scan
+from scheduler_svc.store.chime import CHIME_SECONDS, Turn
 from scheduler_svc.store.claims import NextInstants, next_instants
 from scheduler_svc.store.pool import connection, is_database_away
 from scheduler_svc.store.timers import Mark
@@ -26,16 +27,14 @@ FULL_SCAN_SECONDS = 15.0
 MARK_MARGIN_MS = 10_000
 """How far the low-water mark stays behind: longer than a frozen claim may hold its locks."""
 BACKGROUND_STEP_MS = 5
-"""A replica sends what is caught up or backfilled this far apart, 200 a second: an outage behind
-does not cost what is on time its processor."""
+"""What is caught up or backfilled is sent so far apart: it costs what is on time no processor."""
 PORTIONS_MAX = 8
 RESERVED_SHARE = 10
 """One slot in ten is left to runs that wait, so that a flood of timers can not starve retries."""
 FIRST_WAIT_SECONDS = 0.1
 BACKOFF_SECONDS_MAX = 5.0
 FAILURES_MAX = 20
-"""Passes that fail in a row for a reason of our own before the process ends: a supervisor starts
-it anew, and a loop that can not do its work must not look alive."""
+"""Passes in a row that fail for a reason of our own: then the process ends, to be started anew."""
 
 
 class Pace(msgspec.Struct):
@@ -57,8 +56,7 @@ class Pace(msgspec.Struct):
     wake_ms: float = float("inf")
     """When the loop looks again by itself; endless while it looks."""
     noticed_ms: float = float("inf")
-    """The earliest of what was noticed since the pass began: it may have looked there before, so
-    the mark stays behind."""
+    """The earliest noticed since the pass began: it looked there, so the mark stays behind."""
 
     def notice(self, at_ms: int, *, lookahead_ms: int) -> bool:
         """Look from this instant on, where it is earlier than the mark; tell whether to hurry."""
@@ -76,7 +74,10 @@ async def run(parts: Parts, pace: Pace) -> None:
         pace.wake_ms = float("inf")
         seconds = await _pass(parts, pace)
         pace.wake_ms = parts.clock.now_ms() + seconds * 1000
-        await parts.to_claim.wait(seconds)
+        if seconds < parts.limits.poll_ms / 1000 - CHIME_SECONDS:
+            await parts.to_claim.wait(seconds)
+        else:
+            await parts.to_claim.rest(seconds, Turn.PACE)
 
 
 async def _pass(parts: Parts, pace: Pace) -> float:
@@ -156,8 +157,7 @@ async def one_pass(parts: Parts, pace: Pace) -> float:
 async def _still_idle(parts: Parts, pace: Pace, started_ms: int) -> float | None:
     """Ask by one statement instead of four transactions whether anything is due; None where it is.
 
-    From the mark on, and as often as a scan does from the beginning of all timers: what lies behind
-    the mark is found then, and the scan that follows begins there.
+    From the mark on, and as often as a scan does from the beginning of all timers: a scan follows.
     """
     began = parts.clock.monotonic()
     whole = began >= pace.full_scan_at

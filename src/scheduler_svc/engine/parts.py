@@ -45,6 +45,8 @@ class Glance(msgspec.Struct):
     found: frozenset[Duty] = ALL
     asked_at: float = float("-inf")
     asking: asyncio.Lock = msgspec.field(default_factory=asyncio.Lock)
+    bells: list[tuple[frozenset[Duty], Alarm]] = msgspec.field(default_factory=list)
+    """What is rung when a look finds one of these."""
 
 
 class Parts(msgspec.Struct, frozen=True, kw_only=True):
@@ -75,6 +77,7 @@ class Parts(msgspec.Struct, frozen=True, kw_only=True):
     to_claim: Alarm
     to_send: Alarm
     to_settle: Alarm
+    to_mend: Alarm = msgspec.field(default_factory=Alarm)
     namespaces: KnownNamespaces = msgspec.field(default_factory=KnownNamespaces)
     holds: KnownHolds = msgspec.field(default_factory=KnownHolds)
     glance: Glance = msgspec.field(default_factory=Glance)

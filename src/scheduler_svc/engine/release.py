@@ -5,19 +5,22 @@ which decides them by what was said; runs go back, or end as skipped. When nothi
 goes, and the namespace is as free as any other.
 """
 
-import asyncio
 from uuid import UUID
 
 import msgspec
 
 from scheduler_svc.domain.events import EventName
+from scheduler_svc.engine.alarm import rest
 from scheduler_svc.engine.pace import Pace
 from scheduler_svc.engine.parts import Parts
 from scheduler_svc.store import holds, notices
+from scheduler_svc.store.chime import Turn
 from scheduler_svc.store.pool import Connection, connection, is_database_away, run_once_more
 from scheduler_svc.store.timers import NIL
 
 PASS_SECONDS = 1.0
+HELD_SECONDS = 2.0
+"""So soon it is seen that something is held by now."""
 BATCH = 1000
 STEP_SECONDS = 10.0
 
@@ -38,7 +41,7 @@ class Step(msgspec.Struct, frozen=True):
 async def releases(parts: Parts, pace: Pace) -> None:
     """Let go what was decided, for ever; costs nothing while nothing is held."""
     while True:
-        await asyncio.sleep(PASS_SECONDS * (0.5 + parts.rand()))
+        await rest(PASS_SECONDS if parts.holds.found else HELD_SECONDS, Turn.UPKEEP)
         if not (parts.holds.found and parts.lease.held):
             continue
         try:

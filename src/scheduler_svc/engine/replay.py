@@ -4,7 +4,6 @@ As with backfills: the rate holds, all of them together have a share of the slot
 on-time work, any replica may make any step, and what a dead one did not commit the next pass makes.
 """
 
-import asyncio
 from datetime import timedelta
 from uuid import UUID
 
@@ -21,9 +20,10 @@ from scheduler_svc.engine.backfill import (
     SLOTS_SHARE,
     STEPS_MAX,
 )
-from scheduler_svc.engine.glance import is_there
+from scheduler_svc.engine.glance import bell_for, is_there
 from scheduler_svc.engine.parts import Parts
 from scheduler_svc.store import notices, replays
+from scheduler_svc.store.chime import Turn
 from scheduler_svc.store.pool import Connection, connection, is_database_away, run_once_more
 from scheduler_svc.store.replays import Candidate, Step
 
@@ -38,15 +38,18 @@ class Stepped(msgspec.Struct, frozen=True):
 
 async def replaying(parts: Parts, *, retention_days: int) -> None:
     """Make steps for ever, and forget the replays of days no longer kept."""
-    prune_at, pause = float("-inf"), PASS_SECONDS
+    bell = bell_for(parts, "replays")
+    prune_at, busy = float("-inf"), False
     while True:
-        await asyncio.sleep(pause * (0.5 + parts.rand()))
-        pause = PASS_SECONDS
+        until_prune = max(PASS_SECONDS, prune_at - parts.clock.monotonic())
+        await bell.rest(BUSY_SECONDS if busy else until_prune, Turn.UPKEEP)
+        bell.clear()
+        busy = False
         if not parts.lease.held:
             continue
         try:
             if await is_there(parts, "replays") and await make_steps(parts):
-                pause = BUSY_SECONDS
+                busy = True
             if parts.clock.monotonic() > prune_at:
                 prune_at = parts.clock.monotonic() + PRUNE_SECONDS
                 await prune(parts, retention_days=retention_days)

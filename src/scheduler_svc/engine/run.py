@@ -15,6 +15,7 @@ from scheduler_svc.engine import (
     backfill,
     dispatch,
     drift,
+    glance,
     hear,
     history,
     keys,
@@ -72,7 +73,7 @@ async def run(engine: Engine, stop: asyncio.Event) -> None:
         if engine.claims:
             loops |= _working(engine, outbox, tasks)
         else:
-            known = namespaces.refreshes(parts.namespaces, parts.pool)
+            known = namespaces.refreshes(parts.namespaces, parts.pool, hears=False)
             loops["namespaces"] = tasks.create_task(known, name="namespaces")
         parts.on_event(EventName.REPLICA_STARTED, replica=parts.replica)
         await stop.wait()
@@ -97,7 +98,9 @@ def _working(
         "sweeps": sweep.sweeps(parts, engine.keeping),
     }
     work["expectations"] = drift.refreshes(parts)
-    work["namespaces"] = namespaces.refreshes(parts.namespaces, parts.pool)
+    hears = engine.listener is not None
+    work["namespaces"] = namespaces.refreshes(parts.namespaces, parts.pool, hears=hears)
+    work["looks"] = glance.looks(parts)
     work["prunes"] = prune.prunes(parts)
     work["audit seals"] = audit.seals(parts, engine.audited)
     work["audit prunes"] = audit.prunes(parts, engine.audited)

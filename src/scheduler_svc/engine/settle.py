@@ -55,6 +55,7 @@ class Outbox:
     def unsendable(self, held: HeldRun, *, forget: bool = False) -> None:
         """Take a run that may not be sent any more and can not be given back yet."""
         self.lapsed.append((held, forget))
+        self._parts.to_mend.ring()
 
 
 async def run(parts: Parts, outbox: Outbox) -> None:

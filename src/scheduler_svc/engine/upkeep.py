@@ -11,13 +11,15 @@ import msgspec
 from scheduler_svc.domain.events import EventName
 from scheduler_svc.domain.ids import instant_at
 from scheduler_svc.engine import aftermath, dispatch, guard
+from scheduler_svc.engine.alarm import rest
 from scheduler_svc.engine.clock import DatabaseClock
-from scheduler_svc.engine.glance import is_there, next_look
+from scheduler_svc.engine.glance import bell_for, is_there, next_look
 from scheduler_svc.engine.guard import Watch
 from scheduler_svc.engine.hand import HeldRun
 from scheduler_svc.engine.parts import Parts
 from scheduler_svc.engine.settle import Outbox
 from scheduler_svc.store import pressure, replicas, settlements, spent
+from scheduler_svc.store.chime import Turn
 from scheduler_svc.store.pool import Connection, connection, is_database_away, run_once_more
 from scheduler_svc.store.replicas import Beat, Identity, Rescued
 
@@ -119,14 +121,17 @@ async def heartbeats(parts: Parts, heart: Heart, clock: DatabaseClock, outbox: O
         if was_set:
             parts.to_claim.ring()
             continue  # the lease is written anew at once, by the clock as it is now
-        await asyncio.sleep(heart.seconds)
+        await rest(heart.seconds, Turn.HEARTBEAT)
 
 
 async def rescues(parts: Parts, heart: Heart, outbox: Outbox) -> None:
     """Take over from the dead, give back what lapsed, free what is stranded; for ever."""
+    bell = bell_for(parts, "rescue", "spent", bell=parts.to_mend)
     stray_at = float("-inf")
     while True:
-        await asyncio.sleep(RESCUE_SECONDS * (0.5 + parts.rand()))
+        until_stray = 0.0 if outbox.lapsed else stray_at - parts.clock.monotonic()
+        await bell.rest(max(RESCUE_SECONDS, until_stray), Turn.UPKEEP)
+        bell.clear()
         if not parts.lease.held:
             continue
         try:

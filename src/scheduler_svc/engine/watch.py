@@ -4,7 +4,6 @@ Ends the runs whose target has not reported in time, and tells of jobs of which 
 start. Each look is bounded, goes by an index, and is made by one replica at a time.
 """
 
-import asyncio
 from collections.abc import Mapping
 from uuid import UUID
 
@@ -17,14 +16,13 @@ from scheduler_svc.domain.incident_watch import Questions, questions, watching
 from scheduler_svc.domain.incidents import End, Incident, Memory, Raised, late
 from scheduler_svc.domain.jobs import Alerts
 from scheduler_svc.engine import aftermath
-from scheduler_svc.engine.glance import is_there
+from scheduler_svc.engine.glance import bell_for, is_there
 from scheduler_svc.engine.parts import Parts
 from scheduler_svc.store import completion, incident_watch, incidents, settlements
 from scheduler_svc.store.incident_watch import Standing
 from scheduler_svc.store.incidents import Alert, Noted
 from scheduler_svc.store.pool import Connection, is_database_away, run_once_more
 
-PASS_SECONDS = 1.0
 BATCH = 200
 HELD_MS = 60_000
 LOOKED_FOR: tuple[Incident, ...] = ("late", "never_ran")
@@ -42,9 +40,11 @@ class Watched(msgspec.Struct, frozen=True):
 
 
 async def watches(parts: Parts) -> None:
-    """Look about once a second, for ever."""
+    """Look whenever there is something, for ever."""
+    bell = bell_for(parts, "overdue", "watched")
     while True:
-        await asyncio.sleep(PASS_SECONDS * (0.5 + parts.rand()))
+        await bell.wait(None)
+        bell.clear()
         if not parts.lease.held:
             continue
         try:

@@ -19,6 +19,7 @@ from scheduler_svc.domain.events import EventName, T
 from scheduler_svc.domain.stream import PUBLISHED, Happened, happened
 from scheduler_svc.engine.alarm import Alarm
 from scheduler_svc.store import events
+from scheduler_svc.store.chime import Turn
 from scheduler_svc.store.pool import Pool, connection, is_database_away
 
 QUEUE_MAX = 20_000
@@ -121,7 +122,7 @@ async def _looks(broadcast: Broadcast, pool: Pool, *, every: float) -> None:
         except Exception as error:
             if not is_database_away(error):
                 raise
-        await broadcast.to_look.wait(every)
+        await broadcast.to_look.rest(every, Turn.EVENTS)
 
 
 async def _writes(broadcast: Broadcast, pool: Pool) -> None:

@@ -10,6 +10,7 @@ nothing make room.
 import asyncio
 import re
 from collections import OrderedDict
+from collections.abc import Callable
 from typing import Any
 from urllib.parse import unquote
 
@@ -51,10 +52,13 @@ class Bounds(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Doors:
-    """The connections that wait for a request, oldest first: they go when there are too many."""
+    """The connections that wait for a request, oldest first: they go when there are too many.
 
-    def __init__(self, bounds: Bounds) -> None:
-        self.bounds = bounds
+    `usual` gives the fields that every answer has.
+    """
+
+    def __init__(self, bounds: Bounds, usual: Callable[[], Fields] = list) -> None:
+        self.bounds, self.usual = bounds, usual
         self.waiting: OrderedDict[Connection, None] = OrderedDict()
 
     def make_room(self, count: int) -> bool:
@@ -163,7 +167,7 @@ class Connection(HttpToolsProtocol):
             logger=self.logger,
             access_logger=self.access_logger,
             access_log=False,
-            default_headers=self.server_state.default_headers,
+            default_headers=self._doors.usual(),
             message_event=asyncio.Event(),
             expect_100_continue=self.expect_100_continue,
             keep_alive=keep_alive,

@@ -220,7 +220,7 @@ async def _work(engine: engine_run.Engine, stop: asyncio.Event) -> None:
 async def _stop_server(server: Server, stop: asyncio.Event, *, linger: float) -> None:
     await stop.wait()
     await asyncio.sleep(linger - server.farewell_seconds)
-    server.should_exit = True
+    server.end()
 
 
 def _on_signals(stop: asyncio.Event, reload: asyncio.Event | None) -> None:

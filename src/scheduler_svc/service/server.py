@@ -8,18 +8,35 @@ who were let in have `farewell_seconds` to bring their last request.
 import asyncio
 import contextlib
 import socket
+import time
 from collections.abc import Iterator
+from email.utils import formatdate
 from typing import Any
 
 import uvicorn
 from starlette.types import ASGIApp
 
 from scheduler_svc.service.certificate import Certificate
-from scheduler_svc.service.connection import Bounds, Connection, Doors
+from scheduler_svc.service.connection import Bounds, Connection, Doors, Fields
 
 SERVER_GRACE_SECONDS = 5
 BACKLOG = 2048
 HANDSHAKE_SECONDS = 10.0
+
+
+class Dated:
+    """The date that every answer has, written once a second and only where somebody asks."""
+
+    def __init__(self) -> None:
+        self._second = 0
+        self._fields: Fields = []
+
+    def fields(self) -> Fields:
+        """Return it as a list of one field."""
+        if (second := int(time.time())) != self._second:
+            self._second = second
+            self._fields = [(b"date", formatdate(second, usegmt=True).encode())]
+        return self._fields
 
 
 class Server(uvicorn.Server):
@@ -39,13 +56,23 @@ class Server(uvicorn.Server):
     ) -> None:
         super().__init__(_config(app))
         self._certificate = certificate
-        self._doors = Doors(bounds or Bounds())
+        self._doors = Doors(bounds or Bounds(), Dated().fields)
         self.farewell_seconds = farewell_seconds
+        self._ending = asyncio.Event()
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
         """Capture nothing."""
         yield
+
+    def end(self) -> None:
+        """Serve no longer: close the port, and end as `shutdown` does."""
+        self.should_exit = True
+        self._ending.set()
+
+    async def main_loop(self) -> None:
+        """Serve until told to end; uvicorn's own looks ten times a second, and writes the date."""
+        await self._ending.wait()
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Serve on the sockets: uvicorn's own way would give handshakes a minute."""
@@ -112,6 +139,7 @@ def _config(app: object) -> uvicorn.Config:
         log_config=None,
         access_log=False,
         server_header=False,
+        date_header=False,  # `Dated` writes it
         # Ours is api/forwarded.py: that of uvicorn believes loopback unless told otherwise.
         proxy_headers=False,
         timeout_graceful_shutdown=SERVER_GRACE_SECONDS,

@@ -12,6 +12,7 @@ from scheduler_svc.api.context import Deps
 from scheduler_svc.api.sql_requests import carry_out, may_be_repeated
 from scheduler_svc.engine.alarm import Alarm
 from scheduler_svc.settings import Settings
+from scheduler_svc.store.chime import Turn
 
 LOOK_SECONDS, LOOK_SECONDS_DEAF = 5.0, 1.0
 
@@ -38,4 +39,4 @@ async def _loop(deps: Deps, heard: Alarm, every: float) -> None:
         except Exception as error:
             if not may_be_repeated(error):
                 raise
-        await heard.wait(every)
+        await heard.rest(every, Turn.SQL)

@@ -60,11 +60,6 @@ async def continuity(conn: Connection, replica: UUID) -> Continuity:
     return Continuity(_ms(row["alive_at"]), _ms(row["mine"]), held=row["held"])
 
 
-async def note_alive(conn: Connection, *, now_ms: int) -> None:
-    """Write down that a replica which claims is alive."""
-    await conn.execute(statement("note_alive"), instant_at(now_ms))
-
-
 async def lock_continuity(conn: Connection, *, now_ms: int) -> Stored:
     """Read and lock it, made where it was not there."""
     await conn.execute(statement("begin_judging"))

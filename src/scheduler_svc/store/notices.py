@@ -22,6 +22,7 @@ from uuid import UUID
 
 import asyncpg
 
+from scheduler_svc.store.chime import Turn, until_chime
 from scheduler_svc.store.hosts import Hosts
 from scheduler_svc.store.lineage import Lineage
 from scheduler_svc.store.pool import Connection, is_database_away
@@ -127,7 +128,7 @@ async def listen(
 
 async def _hear(conn: "asyncpg.Connection[asyncpg.Record]", on_notice: Handler) -> None:
     """Pass on what is heard, until the connection ends or the server does not answer."""
-    ended = asyncio.Event()
+    ended, loop = asyncio.Event(), asyncio.get_running_loop()
 
     def heard(_conn: object, _pid: int, _channel: str, payload: object) -> None:
         word, _, argument = str(payload).partition(" ")
@@ -138,7 +139,7 @@ async def _hear(conn: "asyncpg.Connection[asyncpg.Record]", on_notice: Handler) 
     on_notice("wake", "0")
     while not conn.is_closed():
         try:
-            async with asyncio.timeout(ALIVE_SECONDS):
+            async with asyncio.timeout(until_chime(loop.time(), ALIVE_SECONDS, Turn.LISTEN)):
                 await ended.wait()
         except TimeoutError:
             await conn.execute("SELECT 1")

@@ -13,15 +13,6 @@ SELECT
     (SELECT heartbeat_at FROM replicas WHERE id = $1) AS mine,
     EXISTS (SELECT FROM holds) AS held;
 
--- note_alive(now)
--- About every two seconds, by whichever replica comes; nobody waits for another.
-WITH old AS (
-    SELECT one_row FROM continuity
-    WHERE alive_at < $1::timestamptz - interval '2 seconds'
-    FOR UPDATE SKIP LOCKED
-)
-UPDATE continuity AS c SET alive_at = $1 FROM old WHERE c.one_row = old.one_row;
-
 -- begin_continuity(now)
 -- The first replica of all.
 INSERT INTO continuity (alive_at) VALUES ($1) ON CONFLICT DO NOTHING;

@@ -3,7 +3,17 @@
 SELECT clock_timestamp();
 
 -- heartbeat(replica, host, pid, version, tzdata, role, started_at, now, lease_until, running, slots, clock_offset_ms)
--- One row a replica renews the lease on all it holds.
+-- One row a replica renews the lease on all it holds. Who claims has judged by now that this is the
+-- database that was there before, and notes about every two seconds that somebody lives in it; of
+-- several replicas whichever comes, and nobody waits for another.
+WITH old AS MATERIALIZED (
+    SELECT one_row FROM continuity
+    WHERE $6 <> 'api' AND alive_at < $8::timestamptz - interval '2 seconds'
+    FOR UPDATE SKIP LOCKED
+),
+noted AS (
+    UPDATE continuity AS c SET alive_at = $8 FROM old WHERE c.one_row = old.one_row
+)
 INSERT INTO replicas AS r (
     id, host, pid, version, tzdata, role, started_at, heartbeat_at, lease_until, running, slots,
     clock_offset_ms
