@@ -78,6 +78,8 @@ async def measure(ground: Ground, jobs: int, asked: argparse.Namespace) -> None:
         before, slept = await read(stand), wakes(fleet)
         await asyncio.sleep(asked.seconds)
         statements = await counter.fetchval(COUNTED, name) if ground.pid is not None else None
+        most = asked.statements if ground.pid is not None else 0
+        frequent = await counter.fetch(FREQUENT, name, most) if most else []
         after, slept = await read(stand), wakes(fleet) - slept
         seconds = (after.at - before.at).total_seconds()
         ours, server = (
@@ -93,9 +95,8 @@ async def measure(ground: Ground, jobs: int, asked: argparse.Namespace) -> None:
             f" second, and an empty program that does so once takes {await empty_wakes():.2f} %",
             flush=True,
         )
-        if asked.statements and statements is not None:
-            for row in await counter.fetch(FREQUENT, name, asked.statements):
-                print(f"    {row['calls'] / seconds:6.2f}/s {row['ms']:8.1f} ms  {row['words']}")
+        for row in frequent:
+            print(f"    {row['calls'] / seconds:6.2f}/s {row['ms']:8.1f} ms  {row['words']}")
 
 
 def main() -> None:
