@@ -9,7 +9,7 @@ from scheduler_svc.store.pool import Connection
 
 BEATS = 4
 WAKES_MAX = 12
-"""A second; about six on a machine that does nothing else, and twenty before they were one."""
+"""A second; about five on a machine that does nothing else; twenty when each came by itself."""
 BEAT = "SELECT heartbeat_at FROM replicas"
 
 

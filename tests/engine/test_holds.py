@@ -21,7 +21,7 @@ from scheduler_svc.domain.holds import Missed
 from scheduler_svc.domain.ids import epoch_ms, instant_at
 from scheduler_svc.engine import backfill, upkeep, watch
 from scheduler_svc.engine.release import let_go
-from scheduler_svc.store import holds, jobs
+from scheduler_svc.store import holds, jobs, replicas
 from scheduler_svc.store.notices import CHANNEL
 from scheduler_svc.store.pool import (
     BY_KEY,
@@ -470,6 +470,21 @@ async def test_a_pass_asks_nothing_of_holds_while_nothing_is_held_and_once_while
         assert (asked["share_holds"], asked["park_timers"]) == (1, 1)
         assert len(receiver.requests) == 3
     await close_pool(pool)
+
+
+async def test_who_starts_soon_after_one_that_lived_long_and_left_holds_nothing(
+    old: Rig, engine_pool: Pool, receiver: Receiver
+) -> None:
+    """Its row goes with it; that somebody lived is noted elsewhere."""
+    await old.job(schedule=HOURLY)
+    for _ in range(8):
+        old.clock.move(6 * HOUR)
+        await old.beat()
+    async with connection(engine_pool) as conn:
+        await replicas.leave(conn, old.parts.replica)
+    assert await engine_pool.fetchval("SELECT count(*) FROM replicas") == 0
+    async with await later(old, engine_pool, receiver, MINUTE) as rig:
+        assert not await is_held(rig)
 
 
 async def test_a_replica_of_an_older_build_that_still_beats_is_no_outage(

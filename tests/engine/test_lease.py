@@ -64,6 +64,21 @@ async def test_a_run_that_lapsed_goes_back_and_is_sent_once(rig: Rig) -> None:
     assert len(rig.receiver.requests) == 1
 
 
+async def test_what_can_not_be_sent_any_more_goes_back_without_waiting_for_the_next_look(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(upkeep, "RESCUE_SECONDS", 3600.0)
+    await _hold_one(rig)
+    async with asyncio.TaskGroup() as tasks, asyncio.timeout(10):
+        loop = tasks.create_task(upkeep.rescues(rig.parts, rig.heart, rig.outbox))
+        await asyncio.sleep(0)  # it waits now
+        rig.outbox.unsendable(rig.held()[0])
+        while rig.held():  # noqa: ASYNC110 - another task writes to the database
+            await asyncio.sleep(0.001)
+        loop.cancel()
+    assert (await rig.run())["attempt_count"] == 0
+
+
 async def test_a_new_lease_is_no_right_to_what_was_held_under_the_old_one(
     engine_pool: Pool, other: Rig, receiver: Receiver
 ) -> None:
