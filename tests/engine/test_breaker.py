@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from datetime import datetime
 from typing import Any
 
 import pytest
@@ -12,6 +13,7 @@ from receiver import OK, Receiver, answer, raw, reset, silence
 from rig import HOUR, MINUTE, SECOND, Rig, attempts, rigged
 from scheduler_svc.delivery.exchange import Exchange
 from scheduler_svc.domain.events import EventName
+from scheduler_svc.domain.ids import epoch_ms
 from scheduler_svc.domain.pressure import BreakerRules, Key
 from scheduler_svc.engine import dispatch, judged, keys, upkeep
 from scheduler_svc.engine import run as engine_run
@@ -264,6 +266,29 @@ async def test_a_run_whose_next_occurrence_has_come_meanwhile_ends_and_says_why(
     assert (ended["reason"], ended["attempt_count"]) == ("next_occurrence", 0)
     assert ended["started_at"] is None
     assert '"breaker"' in ended["deferral"]
+
+
+async def test_the_delay_of_a_retry_is_not_said_to_be_the_waiting_before_the_first_attempt(
+    receiver: Receiver, rigs: list[Rig]
+) -> None:
+    await _opened(rigs, receiver)
+    retry = {"max_attempts": 2, "initial_delay": "40s", "jitter": "none"}
+    due = rigs[0].clock.ms + 4 * SECOND
+    await rigs[0].job(schedule={"every": "1h"}, target=KEYED, retry=retry, at_ms=due)
+    told = []
+    for seconds, answered in [(4, 503), (7, 503), (40, 200)]:
+        receiver.on("/", answer(answered))
+        await pass_time(rigs, seconds * SECOND)
+        await _look(rigs)
+        await _work(rigs)
+        told.append((await deferrals(rigs[0]))[-1])
+    assert len(receiver.requests) == 3 + 2
+    waiting, let_go, retried = told
+    assert waiting is not None and let_go is not None
+    assert (waiting["reason"], waiting["count"], waiting["until"]) == ("breaker", 1, None)
+    until = datetime.fromisoformat(let_go["until"])
+    assert (let_go, epoch_ms(until)) == ({**waiting, "until": let_go["until"]}, due + 7 * SECOND)
+    assert retried == let_go
 
 
 async def test_what_is_held_for_later_when_it_opens_is_given_back(

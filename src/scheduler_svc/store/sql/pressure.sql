@@ -96,13 +96,15 @@ UPDATE runs AS r
 SET status = 'running', attempt_count = r.attempt_count + 1, replica = $7, claimed_at = $8,
     deferral = CASE
         WHEN r.next_attempt_at < $8::timestamptz - interval '100 ms'
-            OR (r.deferral ->> 'count')::integer > 0
+            OR ((r.deferral ->> 'count')::integer > 0 AND r.deferral ->> 'until' IS NULL)
             THEN coalesce(r.deferral, '{}') || jsonb_build_object(
                 'count', greatest(1, (r.deferral ->> 'count')::integer),
                 'until', to_char(
                     $8::timestamptz AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"'
                 )
             )
+        -- it waited before another attempt, and not before this one
+        WHEN (r.deferral ->> 'count')::integer > 0 THEN r.deferral
     END
 FROM due
 WHERE due.id::text || '' = due.id::text -- one_row, see settle_runs
