@@ -284,7 +284,8 @@ async def test_the_delay_of_a_retry_is_not_said_to_be_the_waiting_before_the_fir
         told.append((await deferrals(rigs[0]))[-1])
     assert len(receiver.requests) == 3 + 2
     waiting, let_go, retried = told
-    assert waiting is not None and let_go is not None
+    assert waiting is not None
+    assert let_go is not None
     assert (waiting["reason"], waiting["count"], waiting["until"]) == ("breaker", 1, None)
     until = datetime.fromisoformat(let_go["until"])
     assert (let_go, epoch_ms(until)) == ({**waiting, "until": let_go["until"]}, due + 7 * SECOND)
