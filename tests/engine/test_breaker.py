@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from factories import waiting_run
-from pressing import KEY, deferrals, held, pass_time, replicas
+from pressing import KEY, deferrals, held, limit, pass_time, replicas
 from receiver import OK, Receiver, answer, raw, reset, silence
 from rig import HOUR, MINUTE, SECOND, Rig, attempts, rigged
 from scheduler_svc.delivery.exchange import Exchange
@@ -290,6 +290,27 @@ async def test_the_delay_of_a_retry_is_not_said_to_be_the_waiting_before_the_fir
     until = datetime.fromisoformat(let_go["until"])
     assert (let_go, epoch_ms(until)) == ({**waiting, "until": let_go["until"]}, due + 7 * SECOND)
     assert retried == let_go
+
+
+async def test_a_retry_that_comes_when_the_breaker_is_closed_again_was_kept_by_nothing(
+    receiver: Receiver, rigs: list[Rig]
+) -> None:
+    await limit(rigs[0].parts.pool, parallel=10)
+    await _opened(
+        rigs, receiver, retry={"max_attempts": 2, "initial_delay": "1m", "jitter": "none"}
+    )
+    began = rigs[0].clock.ms
+    probe = await rigs[0].job(schedule={"every": "1h"}, target=KEYED, at_ms=began + 11 * SECOND)
+    receiver.on("/", raw(OK))
+    for seconds in (11, 49):
+        await pass_time(rigs, seconds * SECOND)
+        await _look(rigs)
+        await _work(rigs)
+        assert await _state(rigs[0].parts.pool) == "closed"
+    assert len(receiver.requests) == 3 + 1 + 3
+    ended = await rigs[0].runs()
+    assert {row["status"] for row in ended} == {"succeeded"}
+    assert {row["job_id"] for row in ended if row["deferral"]} <= {probe}
 
 
 async def test_what_is_held_for_later_when_it_opens_is_given_back(

@@ -96,7 +96,10 @@ UPDATE runs AS r
 SET status = 'running', attempt_count = r.attempt_count + 1, replica = $7, claimed_at = $8,
     deferral = CASE
         WHEN r.next_attempt_at < $8::timestamptz - interval '100 ms'
-            OR ((r.deferral ->> 'count')::integer > 0 AND r.deferral ->> 'until' IS NULL)
+            OR (
+                (r.deferral ->> 'count')::integer > 0 AND r.deferral ->> 'until' IS NULL
+                AND (r.deferral ->> 'since')::timestamptz < $8::timestamptz
+            )
             THEN coalesce(r.deferral, '{}') || jsonb_build_object(
                 'count', greatest(1, (r.deferral ->> 'count')::integer),
                 'until', to_char(
@@ -104,7 +107,7 @@ SET status = 'running', attempt_count = r.attempt_count + 1, replica = $7, claim
                 )
             )
         -- it waited before another attempt, and not before this one
-        WHEN (r.deferral ->> 'count')::integer > 0 THEN r.deferral
+        WHEN r.deferral ->> 'until' IS NOT NULL THEN r.deferral
     END
 FROM due
 WHERE due.id::text || '' = due.id::text -- one_row, see settle_runs
@@ -190,6 +193,7 @@ WITH waiting AS MATERIALIZED (
     SELECT r.id, r.scheduled_for FROM runs AS r
     WHERE r.status = 'due' AND NOT r.queued AND r.namespace = $1 AND r.concurrency_key = $2
         AND r.deferral ->> 'reason' IS DISTINCT FROM 'breaker'
+        AND r.deferral ->> 'until' IS NULL -- else it waits for the delay of its retry
     LIMIT $3
     FOR UPDATE SKIP LOCKED
 )
