@@ -78,13 +78,15 @@ async def run(parts: Parts, outbox: Outbox) -> None:
 
 async def _gather(outbox: Outbox) -> None:
     """Let ends gather, and more of them while many come in: what a batch costs beside its rows is
-    shared then, and the claim that follows it finds as many slots.
+    shared then, and the claim that follows it finds as many slots. A full batch waits for nothing.
     """
     seen = 0
     for _ in range(GATHERS_MAX):
+        if len(outbox.ended) >= BATCH_MAX:
+            return
         await asyncio.sleep(GATHER_SECONDS)
         waiting = len(outbox.ended)
-        if waiting - seen < RUSH or waiting >= BATCH_MAX:
+        if waiting - seen < RUSH:
             return
         seen = waiting
 
