@@ -193,7 +193,7 @@ WITH waiting AS MATERIALIZED (
     SELECT r.id, r.scheduled_for FROM runs AS r
     WHERE r.status = 'due' AND NOT r.queued AND r.namespace = $1 AND r.concurrency_key = $2
         AND r.deferral ->> 'reason' IS DISTINCT FROM 'breaker'
-        AND r.deferral ->> 'until' IS NULL -- else it waits for the delay of its retry
+        AND r.deferral ->> 'until' IS NULL -- else it was let go, and waits for its retry
     LIMIT $3
     FOR UPDATE SKIP LOCKED
 )
