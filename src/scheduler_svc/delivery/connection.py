@@ -37,20 +37,21 @@ class Connection(asyncio.Protocol):
         "_descriptor",
         "_first_byte",
         "_idle_since",
-        "_loop",
         "_reader",
         "_served",
         "_timer",
         "_timer_at",
         "_transport",
+        "_unwritten",
         "call",
+        "loop",
         "origin",
     )
 
     def __init__(
         self, loop: asyncio.AbstractEventLoop, origin: "Origin", head_bytes_max: int
     ) -> None:
-        self._loop = loop
+        self.loop = loop
         self.origin = origin
         self.call: Call | None = None
         self._reader = ResponseReader(head_bytes_max)
@@ -59,17 +60,17 @@ class Connection(asyncio.Protocol):
         self._timer_at = self._deadline = self._idle_since = self._first_byte = 0.0
         self._descriptor = -1
         self._served = 0
+        self._unwritten = False
 
     # The life of a call.
 
     def start(self, call: Call) -> None:
-        """Write the request, if it still may be; the call is answered an Exchange, or Withheld."""
+        """Take a call; it is answered an Exchange, or Withheld where it may be written no more.
+
+        On a connection that has served before the request is written together with others
+        (`Pool.write_soon`), on a new one at once.
+        """
         transport = self._transport
-        if call.may_write is not None and not call.may_write():
-            self.close(polite=False)
-            self.origin.ended(self, reusable=False)
-            call.answer(Withheld())
-            return
         self._reader.begin(head_only=call.head_only, capture_max=call.body_cap)
         self._first_byte = 0.0
         if transport is None or transport.is_closing():  # the peer was quick to go
@@ -80,12 +81,40 @@ class Connection(asyncio.Protocol):
             return
         self.call = call
         call.connection = self
-        deadline = self._loop.time() + call.first_byte_timeout
+        self._unwritten = True
+        deadline = self.loop.time() + call.first_byte_timeout
         self._deadline = deadline = min(deadline, call.deadline)
         if self._timer is None or deadline < self._timer_at:
             self._watch(deadline)
+        if self._served:
+            self.origin.write_soon(self)
+        else:
+            self.write()
+
+    def write(self) -> None:
+        """Write the request of the call that was taken, if it still may be."""
+        call, transport = self.call, self._transport
+        if call is None or not self._unwritten:
+            return  # it was cancelled, or has gone elsewhere
+        if transport is None or transport.is_closing():
+            return  # the loop is about to say that the connection is lost
+        self._unwritten = False
+        if call.may_write is not None and not call.may_write():
+            self.call = None
+            self.close(polite=False)
+            self.origin.ended(self, reusable=False)
+            call.answer(Withheld())
+            return
         call.written = perf_counter()
         transport.write(call.payload)
+
+    def _go_elsewhere(self) -> None:
+        """Give a call back of which nothing was written yet: it dials, and keeps its slot."""
+        call, self.call = self.call, None
+        self.close(polite=False)
+        if call is not None:
+            call.connection = None
+            call.answer(None)
 
     def abandon(self, call: Call) -> None:
         """End the connection under a call that was cancelled."""
@@ -159,13 +188,13 @@ class Connection(asyncio.Protocol):
         seconds = min(idle_seconds_max, _hinted_seconds(hint) if hint else UNHINTED_IDLE_SECONDS)
         if seconds <= 0:
             return False
-        self._idle_since = self._loop.time()
+        self._idle_since = self.loop.time()
         self._watch(self._idle_since + seconds)
         return True
 
     def is_fit(self) -> bool:
         """Tell whether a parked connection may carry a call: not expired, not closed, silent."""
-        transport, now = self._transport, self._loop.time()
+        transport, now = self._transport, self.loop.time()
         if transport is None or transport.is_closing() or now >= self._deadline:
             return False
         return now - self._idle_since < FRESH_SECONDS or not _has_something(self._descriptor)
@@ -189,8 +218,8 @@ class Connection(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         call, reader = self.call, self._reader
-        if call is None:  # nobody asked
-            self.close(polite=False)
+        if call is None or self._unwritten:  # nobody asked
+            self._go_elsewhere()
             return
         if not self._first_byte:
             seen = reader.seen(data)
@@ -204,6 +233,8 @@ class Connection(asyncio.Protocol):
             self._finish()
 
     def connection_lost(self, exc: Exception | None) -> None:
+        if self._unwritten and self._served:
+            self._go_elsewhere()
         if self.call is not None:
             self._reader.end_of_stream(clean=exc is None)
             if isinstance(exc, ssl.SSLError):
@@ -224,11 +255,11 @@ class Connection(asyncio.Protocol):
             if self._timer is not None:
                 self._timer.cancel()
             self._timer_at = deadline
-            self._timer = self._loop.call_at(deadline, self._on_timer)
+            self._timer = self.loop.call_at(deadline, self._on_timer)
 
     def _on_timer(self) -> None:
         self._timer = None
-        if self._loop.time() < self._deadline:
+        if self.loop.time() < self._deadline:
             self._watch(self._deadline)
         elif self.call is None:
             self.close()

@@ -16,17 +16,30 @@ from scheduler_svc.delivery.connection import Connection
 TICK_SECONDS: Final = 0.001
 """The loop counts its timers in these, and may ring so much early."""
 
+TOGETHER_MAX: Final = 16
+"""So many requests are written in one go at most: the first of them waits for no more."""
+
 
 class Origin:
     """Slots of one origin; `in_use` counts connections in a call and those being dialled."""
 
-    __slots__ = ("_idle", "_loop", "_pool", "_rings_at", "_waiting", "in_use", "key")
+    __slots__ = (
+        "_idle",
+        "_loop",
+        "_pool",
+        "_rings_at",
+        "_waiting",
+        "in_use",
+        "key",
+        "write_soon",
+    )
 
     def __init__(self, key: object, pool: "Pool", loop: asyncio.AbstractEventLoop) -> None:
         self.key = key
         self.in_use = 0
         self._pool = pool
         self._loop = loop
+        self.write_soon = pool.write_soon
         self._idle: list[Connection] = []  # the youngest last, and taken first
         self._waiting: deque[Call] = deque()
         self._rings_at = inf  # when the line is looked at for who has waited too long
@@ -125,6 +138,7 @@ class Pool:
     """All origins of one sender, and what bounds them together."""
 
     __slots__ = (
+        "_unwritten",
         "closed",
         "connections_per_origin",
         "emptied",
@@ -147,6 +161,7 @@ class Pool:
         self.open: set[Connection] = set()
         self.emptied = asyncio.Event()
         self.emptied.set()
+        self._unwritten: deque[Connection] = deque()
 
     def origin(self, key: object, loop: asyncio.AbstractEventLoop) -> Origin:
         found = self.origins.get(key)
@@ -162,6 +177,24 @@ class Pool:
         self.open.discard(connection)
         if not self.open:
             self.emptied.set()
+
+    def write_soon(self, connection: Connection) -> None:
+        """Have a request written in the next turn of the loop, with others, or once they are many.
+
+        A request that is written alone wakes its target, which answers and sleeps again before the
+        next is made: on one machine that costs both of them more than the request.
+        """
+        waiting = self._unwritten
+        waiting.append(connection)
+        if len(waiting) == 1:
+            connection.loop.call_soon(self._write)
+        elif len(waiting) >= TOGETHER_MAX:
+            self._write()
+
+    def _write(self) -> None:
+        waiting = self._unwritten
+        while waiting:
+            waiting.popleft().write()
 
     def shelve(self, connection: Connection) -> None:
         """Count a parked connection; beyond the bound the longest parked goes."""

@@ -12,8 +12,11 @@ from typing import Self
 
 from scheduler_svc.engine import behind, tick
 from scheduler_svc.engine.parts import Parts
+from scheduler_svc.engine.placing import is_short
 from scheduler_svc.engine.tick import Scan
 from scheduler_svc.store.timers import Mark
+
+ROOM_SECONDS = 0.02
 
 
 class Chain:
@@ -48,6 +51,21 @@ class Chain:
         for task in both:
             with suppress(Exception, asyncio.CancelledError):  # the first error says more
                 await task
+
+    async def room(self, reserved: int) -> int:
+        """Return how many runs may be taken beside the reserved slots.
+
+        Where that is little because calls of a quick key are yet to come back, it is waited for a
+        moment: a look that ends for it costs as much as the batch that it could have had.
+        """
+        parts, now = self._parts, asyncio.get_running_loop().time
+        until = now() + ROOM_SECONDS
+        while True:
+            parts.slots_free.clear()
+            seconds = until - now()
+            if seconds <= 0 or not is_short(parts):
+                return parts.hand.free - reserved
+            await parts.slots_free.wait(seconds)
 
     async def scan(self, after: Mark, before: Scan | None, *, room: int, portion: int) -> Scan:
         """Take the next timers; where those before were left for their key, read past what is too.

@@ -45,7 +45,9 @@ LANDED = Landed()
 class Flight(Call):
     """One attempt under way."""
 
-    __slots__ = ("_dialling", "_volley", "dials", "held", "origin", "over", "started_ms")
+    __slots__ = ("_dialling", "_volley", "dials", "held", "origin", "started_ms", "waits")
+
+    waits: bool
 
     def __init__(self, volley: "Volley", held: HeldRun, message: bytes, started_ms: int) -> None:
         prepared = held.job.prepared
@@ -64,33 +66,29 @@ class Flight(Call):
         self.held = held
         self.started_ms = started_ms
         self.origin: Origin | None = None
-        self.over = False
+        self.waits = True
         self.dials = False
-
-    @property
-    def waits(self) -> bool:
-        return not self.over
 
     def done(self) -> bool:
         """Tell whether it has ended."""
-        return self.over
+        return not self.waits
 
     def answer(self, said: Exchange | Withheld | None) -> None:
         """Take what came of it; None is word that it has a slot, and is to dial."""
-        if self.over:
+        if not self.waits:
             return
         if said is None:
             self._dialling = self._volley.tasks.create_task(self._dial())
             return
-        self.over = True
+        self.waits = False
         self._volley.landed(self, said)
         self.held.task = LANDED  # and nothing holds the other for ever
 
     def cancel(self) -> None:
         """Cut it off; where that was asked for it is settled as cancelled."""
-        if self.over:
+        if not self.waits:
             return
-        self.over = True
+        self.waits = False
         withdraw(self)
         if self._dialling is not None and self.connection is None:
             self._dialling.cancel()

@@ -42,6 +42,8 @@ class HeldRun(msgspec.Struct, eq=False):
     job: KnownJob
     sending: bool = False
     cancelled: bool = False
+    uncounted: bool = False
+    """It is over, and its end is being settled: its slot is another's already."""
     term: int = 0
     """Of the lease, when the attempt began: a later one gives no right to go on with it."""
     task: UnderWay | None = None
@@ -63,6 +65,7 @@ class Hand:
     def __init__(self, slots: int, *, traced: bool = False) -> None:
         self.slots = slots
         self._background = 0
+        self._uncounted = 0
         self.taken = 0
         """How many runs were ever claimed: what a pass added to it is the size of its claim."""
         self.claimed: list[UUID] | None = [] if traced else None
@@ -89,7 +92,7 @@ class Hand:
     @property
     def free(self) -> int:
         """Return how many more runs may be claimed."""
-        return max(0, self.slots - len(self._runs) - self._coming)
+        return max(0, self.slots + self._uncounted - len(self._runs) - self._coming)
 
     @property
     def background_free(self) -> int:
@@ -124,7 +127,8 @@ class Hand:
         runs, added = self._runs, []
         for claim, job in claimed:
             if (before := runs.get(claim.id)) is not None:
-                self._count([before], -1)
+                self._uncounted -= before.uncounted
+                self._count([] if before.uncounted else [before], -1)
             runs[claim.id] = held = HeldRun(claim, job)
             added.append(held)
             self.taken += 1
@@ -177,7 +181,27 @@ class Hand:
         gone = [held for held in ended if runs.get(held.claim.id) is held]
         for held in gone:
             del runs[held.claim.id]
-        self._count(gone, -1)
+        counted = [held for held in gone if not held.uncounted]
+        self._uncounted -= len(gone) - len(counted)
+        self._count(counted, -1)
+
+    @contextmanager
+    def settling(self, ended: Iterable[HeldRun]) -> Iterator[None]:
+        """Give the slots of runs to others while their ends are settled, for good if they are."""
+        runs = self._runs
+        over = [held for held in ended if runs.get(held.claim.id) is held]
+        for held in over:
+            held.uncounted = True
+        self._uncounted += len(over)
+        self._count(over, -1)
+        try:
+            yield
+        finally:
+            left = [held for held in over if runs.get(held.claim.id) is held]
+            for held in left:
+                held.uncounted = False
+            self._uncounted -= len(left)
+            self._count(left, 1)
 
     def unsent(self, job_id: UUID | None = None) -> list[HeldRun]:
         """Return what waits for its instant, of one job or of all."""

@@ -215,7 +215,7 @@ async def _claim_timers(
     left_ms: int | None = None
     ahead_ms = started_ms + _gather_ms(parts)
     async with Chain(parts) as chain:
-        while (room := parts.hand.free - reserved) > 0:
+        while (room := await chain.room(reserved)) > 0:
             scan = await chain.scan(after, scan, room=room, portion=_portion(parts, pace))
             if whole:  # over all that an old transaction keeps, where there is one
                 whole = False

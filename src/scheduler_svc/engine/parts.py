@@ -77,6 +77,8 @@ class Parts(msgspec.Struct, frozen=True, kw_only=True):
     to_claim: Alarm
     to_send: Alarm
     to_settle: Alarm
+    slots_free: Alarm = msgspec.field(default_factory=Alarm)
+    """Rung where somebody had no room and slots come free: a pass may wait for that."""
     to_mend: Alarm = msgspec.field(default_factory=Alarm)
     namespaces: KnownNamespaces = msgspec.field(default_factory=KnownNamespaces)
     holds: KnownHolds = msgspec.field(default_factory=KnownHolds)

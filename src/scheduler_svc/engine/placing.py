@@ -6,7 +6,7 @@ its speed: see `Placing.leaves`.
 """
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from operator import is_
 
 import msgspec
@@ -30,14 +30,30 @@ CHOKED_BATCH = 50
 
 def worth_locking(parts: Parts, room: int) -> int:
     """Lock no more timers than will be taken, where a quick key or namespace has all it may."""
-    batch, pressure, hand = min(parts.limits.batch, room), parts.pressure, parts.hand
-    if (choked := pressure.choked) is not None:
-        left = pressure.room(choked, held=hand.of_key(choked), free=hand.free)
-        batch = min(batch, max(left, CHOKED_BATCH))
-    if (crowded := pressure.crowded) is not None:
-        left = pressure.room_of_namespace(held=hand.of_namespace(crowded), free=hand.free)
+    batch = min(parts.limits.batch, room)
+    for left, _ in _lefts(parts):
         batch = min(batch, max(left, CHOKED_BATCH))
     return batch
+
+
+def is_short(parts: Parts) -> bool:
+    """Tell whether a quick key or namespace has so little room that a claim is better made later:
+    less than half of a batch, and of all that it may have.
+    """
+    return any(left < min(parts.limits.batch, most) // 2 for left, most in _lefts(parts))
+
+
+def _lefts(parts: Parts) -> Iterator[tuple[int, int]]:
+    """Return what is left to those that had all they may have, and what they may have."""
+    pressure, hand = parts.pressure, parts.hand
+    if (key := pressure.choked) is not None:
+        held = hand.of_key(key)
+        left = pressure.room(key, held=held, free=hand.free)
+        yield left, left + held
+    if (crowded := pressure.crowded) is not None:
+        held = hand.of_namespace(crowded)
+        left = pressure.room_of_namespace(held=held, free=hand.free)
+        yield left, left + held
 
 
 class Placing:

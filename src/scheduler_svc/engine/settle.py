@@ -92,29 +92,23 @@ async def _gather(outbox: Outbox) -> None:
 
 
 async def flush(parts: Parts, outbox: Outbox) -> None:
-    """Settle one batch; on failure it stays in the outbox."""
+    """Settle one batch; on failure it stays in the outbox.
+
+    Who waits for its slots need not wait for the database: they are free while it is asked.
+    """
     batch = outbox.ended[:BATCH_MAX]
     if not batch:
         return
     written = [(ended, _settlement(parts, ended)) for ended in batch]
-    telling = _leading_on(parts, written)
-    ends = [settlement for _, settlement in written]
-    seconds = parts.limits.database_seconds
-    if not telling and all(one.plain for one in ends):
-        # One statement, which needs no transaction around it.
-        settled = await run_alone(
-            parts.pool, lambda conn: _settle_plain(conn, ends), seconds=seconds
-        )
-        noted = Noted([], {})
-    else:
-        settled, noted = await run_once_more(
-            parts.pool,
-            lambda conn: _write(parts, conn, written, telling, parts.clock.now_ms()),
-            seconds=seconds,
-        )
-    del outbox.ended[: len(batch)]
-    was_full = parts.hand.free == 0 or parts.hand.background_free == 0
-    parts.hand.drop_all([ended.held for ended in batch])
+    held = [ended.held for ended in batch]
+    missed = parts.hand.free == 0 or parts.hand.background_free == 0 or _is_choked(parts)
+    with parts.hand.settling(held):
+        if missed:
+            parts.slots_free.ring()
+            parts.to_claim.ring()
+        settled, noted = await _settled(parts, written)
+        del outbox.ended[: len(batch)]
+        parts.hand.drop_all(held)
     told.tell(parts, written, settled)
     again = [ended.held.claim.keyed for ended, settlement in written if settlement.status == "due"]
     parts.pressure.waits |= any(again)
@@ -123,10 +117,27 @@ async def flush(parts: Parts, outbox: Outbox) -> None:
     aftermath.tell(parts, noted)
     if parts.on_span is not None:
         tracing.settled(parts, parts.on_span, written, settled)
-    if was_full or again or parts.pressure.waits or _is_choked(parts):
+    if again or parts.pressure.waits:
         parts.to_claim.ring()
     if outbox.ended:
         parts.to_settle.ring()
+
+
+async def _settled(parts: Parts, written: Written) -> tuple[dict[UUID, Settled], Noted]:
+    telling = _leading_on(parts, written)
+    ends = [settlement for _, settlement in written]
+    seconds = parts.limits.database_seconds
+    if not telling and all(one.plain for one in ends):
+        # One statement, which needs no transaction around it.
+        settled = await run_alone(
+            parts.pool, lambda conn: _settle_plain(conn, ends), seconds=seconds
+        )
+        return settled, Noted([], {})
+    return await run_once_more(
+        parts.pool,
+        lambda conn: _write(parts, conn, written, telling, parts.clock.now_ms()),
+        seconds=seconds,
+    )
 
 
 def _is_choked(parts: Parts) -> bool:

@@ -62,7 +62,7 @@ async def settle_plain(conn: Connection, batch: Sequence[Settlement]) -> set[UUI
     """
     runs, records = [s.id for s in batch], words([s.record for s in batch])
     at, ats = shared_number([s.scheduled_ms for s in batch])
-    rows = await conn.fetch(
+    done: str = await conn.execute(
         statement("settle_plain"),
         runs,
         records,
@@ -71,9 +71,9 @@ async def settle_plain(conn: Connection, batch: Sequence[Settlement]) -> set[UUI
         at,
         ats,
     )
-    if len(rows) < len(batch):
-        rows = await conn.fetch(statement("plain_ends"), runs, records, at, ats)
-    return {row[0] for row in rows}
+    if int(done.rsplit(" ", 1)[-1]) == len(batch):
+        return set(runs)
+    return {row[0] for row in await conn.fetch(statement("plain_ends"), runs, records, at, ats)}
 
 
 def settled_texts(batch: Sequence[Settlement]) -> tuple[Any, ...]:

@@ -65,8 +65,7 @@ WHERE s.started_ms + 0 = s.started_ms AND s.finished_ms + 0 = s.finished_ms -- o
     AND r.scheduled_for =
         timestamptz 'epoch' + coalesce(s.scheduled_ms, $5::bigint) * interval '1 millisecond'
     AND r.id = s.id AND r.attempt_count = 1
-    AND r.status || '' = 'running'
-RETURNING r.id;
+    AND r.status || '' = 'running';
 
 -- plain_ends(ids, records, at, ats)
 -- Which of these first attempts are settled already as they were to be: settle_plain commits by
