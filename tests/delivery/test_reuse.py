@@ -334,3 +334,16 @@ async def test_a_call_that_is_cut_off_when_it_goes_elsewhere_leaves_no_slot_take
         asyncio.get_running_loop().call_soon(cut_off)
         await asyncio.wait([sent])
         assert (await sender.send(call(receiver.url("/after")))).outcome == "ok"
+
+
+@both_loops
+async def test_a_request_whose_writing_fails_keeps_no_other_from_being_written() -> None:
+    def faulty() -> bool:
+        raise ZeroDivisionError
+
+    async with receiving() as receiver, sending() as sender:
+        await asyncio.gather(*[sender.send(call(receiver.url())) for _ in range(2)])
+        asyncio.get_running_loop().set_exception_handler(lambda _loop, _fault: None)
+        failing = call(receiver.url(), may_write=faulty, total_timeout=0.3)
+        both = await asyncio.gather(sender.send(failing), sender.send(call(receiver.url())))
+        assert [exchange.outcome for exchange in both] == ["timeout", "ok"]

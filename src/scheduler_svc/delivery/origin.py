@@ -193,8 +193,12 @@ class Pool:
 
     def _write(self) -> None:
         waiting = self._unwritten
-        while waiting:
-            waiting.popleft().write()
+        try:
+            while waiting:
+                waiting.popleft().write()
+        finally:
+            if waiting:  # a fault of one is no other's
+                asyncio.get_running_loop().call_soon(self._write)
 
     def shelve(self, connection: Connection) -> None:
         """Count a parked connection; beyond the bound the longest parked goes."""
