@@ -66,6 +66,8 @@ class Life:
     epochs: list[Epoch] = field(default_factory=list)
     pauses: list[Span] = field(default_factory=list)
     moves: int = 0
+    deferred: tuple[int, int] | None = None
+    """A timer that is not decided ahead, by its instant, and when it is."""
 
     def __post_init__(self) -> None:
         self.learn()
@@ -90,6 +92,8 @@ class Life:
         if self.fire_ms is None:
             return NEVER
         at = max(now, self.fire_ms - self.draw.choice([0, 0, 300, LOOKAHEAD]))
+        if self.deferred is not None and self.deferred[0] == self.fire_ms:
+            at = max(at, self.deferred[1])
         for begin, end in self.outages:
             if begin <= at < end:
                 return end
@@ -107,13 +111,9 @@ class Life:
         timer = Timer(self.id, self.scheduled_ms, self.fire_ms, 1, self.runs_made)
         told = decide(self.plan, timer, self.open, now_ms=now)
         if isinstance(told, Deferred):
-            at = told.fire_ms
-            if any(begin <= at < end for begin, end in self.outages):
-                return
-            self.elapse(at)
-            told = decide(self.plan, timer, self.open, now_ms=at)
-            assert not isinstance(told, Deferred)
-            now = at
+            # Nothing is decided before its instant: until then a hand may meddle.
+            self.deferred = self.fire_ms, told.fire_ms
+            return
         self.write(told.runs, now)
         self.cancel(told.cancel)
         self.scheduled_ms, self.fire_ms = told.scheduled_ms, told.fire_ms

@@ -18,6 +18,7 @@ from domain.lives import a_schedule, some_outages
 from domain.oracle import occurrences
 from domain.simulation import DAY, NEVER, SECOND, Life, Row, Span, utc
 from scheduler_svc.domain.duration import milliseconds
+from scheduler_svc.domain.overlap import OpenRun
 
 SEED = int(os.environ.get("SIMULATION_SEED", "0")) or Random().randrange(1, 10**9)
 YEARS = float(os.environ.get("SIMULATION_YEARS", "2"))
@@ -175,3 +176,17 @@ def test_the_judge_sees_a_row_that_is_missing_or_counts_wrong() -> None:
         judge(life)
     life.rows[key] = row
     judge(life)
+
+
+def test_what_is_not_decided_ahead_is_not_there_for_an_edit_before_its_instant() -> None:
+    """Of a run that waits in line nothing would be taken back: seed 693856984 had one such."""
+    made = {"schedule": {"every": "1h"}, "overlap": "queue"}
+    life = Life(UUID(int=1), made, BEGIN, Random(1), [])
+    life.open.append(OpenRun(UUID(int=2), queued=False))
+    life.manual[UUID(int=2)] = END
+    due = life.fire_ms
+    assert due is not None
+    life.tick(due - 300)
+    assert life.next_tick(due - 300) == due
+    life.edit(due - 100, {"every": "2h"})
+    assert life.rows == {}
