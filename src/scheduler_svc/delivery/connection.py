@@ -75,9 +75,10 @@ class Connection(asyncio.Protocol):
         self._first_byte = 0.0
         if transport is None or transport.is_closing():  # the peer was quick to go
             self._reader.end_of_stream(clean=True)
-            exchange = self._exchange(call, self._reader)
+            may = call.may_write is None or call.may_write()
+            said = self._exchange(call, self._reader) if may else Withheld()
             self.origin.ended(self, reusable=False)
-            call.answer(exchange)
+            call.answer(said)
             return
         self.call = call
         call.connection = self

@@ -17,6 +17,7 @@ from scheduler_svc.engine.tick import Scan
 from scheduler_svc.store.timers import Mark
 
 ROOM_SECONDS = 0.02
+"""So long a pass waits for room at most, each time before it claims."""
 
 
 class Chain:
