@@ -21,6 +21,7 @@ from scheduler_svc.api.context import Check, Checks, Deps, EngineCheck, Readines
 from scheduler_svc.domain.egress import EgressRules
 from scheduler_svc.domain.ids import instant_at
 from scheduler_svc.store import embedded, migrate
+from scheduler_svc.store.job_reads import JobReads
 from scheduler_svc.store.pool import open_pool
 
 NOW_MS = 1_767_600_000_000
@@ -99,6 +100,7 @@ async def _measure(dsn: str, jobs: int, days: int) -> None:
     pool = await open_pool(dsn, application_name="bench")
     deps = Deps(
         pool=pool,
+        reads=JobReads(pool),
         now_ms=lambda: NOW_MS,
         random_bytes=bytes,
         egress=EgressRules.parse(allow=(), own=[]),

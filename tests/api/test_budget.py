@@ -4,6 +4,7 @@ The bounds are in budget.toml and are reviewed when they move. Counts do not dep
 machine is, so each is close above what was counted when it was set.
 """
 
+import asyncio
 import tomllib
 from collections import Counter
 from collections.abc import AsyncIterator
@@ -102,6 +103,18 @@ async def test_a_request_costs_what_it_may(
     cost = await spent(guarded, statements, request)
     print(what, cost)
     assert {name: n for name, n in cost.items() if n > BOUNDS[what][name]} == {}
+
+
+async def test_reads_at_once_take_few_statements(
+    guarded: httpx2.AsyncClient, statements: Statements
+) -> None:
+    page = (await guarded.get("/jobs", params={"limit": PAGE})).json()["items"]
+    statements.names = Counter()
+    answers = await asyncio.gather(*(guarded.get(f"/jobs/{job['id']}") for job in page))
+    assert [answer.json()["id"] for answer in answers] == [job["id"] for job in page]
+    each = sum(statements.names.values()) / PAGE
+    print(each, statements.names)
+    assert each <= BOUNDS["read jobs at once"]["statements"]
 
 
 async def test_a_create_under_a_key_takes_few_statements(

@@ -13,6 +13,7 @@ from starlette.datastructures import Headers
 
 from scheduler_svc.api.feed import Feed
 from scheduler_svc.api.herd import Herds
+from scheduler_svc.api.job_shown import Shown
 from scheduler_svc.api.known_rules import KnownRules
 from scheduler_svc.api.sessions import Live
 from scheduler_svc.domain.access import ANYONE, Caller
@@ -26,6 +27,7 @@ from scheduler_svc.domain.limits import Budget
 from scheduler_svc.domain.quotas import NO_QUOTAS, Quotas
 from scheduler_svc.domain.spans import OnSpan, SpanContext
 from scheduler_svc.store.idempotency import Token
+from scheduler_svc.store.job_reads import JobReads
 from scheduler_svc.store.pool import Pool
 from scheduler_svc.store.standby import Standby
 from scheduler_svc.store.vault import KeyRing
@@ -166,6 +168,7 @@ class Deps(Struct, frozen=True, kw_only=True):
     """What the process lends to the API; `now_ms` is the database's clock in epoch milliseconds."""
 
     pool: Pool
+    reads: JobReads
     now_ms: Callable[[], int]
     random_bytes: Callable[[int], bytes]
     egress: EgressRules
@@ -192,6 +195,8 @@ class Deps(Struct, frozen=True, kw_only=True):
     retention_max_ms: int = MILLISECONDS_MAX
     rules: KnownRules = field(default_factory=KnownRules)
     """Those of namespaces, as they were last read."""
+    shown: Shown = field(default_factory=Shown)
+    """Jobs as they were answered a moment ago."""
     herds: Herds = field(default_factory=Herds)
     """How many jobs were counted in a minute a moment ago."""
     on_request: Callable[[Access], None] = _ignore

@@ -7,7 +7,7 @@ from msgspec import Meta, Raw, json, structs
 from scheduler_svc.api import etag, unsigned
 from scheduler_svc.api.context import Call, Reply
 from scheduler_svc.api.job_examples import JOB
-from scheduler_svc.api.job_find import find_job
+from scheduler_svc.api.job_find import find_job, no_job
 from scheduler_svc.api.job_view import (
     coming,
     job_view,
@@ -17,10 +17,11 @@ from scheduler_svc.api.job_view import (
     within_max_runs,
 )
 from scheduler_svc.api.route import IF_NONE_MATCH, Answer, QueryParam, Route
-from scheduler_svc.api.wire_jobs import Job, Preview
+from scheduler_svc.api.wire_jobs import Job as JobAnswer
+from scheduler_svc.api.wire_jobs import JobWarning, Preview
 from scheduler_svc.domain.describe import describe
-from scheduler_svc.domain.ids import epoch_ms
-from scheduler_svc.domain.jobs import Definition
+from scheduler_svc.domain.ids import epoch_ms, read_id
+from scheduler_svc.domain.jobs import Definition, Job
 from scheduler_svc.domain.occurrences import take
 from scheduler_svc.domain.schedule import Instant
 from scheduler_svc.domain.secrecy import masked_target
@@ -29,9 +30,7 @@ from scheduler_svc.store.pool import connection
 
 async def get_job(call: Call) -> Reply:
     """Return a job; with `view=spec` only what PUT accepts."""
-    async with connection(call.deps.pool) as conn:
-        job = await find_job(conn, call.namespace, call.path["id"])
-        also = await unsigned.of_job(conn, call, job)
+    job, also = await _found(call, call.path["id"])
     tag = etag.of(job.revision)
     if etag.not_modified(call.headers, tag):
         return Reply(status=304, headers={"ETag": tag})
@@ -39,7 +38,23 @@ async def get_job(call: Call) -> Reply:
         target = masked_target(job.definition.target)
         shown = structs.replace(job.definition, target=target)
         return Reply(body=Raw(json.encode(shown)), headers={"ETag": tag})
-    return Reply(body=job_view(job, now_ms=call.deps.now_ms(), also=also), headers={"ETag": tag})
+    now_ms = call.deps.now_ms()
+    if also:
+        return Reply(body=job_view(job, now_ms=now_ms, also=also), headers={"ETag": tag})
+    return Reply(body=call.deps.shown.text(job, now_ms=now_ms), headers={"ETag": tag})
+
+
+async def _found(call: Call, key: str) -> tuple[Job, list[JobWarning]]:
+    """Return a job with the warnings that come of more than itself; raise NotFound."""
+    if (given := read_id(key)) is not None:
+        job = await call.deps.reads.get_job(call.namespace, given)
+        if job is None:
+            raise no_job(key)
+        if not job.definition.target.sign:
+            return job, []
+    async with connection(call.deps.pool) as conn:
+        job = await find_job(conn, call.namespace, key)
+        return job, await unsigned.of_job(conn, call, job)
 
 
 async def list_upcoming(call: Call) -> Reply:
@@ -82,7 +97,7 @@ ROUTES = (
         answers={
             200: Answer(
                 description="The job; with `view=spec` its definition.",
-                type=(Job, Definition),
+                type=(JobAnswer, Definition),
                 headers={"ETag": "The job's revision."},
                 example=JOB,
             ),

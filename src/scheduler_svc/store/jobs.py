@@ -95,8 +95,11 @@ async def lock_timer(conn: Connection, job_id: UUID) -> TimerState | None:
 async def get_job(conn: Connection, namespace: str, job_id: UUID) -> Job | None:
     """Read one job, its last run included."""
     row = await conn.fetchrow(statement("get_job"), namespace, job_id)
-    if row is None:
-        return None
+    return None if row is None else with_last_run(row)
+
+
+def with_last_run(row: Record) -> Job:
+    """Make a job of a row of get_job."""
     last = None
     if row["last_id"] is not None:
         last = LastRun(

@@ -46,6 +46,25 @@ LEFT JOIN LATERAL (
 ) AS r ON true
 WHERE j.namespace = $1 AND j.id = $2;
 
+-- get_jobs_asked(namespaces, job_ids)
+-- The same for several callers at once; place says whose it is. The arrays are hidden behind a
+-- SELECT: the planner would else plan anew at each call, for as many rows as it sees in them.
+SELECT
+    asked.place,
+    j.id, j.namespace, j.definition, j.state, j.pause, j.revision, j.created_at, j.updated_at,
+    CASE j.state WHEN 'active' THEN t.fire_at END AS next_fire_at, t.scheduled_for, t.runs_made,
+    r.id AS last_id, r.status AS last_status, r.scheduled_for AS last_scheduled_for,
+    r.finished_at AS last_finished_at
+FROM unnest((SELECT $1::text[]), (SELECT $2::uuid[]))
+    WITH ORDINALITY AS asked (namespace, id, place)
+JOIN jobs AS j ON j.id = asked.id AND j.namespace = asked.namespace
+JOIN job_timers AS t ON t.job_id = j.id
+LEFT JOIN LATERAL (
+    SELECT id, status, scheduled_for, finished_at FROM runs
+    WHERE runs.job_id = j.id AND runs.trigger <> 'alert'
+    ORDER BY scheduled_for DESC, id DESC LIMIT 1
+) AS r ON true;
+
 -- last_runs(job_ids)
 -- The newest run of each job, through the index on (job_id, scheduled_for).
 SELECT j.job_id, r.id, r.status, r.scheduled_for, r.finished_at
