@@ -21,6 +21,7 @@ from scheduler_svc.api.context import Check, Checks, Deps, EngineCheck, Readines
 from scheduler_svc.domain.egress import EgressRules
 from scheduler_svc.domain.ids import instant_at
 from scheduler_svc.store import embedded, migrate
+from scheduler_svc.store.job_create import JobCreates
 from scheduler_svc.store.job_reads import JobReads
 from scheduler_svc.store.pool import open_pool
 
@@ -101,6 +102,7 @@ async def _measure(dsn: str, jobs: int, days: int) -> None:
     deps = Deps(
         pool=pool,
         reads=JobReads(pool),
+        creates=JobCreates(pool),
         now_ms=lambda: NOW_MS,
         random_bytes=bytes,
         egress=EgressRules.parse(allow=(), own=[]),

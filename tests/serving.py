@@ -21,6 +21,7 @@ from scheduler_svc.api.context import (
 )
 from scheduler_svc.domain.completion import Callbacks
 from scheduler_svc.domain.egress import EgressRules
+from scheduler_svc.store.job_create import JobCreates
 from scheduler_svc.store.job_reads import JobReads
 from scheduler_svc.store.pool import Pool
 from sealing import RING
@@ -68,6 +69,7 @@ def lend(pool: Pool, clock: Clock, records: Records) -> Deps:
     return Deps(
         pool=pool,
         reads=JobReads(pool),
+        creates=JobCreates(pool),
         now_ms=clock,
         random_bytes=os.urandom,
         egress=EgressRules.parse(allow=["127.0.0.0/8", "[::1]", "localhost"]),

@@ -117,6 +117,17 @@ async def test_reads_at_once_take_few_statements(
     assert each <= BOUNDS["read jobs at once"]["statements"]
 
 
+async def test_creates_at_once_take_few_statements(
+    guarded: httpx2.AsyncClient, statements: Statements
+) -> None:
+    statements.names = Counter()
+    answers = await asyncio.gather(*(guarded.post("/jobs", json=BODY) for _ in range(PAGE)))
+    assert {answer.status_code for answer in answers} == {201}
+    each = sum(statements.names.values()) / PAGE
+    print(each, statements.names)
+    assert each <= BOUNDS["create jobs at once"]["statements"]
+
+
 async def test_a_create_under_a_key_takes_few_statements(
     guarded: httpx2.AsyncClient, statements: Statements
 ) -> None:

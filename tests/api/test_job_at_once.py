@@ -59,6 +59,17 @@ async def test_a_schedule_that_was_good_is_judged_by_a_quota_that_came_after(
     assert (await http.post("/jobs", json=often)).status_code == 422
 
 
+async def test_parts_that_were_good_are_judged_by_a_quota_that_came_after(
+    http: httpx2.AsyncClient, pool: Pool, clock: Clock
+) -> None:
+    long = body(target={"body": {"text": "x" * 200}})
+    assert (await http.post("/jobs", json=long)).status_code == 201
+    await elsewhere(pool, clock, {"quotas": {"body_max": 100}})
+    refused = await http.post("/jobs", json=long)
+    assert refused.status_code == 422
+    assert [error["pointer"] for error in refused.json()["errors"]] == ["/target/body"]
+
+
 async def test_a_name_that_is_taken_leaves_nothing(http: httpx2.AsyncClient, pool: Pool) -> None:
     await create(http, name="a")
     again = await http.post("/jobs", json=body(name="a"))

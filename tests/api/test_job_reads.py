@@ -11,7 +11,8 @@ import pytest
 
 from counting import Statements
 from factories import create
-from scheduler_svc.store.job_reads import BATCH_MAX, LANES, JobReads
+from scheduler_svc.store.gathering import BATCH_MAX, LANES
+from scheduler_svc.store.job_reads import JobReads
 from scheduler_svc.store.pool import Pool, is_database_away, open_pool, transaction
 
 PATIENCE = 10.0
@@ -109,6 +110,17 @@ async def test_who_comes_while_statements_are_under_way_is_read_by_a_later_one(
     assert [task.result().id for task in [*under_way, *late]] == ids  # type: ignore[union-attr]
     # One for each lane at first; then the rest: as many as a statement may have, and one more.
     assert statements.names == {"get_jobs_asked": LANES + 2}
+
+
+async def test_who_asks_again_in_the_moment_of_his_answer_is_answered(
+    http: httpx2.AsyncClient, own: Pool
+) -> None:
+    (one,) = await make(http, 1)
+    reads = JobReads(own, lanes=1)
+    async with asyncio.timeout(PATIENCE):
+        for _ in range(3):
+            job = await reads.get_job("default", one)
+            assert job is not None
 
 
 async def test_who_goes_keeps_no_other_from_his_answer(

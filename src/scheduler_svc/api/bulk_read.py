@@ -13,20 +13,20 @@ import msgspec
 from msgspec import UNSET, Struct, structs
 
 from scheduler_svc.api import job_create
-from scheduler_svc.api.bulk_known import Known
 from scheduler_svc.api.check_definition import (
     Bench,
-    judge,
+    judge_by_parts,
     judge_schedule,
     read_definition,
     surely_shaped,
 )
 from scheduler_svc.api.context import Call
 from scheduler_svc.api.job_view import planned
+from scheduler_svc.api.known_parts import KnownParts
 from scheduler_svc.api.namespace_rules import NamespaceRules
 from scheduler_svc.domain.decide import NewRun
 from scheduler_svc.domain.drift import expect
-from scheduler_svc.domain.errors import Fault, Invalid
+from scheduler_svc.domain.errors import Invalid
 from scheduler_svc.domain.ids import RANDOM_BYTES, instant_at
 from scheduler_svc.domain.incidents import Memory
 from scheduler_svc.domain.jobs import Definition, Job, OidcAuth
@@ -82,7 +82,7 @@ class BulkReader:
         self.quotas = rules.quotas
         self._now = instant_at(now_ms)
         self._rhythms: dict[bytes, _Rhythm] = {}
-        self._known = Known(body_max=rules.quotas.body_max)
+        self._known = KnownParts(body_max=rules.quotas.body_max)
         self.asks_identity: Definition | None = None
         """One of the jobs that send identity tokens, where any does."""
 
@@ -104,27 +104,18 @@ class BulkReader:
         if rhythm is not None:
             definition = self._known.normal(given)
             if definition is None:
-                definition = self._judged(given, rhythm.schedule, [], self._bench(job_id))
+                bench = self._bench(job_id)
+                definition = judge_by_parts(given, rhythm.schedule, [], bench, self._known)
             elif not rhythm.as_given:
                 definition = structs.replace(definition, schedule=rhythm.schedule)
             return self._draft(index, self._job(job_id, definition, rhythm), rhythm.ahead, [])
         bench = self._bench(job_id)
         schedule, faults = judge_schedule(given.schedule, bench)
-        draft = self._alone(index, job_id, self._judged(given, schedule, faults, bench))
+        definition = judge_by_parts(given, schedule, faults, bench, self._known)
+        draft = self._alone(index, job_id, definition)
         if _is_shared(schedule):
             self._rhythms[key] = _rhythm_of(key, schedule, draft)
         return draft
-
-    def _judged(
-        self, given: Definition, schedule: Schedule, faults: list[Fault], bench: Bench
-    ) -> Definition:
-        """Judge what is not known yet under a judged schedule; raise Invalid."""
-        known = None if faults else self._known.normal(given)
-        if known is not None:
-            return structs.replace(known, schedule=schedule)
-        definition = judge(given, schedule, faults, bench)
-        self._known.learn(given, definition)
-        return definition
 
     def _bench(self, job_id: UUID) -> Bench:
         deps = self._call.deps

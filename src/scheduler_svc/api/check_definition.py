@@ -24,6 +24,7 @@ from scheduler_svc.api.check_target import (
 )
 from scheduler_svc.api.check_templates import Fillers, kept_texts, named_in, template_faults
 from scheduler_svc.api.check_tls import tls_faults
+from scheduler_svc.api.known_parts import KnownParts
 from scheduler_svc.api.validate_json import DEPTH_MAX, parse
 from scheduler_svc.api.wire_jobs import READ_ONLY
 from scheduler_svc.domain.completion import Callbacks
@@ -78,12 +79,17 @@ class Bench(Struct, frozen=True, kw_only=True):
         )
 
 
-def read_definition(raw: bytes, bench: Bench) -> Definition:
-    """Return the normal form of a definition; raise Malformed, or Invalid with all faults."""
+def read_definition(raw: bytes, bench: Bench, known: KnownParts | None = None) -> Definition:
+    """Return the normal form of a definition; raise Malformed, or Invalid with all faults.
+
+    `known` are parts that were judged before by the same rules.
+    """
     given = surely_shaped(raw)
     if given is not None:
         schedule, found = judge_schedule(given.schedule, bench)
-        return judge(given, schedule, found, bench)
+        if known is None:
+            return judge(given, schedule, found, bench)
+        return judge_by_parts(given, schedule, found, bench, known)
     looked_at = validate.examine(raw, Definition, read_only=READ_ONLY)
     faults = list(looked_at.faults)
     if looked_at.value is not None:
@@ -110,6 +116,18 @@ def judge_schedule(schedule: Schedule, bench: Bench) -> tuple[Schedule, list[Fau
     """Return the normal form of a schedule and its faults, by their place in the definition."""
     good, faults = _schedule(schedule, bench)
     return good, list(_under("/schedule", faults))
+
+
+def judge_by_parts(
+    given: Definition, schedule: Schedule, faults: list[Fault], bench: Bench, known: KnownParts
+) -> Definition:
+    """Judge what is not known yet under a judged schedule, and learn it; raise Invalid."""
+    normal_form = None if faults else known.normal(given)
+    if normal_form is not None:
+        return structs.replace(normal_form, schedule=schedule)
+    definition = judge(given, schedule, faults, bench)
+    known.learn(given, definition)
+    return definition
 
 
 def judge(

@@ -27,6 +27,7 @@ from scheduler_svc.domain.limits import Budget
 from scheduler_svc.domain.quotas import NO_QUOTAS, Quotas
 from scheduler_svc.domain.spans import OnSpan, SpanContext
 from scheduler_svc.store.idempotency import Token
+from scheduler_svc.store.job_create import JobCreates
 from scheduler_svc.store.job_reads import JobReads
 from scheduler_svc.store.pool import Pool
 from scheduler_svc.store.standby import Standby
@@ -169,6 +170,7 @@ class Deps(Struct, frozen=True, kw_only=True):
 
     pool: Pool
     reads: JobReads
+    creates: JobCreates
     now_ms: Callable[[], int]
     random_bytes: Callable[[int], bytes]
     egress: EgressRules

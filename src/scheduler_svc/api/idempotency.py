@@ -8,7 +8,7 @@ uses no key up. Handlers begin their writing transaction with `writing` and end 
 import asyncio
 import re
 from collections.abc import AsyncIterator, Awaitable
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from hashlib import sha256
 
 from msgspec import structs
@@ -60,19 +60,21 @@ async def _once(route: Route, call: Call, key: str) -> Reply:
         return before.reply
 
 
-@asynccontextmanager
-async def writing(
+def writing(
     call: Call, *, seconds: float = CALL_SECONDS, alone: bool = False
-) -> AsyncIterator[Connection]:
+) -> AbstractAsyncContextManager[Connection]:
     """Open the transaction of a request's effect, under its key where it has one.
 
     `alone` says that one statement is the whole effect: without a key it is its own transaction.
     Raises IdempotencyInProgress where another request holds the key.
     """
     if alone and call.token is None:
-        async with connection(call.deps.pool, seconds=seconds) as conn:
-            yield conn
-        return
+        return connection(call.deps.pool, seconds=seconds)
+    return _in_transaction(call, seconds)
+
+
+@asynccontextmanager
+async def _in_transaction(call: Call, seconds: float) -> AsyncIterator[Connection]:
     async with transaction(call.deps.pool, seconds=seconds) as conn:
         if call.token is not None:
             if not await idempotency.try_lock(conn, call.token):

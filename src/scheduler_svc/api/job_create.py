@@ -10,6 +10,7 @@ from scheduler_svc.api.context import Call
 from scheduler_svc.api.job_change import moved
 from scheduler_svc.api.job_quota import check_room
 from scheduler_svc.api.job_view import planned
+from scheduler_svc.api.known_parts import KnownParts
 from scheduler_svc.api.namespace_rules import NamespaceRules
 from scheduler_svc.domain.arming import Armed, arm, past_instants
 from scheduler_svc.domain.audit import Action
@@ -30,15 +31,22 @@ LOOKED_WITHIN_MS = 150_000
 """By then each replica has looked by itself: at most a minute asleep, at most a minute ahead."""
 
 
-def draft(call: Call, now_ms: int, secrets: frozenset[str], rules: NamespaceRules) -> Job:
+def draft(
+    call: Call,
+    now_ms: int,
+    secrets: frozenset[str],
+    rules: NamespaceRules,
+    known: KnownParts | None = None,
+) -> Job:
     """Read the request as a new job, active and not yet armed; raise Malformed, Invalid.
 
-    `secrets` are the names that its templates may use, `rules` are those of its namespace.
+    `secrets` are the names that its templates may use, `rules` are those of its namespace, and
+    `known` what was judged by these before.
     """
     now = instant_at(now_ms)
     job_id = new_job_id(now_ms, call.deps.random_bytes(RANDOM_BYTES))
     bench = bench_of(call, job_id, now_ms, secrets, rules)
-    definition = read_definition(call.body, bench)
+    definition = read_definition(call.body, bench, known)
     return Job(
         id=job_id,
         namespace=call.namespace,

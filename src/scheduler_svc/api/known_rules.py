@@ -8,6 +8,7 @@ from collections import OrderedDict
 
 from msgspec import Struct
 
+from scheduler_svc.api.known_parts import KnownParts
 from scheduler_svc.api.namespace_rules import NamespaceRules, rules_in
 from scheduler_svc.domain.quotas import Quotas
 from scheduler_svc.store.job_create import Settings
@@ -15,13 +16,16 @@ from scheduler_svc.store.namespaces import get_namespace
 from scheduler_svc.store.pool import Pool, connection
 
 KNOWN_MAX = 1000
+PARTS_MAX = 16
+"""Origins, sets of headers and sets of the small parts that are remembered of a namespace."""
 
 
 class Known(Struct, frozen=True):
-    """Rules, and the settings that they are of."""
+    """Rules, the settings that they are of, and what was judged by them."""
 
     rules: NamespaceRules
     settings: Settings
+    parts: KnownParts
 
 
 class KnownRules:
@@ -37,7 +41,9 @@ class KnownRules:
             async with connection(pool) as conn:
                 found = await get_namespace(conn, namespace)
             told = (None, None) if found is None else (found.revision, found.updated_at)
-            known = Known(rules_in(found, default), Settings(*told))
+            rules = rules_in(found, default)
+            parts = KnownParts(body_max=rules.quotas.body_max, kept_max=PARTS_MAX)
+            known = Known(rules, Settings(*told), parts)
             self._known[namespace] = known
             if len(self._known) > KNOWN_MAX:
                 self._known.popitem(last=False)

@@ -68,10 +68,10 @@ def seal_key(key_id: str, key: bytes) -> SealKey:
 
 def hash_of(entry: Entry, seq: int, prev_hash: bytes) -> bytes:
     """Return the hash of an entry in its place."""
-    drawn = sha256(LABEL + seq.to_bytes(8, "big") + prev_hash + entry.id.bytes)
     delta = entry.at - EPOCH
     micros = (delta.days * 86_400 + delta.seconds) * 1_000_000 + delta.microseconds
-    drawn.update(micros.to_bytes(8, "big", signed=True))
+    drawn = [LABEL, seq.to_bytes(8, "big"), prev_hash, entry.id.bytes]
+    drawn.append(micros.to_bytes(8, "big", signed=True))
     for text in (
         entry.namespace,
         entry.actor_kind,
@@ -89,11 +89,11 @@ def hash_of(entry: Entry, seq: int, prev_hash: bytes) -> bytes:
         entry.many,
     ):
         if text is None:
-            drawn.update(b"\0")
+            drawn.append(b"\0")
         else:
             value = text.encode("utf-8", "surrogateescape")
-            drawn.update(b"\1" + len(value).to_bytes(8, "big") + value)
-    return drawn.digest()
+            drawn += (b"\1", len(value).to_bytes(8, "big"), value)
+    return sha256(b"".join(drawn)).digest()
 
 
 def seal(entry: Entry, before: Link, seq: int, keys: Sequence[SealKey]) -> Sealed:

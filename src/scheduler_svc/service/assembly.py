@@ -48,6 +48,7 @@ from scheduler_svc.service.quotas import default_quotas
 from scheduler_svc.service.readiness import readiness
 from scheduler_svc.service.spans import spans_to
 from scheduler_svc.settings import Settings
+from scheduler_svc.store.job_create import JobCreates
 from scheduler_svc.store.job_reads import JobReads
 from scheduler_svc.store.lineage import Lineage
 from scheduler_svc.store.pool import Pool, close_pool
@@ -265,6 +266,7 @@ def _deps(settings: Settings, engine: Engine, *, pool: Pool, rules: EgressRules)
     return Deps(
         pool=pool,
         reads=JobReads(pool),
+        creates=JobCreates(pool),
         now_ms=clock.now_ms,
         random_bytes=os.urandom,
         egress=rules,

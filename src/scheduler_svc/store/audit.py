@@ -10,6 +10,7 @@ from hashlib import sha256
 from typing import Any
 
 from asyncpg import Record
+from msgspec import structs
 
 from scheduler_svc.domain.audit import Draft, Entry
 from scheduler_svc.domain.audit_chain import Link, MarkName, Sealed
@@ -59,7 +60,7 @@ async def append(conn: Connection, sealed: Sequence[Sealed]) -> None:
     rows: list[tuple[Any, ...]] = [
         (
             one.link.seq,
-            *(getattr(one.entry, field) for field in _FIELDS),
+            *structs.astuple(one.entry),
             one.prev_hash,
             one.link.hash,
             one.link.key_id,

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Sequence
 from datetime import datetime
-from functools import lru_cache
 from hashlib import sha256
 from typing import Any
 from uuid import UUID
@@ -19,7 +18,6 @@ from scheduler_svc.store.pool import Connection
 from scheduler_svc.store.queries import statement
 
 _ENCODER = msgspec.json.Encoder()
-_literal = lru_cache(maxsize=4096)(literal)
 
 
 Ahead = tuple[int | None, int | None, str, int | None]
@@ -82,6 +80,6 @@ def ahead_of(job: Job, expected: Expectation) -> Ahead:
     return (
         None if job.scheduled_for is None else epoch_ms(job.scheduled_for),
         None if job.next_fire_at is None else epoch_ms(job.next_fire_at),
-        _literal(tuple(expected.instants)),
+        literal(tuple(expected.instants)),
         expected.refresh_ms,
     )

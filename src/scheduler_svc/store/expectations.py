@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from datetime import datetime
+from functools import lru_cache
 from uuid import UUID
 
 from msgspec import Struct
@@ -38,7 +39,7 @@ async def write(conn: Connection, expected: Sequence[Expectation], versions: str
         statement("write_expectations"),
         versions,
         [one.job_id for one in expected],
-        [literal(one.instants) for one in expected],
+        [literal(tuple(one.instants)) for one in expected],
         [None if one.refresh_ms is None else instant_at(one.refresh_ms) for one in expected],
     )
 
@@ -46,7 +47,7 @@ async def write(conn: Connection, expected: Sequence[Expectation], versions: str
 def of_one(expected: Expectation, versions: str) -> jobs.Expected:
     """Write what is expected of a new job as its insert takes it."""
     refresh = None if expected.refresh_ms is None else instant_at(expected.refresh_ms)
-    return versions, literal(expected.instants), refresh
+    return versions, literal(tuple(expected.instants)), refresh
 
 
 async def other_versions(conn: Connection, versions: str) -> list[str]:
@@ -113,6 +114,7 @@ def planned(job: StoredJob) -> PlannedJob | None:
         return None
 
 
-def literal(instants: Sequence[int]) -> str:
-    """Write instants as PostgreSQL's text of an array."""
+@lru_cache(maxsize=4096)
+def literal(instants: tuple[int, ...]) -> str:
+    """Write instants as PostgreSQL's text of an array; many jobs have the same."""
     return "{" + ",".join(instant_at(at).isoformat() for at in instants) + "}"

@@ -1,7 +1,8 @@
-"""What one request has judged already: parts of definitions that many of its items have in common.
+"""What has been judged already: parts of definitions that many jobs have in common.
 
 Promises to vouch only for what `judge` would find good, and to answer its normal form. Whatever
-depends on the job's id, holds a template or a secret, or is seldom, it does not know.
+depends on the time or the job's id, holds a template or a secret, or is seldom, it does not know.
+One of it is for one set of rules: what a namespace may call, and how much.
 """
 
 import re
@@ -20,8 +21,8 @@ _URL = re.compile(r"(https?://[a-z0-9.-]{1,253}(?::[0-9]{1,5})?)/[/?:!$&'()*+,;=
 # Neither a template nor a mask, and so short that fifty of them are not too long together.
 _VALUE = re.compile(r"[\t\x20-\x29\x2b-\x7a\x7c-\x7e]{0,200}")
 _NAMES_LENGTH_MAX = 4096
-_KEPT_MAX = 2000
-"""Of each kind, so that items that have nothing in common cost no memory."""
+KEPT_MAX = 2000
+"""Of each kind, so that jobs that have nothing in common cost no memory."""
 
 
 class _Rest(Struct, frozen=True):
@@ -34,10 +35,11 @@ class _Rest(Struct, frozen=True):
     as_given: bool
 
 
-class Known:
+class KnownParts:
     """The parts that were good so far."""
 
-    def __init__(self, *, body_max: int | None = None) -> None:
+    def __init__(self, *, body_max: int | None = None, kept_max: int = KEPT_MAX) -> None:
+        self._kept_max = kept_max
         self._body_max = BODY_MAX if body_max is None else min(body_max, BODY_MAX)
         self._origins: set[str] = set()
         self._headers: set[tuple[str, ...]] = set()
@@ -67,15 +69,22 @@ class Known:
         if not _is_common(given.target):
             return
         found = _URL.fullmatch(given.target.url)
-        if found is not None and len(self._origins) < _KEPT_MAX:
+        if found is not None:
+            self._make_room(self._origins)
             self._origins.add(found[1])
         names = tuple(given.target.headers)
-        if _are_plain(names) and len(self._headers) < _KEPT_MAX:
+        if _are_plain(names):
+            self._make_room(self._headers)
             self._headers.add(names)
-        if len(self._rests) < _KEPT_MAX:
-            parts = (good.retry, good.misfire, good.alerts, good.target.timeout)
-            as_given = parts == (given.retry, given.misfire, given.alerts, given.target.timeout)
-            self._rests[_rest_key(given)] = _Rest(*parts, as_given)
+        self._make_room(self._rests)
+        parts = (good.retry, good.misfire, good.alerts, good.target.timeout)
+        as_given = parts == (given.retry, given.misfire, given.alerts, given.target.timeout)
+        self._rests[_rest_key(given)] = _Rest(*parts, as_given)
+
+    def _make_room(self, kept: dict[bytes, _Rest] | set[str] | set[tuple[str, ...]]) -> None:
+        """Begin anew where there is no room: what is common comes again soon."""
+        if len(kept) >= self._kept_max:
+            kept.clear()
 
     def _is_good(self, target: Target) -> bool:
         if not _is_common(target) or tuple(target.headers) not in self._headers:
