@@ -79,9 +79,8 @@ async def create_job(conn: Connection, new: New) -> int | None:
 
     Returns how many timers are due in its minute, at most HERD_MIN. Raises NameTaken.
     """
-    job, entry = new.job, new.entry
+    job = new.job
     definition = job.definition
-    low, high = _span(new)
     try:
         row = await conn.fetchrow(
             statement("create_job"),
@@ -100,15 +99,9 @@ async def create_job(conn: Connection, new: New) -> int | None:
             None if new.wake_ms is None else notices.wake_text(new.wake_ms),
             new.settings.revision,
             new.settings.updated_at,
-            low,
-            high,
+            *_span(new),
             HERD_MIN,
-            entry.actor.kind,
-            entry.actor.id,
-            entry.actor.name,
-            entry.address,
-            entry.request_id,
-            entry.after,
+            *_entry(new.entry),
         )
     except asyncpg.UniqueViolationError as error:
         raise NameTaken(f"A job named '{definition.name}' exists already.") from error
@@ -161,7 +154,7 @@ async def _create_all(conn: Connection, batch: Sequence[New]) -> list[int | Exce
 
 def _row(new: New) -> tuple[Any, ...]:
     """Write a job as a row of `create_jobs`."""
-    job, entry = new.job, new.entry
+    job = new.job
     definition = job.definition
     return (
         job.id,
@@ -177,13 +170,13 @@ def _row(new: New) -> tuple[Any, ...]:
         new.settings.revision,
         new.settings.updated_at,
         *_span(new),
-        entry.actor.kind,
-        entry.actor.id,
-        entry.actor.name,
-        entry.address,
-        entry.request_id,
-        entry.after,
+        *_entry(new.entry),
     )
+
+
+def _entry(entry: Entry) -> tuple[str | None, ...]:
+    actor = entry.actor
+    return actor.kind, actor.id, actor.name, entry.address, entry.request_id, entry.after
 
 
 def _span(new: New) -> tuple[datetime | None, datetime | None]:
