@@ -19,6 +19,7 @@ from scheduler_svc.domain.backfills import STEP_RUNS
 from scheduler_svc.domain.ids import epoch_ms
 from scheduler_svc.store import columns, migrate
 from scheduler_svc.store.columns import numbers, words
+from scheduler_svc.store.gathering import BATCH_MAX as GATHERED
 from scheduler_svc.store.pool import BY_KEY, Connection, session_settings
 from scheduler_svc.store.queries import statement
 from seeding import BATCH, NOON, NOON_MS, REPLICA, Told, explained, seed, soon
@@ -550,6 +551,19 @@ async def test_explaining_an_instant_and_looking_for_a_herd_read_what_they_name(
     assert told.read <= 2 * 101
     told = await _cost(conn, "count_timers_between", *span, 100, job, "another", 1000)
     assert told.read <= 2 * 1001
+
+
+async def test_jobs_asked_for_at_once_are_looked_up_by_key(conn: Connection) -> None:
+    """As the API asks, whose sessions may read tables whole."""
+    for setting in BY_KEY:
+        await conn.execute(f"SET {setting} = on")
+    ids = (await _due_jobs(conn))[:GATHERED]
+    days = await conn.fetchval(
+        "SELECT count(*) FROM pg_inherits WHERE inhparent = 'runs'::regclass"
+    )
+    told = await _cost(conn, "get_jobs_asked", ["default"] * len(ids), ids)
+    assert told.read <= len(ids) * (2 + days)
+    assert told.buffers <= len(ids) * BUFFERS_A_LOOK * (2 + days)
 
 
 async def test_the_drift_guard_reads_its_pages_by_key(conn: Connection) -> None:
